@@ -1,0 +1,55 @@
+# appuser_connectors: built with PGXS.  "make", "make install", and with a running
+# server "make installcheck"; test/check does everything.
+
+MODULE_big = appuser_connectors
+EXTENSION = appuser_connectors
+DATA_built = sql/appuser_connectors--1.0.sql
+
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+
+PG_CPPFLAGS = -Isrc $(shell curl-config --cflags)
+PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers \
+	-Wno-sign-compare
+SHLIB_LINK = -lcurl -lssl -lcrypto
+
+REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test
+ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test --outputdir=.
+TAP_TESTS = 1
+PROVE_TESTS = test/t/*.pl
+
+EXTRA_CLEAN = $(DATA_built) $(UNIT_PROGRAMS) results output_iso tmp_check regression.diffs \
+	regression.out
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+SQL_SOURCES = $(sort $(wildcard sql/[0-9]*.sql))
+
+sql/appuser_connectors--1.0.sql: $(SQL_SOURCES)
+	cat $^ > $@
+
+# Every header is small and most files include several: rebuild on any change.
+$(OBJS): $(wildcard src/*.h)
+
+# Unit tests run outside the server.  The first line of each names the sources it
+# is built from.
+UNIT_TESTS = $(sort $(wildcard test/unit/*_test.c))
+UNIT_PROGRAMS = $(UNIT_TESTS:.c=)
+UNIT_LIBS = $(libdir)/libpgcommon.a $(libdir)/libpgport.a
+
+$(UNIT_PROGRAMS): %: %.c $(wildcard src/*.c src/*.h test/unit/*.h)
+	$(CC) -DFRONTEND -D_GNU_SOURCE $(CFLAGS) $(CPPFLAGS) -Itest/unit -o $@ $< \
+		$(shell sed -n '1s/.*sources:\([^*]*\).*/\1/p' $<) \
+		-L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) \
+		-lpgcommon -lpgport $(SHLIB_LINK) -lm
+
+unit: $(UNIT_PROGRAMS)
+	prove $(PROVE_FLAGS) -e '' $(UNIT_PROGRAMS)
+
+format:
+	clang-format -i src/*.c src/*.h test/unit/*.c test/unit/*.h $(wildcard test/fuzz/*.c test/fuzz/*.h)
+
+.PHONY: unit format

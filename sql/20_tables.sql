@@ -1,0 +1,194 @@
+-- Storage.  Tables belong to appuser_connectors_owner, so that forced row security
+-- binds the extension's own statements as well.  Keys begin with the app user
+-- where a row belongs to one; text keys are COLLATE "C".
+
+CREATE TABLE appuser_connectors.installation (
+	singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+	installation_id uuid NOT NULL,
+	system_identifier bigint NOT NULL,
+	database_oid oid NOT NULL,
+	timeline integer NOT NULL,
+	adopted_at timestamptz NOT NULL
+);
+COMMENT ON TABLE appuser_connectors.installation IS
+'Whose data this is: made at first use. Where it does not match this cluster, database and timeline, the database is a copy and nothing is sent to any provider.';
+
+CREATE TABLE appuser_connectors.encryption_keys (
+	key_id integer PRIMARY KEY,
+	state text COLLATE "C" NOT NULL CHECK (state IN ('active', 'retired')),
+	wrapped_key bytea NOT NULL,
+	created_at timestamptz NOT NULL
+);
+CREATE UNIQUE INDEX encryption_keys_active ON appuser_connectors.encryption_keys (state) WHERE state = 'active';
+ALTER TABLE appuser_connectors.encryption_keys ALTER COLUMN wrapped_key SET STATISTICS 0;
+COMMENT ON TABLE appuser_connectors.encryption_keys IS
+'Data keys, each sealed under the root key, which is not in the database.';
+
+CREATE TABLE appuser_connectors.providers (
+	provider text COLLATE "C" PRIMARY KEY,
+	definition jsonb NOT NULL,
+	built_in boolean NOT NULL DEFAULT false,
+	updated_at timestamptz NOT NULL
+);
+COMMENT ON TABLE appuser_connectors.providers IS
+'Catalogue of OAuth 2.0 providers: templates that a connector copies when it is registered.';
+
+CREATE TABLE appuser_connectors.connectors (
+	connector_id text COLLATE "C" PRIMARY KEY,
+	provider text COLLATE "C" NOT NULL,
+	name text NOT NULL,
+	client_id text COLLATE "C" NOT NULL,
+	client_secret bytea NOT NULL,
+	scopes text[] NOT NULL,
+	redirect_uris text[] NOT NULL,
+	connection_config jsonb,
+	options jsonb,
+	definition jsonb NOT NULL,
+	created_at timestamptz NOT NULL,
+	updated_at timestamptz NOT NULL,
+	stopped_at timestamptz,
+	stopped_reason text,
+	probe_at timestamptz
+);
+ALTER TABLE appuser_connectors.connectors ALTER COLUMN client_secret SET STATISTICS 0;
+COMMENT ON TABLE appuser_connectors.connectors IS
+'OAuth clients that the application registered at providers, each with its own copy of the provider''s definition. Edit with update_connector(): an edit by SQL stops the connector.';
+
+CREATE TABLE appuser_connectors.connections (
+	app_user text COLLATE "C" NOT NULL,
+	connector_id text COLLATE "C" NOT NULL
+		REFERENCES appuser_connectors.connectors,
+	connection_name text COLLATE "C" NOT NULL,
+	grant_id uuid NOT NULL,
+	generation bigint NOT NULL,
+	status text COLLATE "C" NOT NULL CHECK (status IN ('connected', 'reconnect_required')),
+	status_reason text,
+	status_since timestamptz NOT NULL,
+	account text COLLATE "C",
+	token_type text NOT NULL,
+	scopes text[] NOT NULL,
+	requested_scopes text[] NOT NULL,
+	connection_config jsonb,
+	connected_at timestamptz NOT NULL,
+	updated_at timestamptz NOT NULL,
+	expires_at timestamptz,
+	refresh_at timestamptz,
+	failures integer NOT NULL,
+	failing_since timestamptz,
+	refusals integer NOT NULL,
+	origins text COLLATE "C" NOT NULL,
+	access_token bytea NOT NULL,
+	refresh_token bytea,
+	PRIMARY KEY (app_user, connector_id, connection_name)
+) WITH (toast_tuple_target = 8160);
+CREATE INDEX connections_due ON appuser_connectors.connections (connector_id, refresh_at)
+	WHERE refresh_at IS NOT NULL;
+CREATE INDEX connections_account ON appuser_connectors.connections (connector_id, account);
+ALTER TABLE appuser_connectors.connections ALTER COLUMN access_token SET STATISTICS 0;
+ALTER TABLE appuser_connectors.connections ALTER COLUMN refresh_token SET STATISTICS 0;
+COMMENT ON TABLE appuser_connectors.connections IS
+'One row a connection of an app user; tokens are sealed with the whole key, grant and generation as associated data.';
+COMMENT ON COLUMN appuser_connectors.connections.refresh_at IS
+'When the worker will try next; NULL when there is nothing to do.';
+COMMENT ON COLUMN appuser_connectors.connections.origins IS
+'Scheme, host and port of the token and revocation endpoints these tokens may be sent to.';
+
+CREATE TABLE appuser_connectors.authorizations (
+	app_user text COLLATE "C" NOT NULL,
+	state_hash bytea NOT NULL,
+	connector_id text COLLATE "C" NOT NULL,
+	connection_name text COLLATE "C" NOT NULL,
+	redirect_uri text NOT NULL,
+	return_to text,
+	scopes text[] NOT NULL,
+	connection_config jsonb,
+	binding_hash bytea,
+	sealed_secrets bytea NOT NULL,
+	created_at timestamptz NOT NULL,
+	expires_at timestamptz NOT NULL,
+	PRIMARY KEY (app_user, state_hash)
+);
+CREATE INDEX authorizations_expires_at ON appuser_connectors.authorizations (expires_at);
+ALTER TABLE appuser_connectors.authorizations ALTER COLUMN sealed_secrets SET STATISTICS 0;
+ALTER TABLE appuser_connectors.authorizations ALTER COLUMN state_hash SET STATISTICS 0;
+ALTER TABLE appuser_connectors.authorizations ALTER COLUMN binding_hash SET STATISTICS 0;
+COMMENT ON TABLE appuser_connectors.authorizations IS
+'Authorization flows under way: written by connect_app_user(), consumed once by the worker.';
+
+CREATE TABLE appuser_connectors.pending_answers (
+	app_user text COLLATE "C" NOT NULL,
+	answer_id uuid NOT NULL,
+	sealed_answer bytea NOT NULL,
+	received_at timestamptz NOT NULL,
+	PRIMARY KEY (app_user, answer_id)
+);
+ALTER TABLE appuser_connectors.pending_answers ALTER COLUMN sealed_answer SET STATISTICS 0;
+COMMENT ON TABLE appuser_connectors.pending_answers IS
+'Answers of providers that could not be applied at once because another transaction holds the row; applied as soon as it ends.';
+
+CREATE TABLE appuser_connectors.revocations (
+	app_user text COLLATE "C" NOT NULL,
+	revocation_id uuid NOT NULL,
+	connector_id text COLLATE "C" NOT NULL,
+	connection_name text COLLATE "C" NOT NULL,
+	account text COLLATE "C",
+	sealed_tokens bytea NOT NULL,
+	attempts integer NOT NULL,
+	created_at timestamptz NOT NULL,
+	attempt_at timestamptz NOT NULL,
+	PRIMARY KEY (app_user, revocation_id)
+);
+CREATE INDEX revocations_due ON appuser_connectors.revocations (attempt_at);
+ALTER TABLE appuser_connectors.revocations ALTER COLUMN sealed_tokens SET STATISTICS 0;
+COMMENT ON TABLE appuser_connectors.revocations IS
+'Outbox of tokens to revoke at their provider, with all that is needed to do so after the connector is gone.';
+
+CREATE TABLE appuser_connectors.connection_events (
+	app_user text COLLATE "C" NOT NULL,
+	event_id uuid NOT NULL,
+	connector_id text COLLATE "C" NOT NULL,
+	connection_name text COLLATE "C",
+	event text COLLATE "C" NOT NULL,
+	detail text,
+	occurred_at timestamptz NOT NULL,
+	announced boolean NOT NULL,
+	PRIMARY KEY (app_user, event_id)
+);
+CREATE INDEX connection_events_unannounced ON appuser_connectors.connection_events (occurred_at)
+	WHERE NOT announced;
+CREATE INDEX connection_events_occurred_at ON appuser_connectors.connection_events (occurred_at);
+COMMENT ON TABLE appuser_connectors.connection_events IS
+'What happened to whom, without secrets. app_user is empty for what concerns a whole connector. Kept for appuser_connectors.event_retention.';
+
+DO $$
+DECLARE
+	table_name pg_catalog.text;
+BEGIN
+	FOREACH table_name IN ARRAY ARRAY['installation', 'encryption_keys', 'providers', 'connectors', 'connections',
+									  'authorizations', 'pending_answers', 'revocations', 'connection_events']
+	LOOP
+		EXECUTE pg_catalog.format('ALTER TABLE appuser_connectors.%I OWNER TO appuser_connectors_owner', table_name);
+		EXECUTE pg_catalog.format('REVOKE ALL ON TABLE appuser_connectors.%I FROM PUBLIC', table_name);
+	END LOOP;
+
+	FOREACH table_name IN ARRAY ARRAY['connections', 'authorizations', 'pending_answers', 'revocations', 'connection_events']
+	LOOP
+		EXECUTE pg_catalog.format('ALTER TABLE appuser_connectors.%I ENABLE ROW LEVEL SECURITY', table_name);
+		EXECUTE pg_catalog.format('ALTER TABLE appuser_connectors.%I FORCE ROW LEVEL SECURITY', table_name);
+		EXECUTE pg_catalog.format(
+			'CREATE POLICY own_rows ON appuser_connectors.%I TO appuser_connectors_owner '
+			'USING (app_user OPERATOR(pg_catalog.=) appuser_connectors.session_app_user()) '
+			'WITH CHECK (app_user OPERATOR(pg_catalog.=) appuser_connectors.session_app_user())', table_name);
+	END LOOP;
+END
+$$;
+
+SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.installation', '');
+SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.encryption_keys', '');
+SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.providers', 'WHERE NOT built_in');
+SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.connectors', '');
+SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.connections', '');
+SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.authorizations', '');
+SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.pending_answers', '');
+SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.revocations', '');
+SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.connection_events', '');

@@ -1,0 +1,36 @@
+-- For the workspace admin.
+
+CREATE FUNCTION appuser_connectors.register_provider(provider text, definition jsonb)
+RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'register_provider';
+COMMENT ON FUNCTION appuser_connectors.register_provider(text, jsonb) IS
+'Adds or replaces a provider beyond the built-in catalogue; returns its name. definition: an object with names of RFC 8414 metadata (issuer, authorization_endpoint, token_endpoint, revocation_endpoint …) and of the extension''s own (scope_separator, authorization_params, pkce …); see the README. Connectors keep their own copy, so existing ones do not change. Errors: 22023 unknown name or bad value.';
+
+CREATE FUNCTION appuser_connectors.register_connector(
+	provider text, client_id text, client_secret text, scopes text[], redirect_uris text[],
+	connector_id text DEFAULT NULL, name text DEFAULT NULL,
+	connection_config jsonb DEFAULT NULL, options jsonb DEFAULT NULL)
+RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'register_connector';
+COMMENT ON FUNCTION appuser_connectors.register_connector(text, text, text, text[], text[], text, text, jsonb, jsonb) IS
+'Registers an OAuth client that the application has at a provider; returns connector_id (default: the provider''s name). Give client_secret as a bind parameter; NULL for a public client. The first of redirect_uris is the default. Repeating it identically does nothing. Errors: UC006 no such provider, 42710 connector_id exists with other values, 22023 bad value, UC008 no root key.';
+
+CREATE FUNCTION appuser_connectors.update_connector(
+	connector_id text,
+	provider text DEFAULT NULL, client_id text DEFAULT NULL, client_secret text DEFAULT NULL,
+	scopes text[] DEFAULT NULL, redirect_uris text[] DEFAULT NULL, name text DEFAULT NULL,
+	connection_config jsonb DEFAULT NULL, options jsonb DEFAULT NULL)
+RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'update_connector';
+COMMENT ON FUNCTION appuser_connectors.update_connector(text, text, text, text, text[], text[], text, jsonb, jsonb) IS
+'Changes a connector; NULL leaves a value, '''' or ''{}'' clears it. Naming the provider again takes its current definition from the catalogue; where that moves the token or revocation endpoint to another origin, existing connections become reconnect_required. Resumes a connector that was stopped. Errors: UC006, 22023, UC008; UC004 when the stored connector was changed by SQL and client_secret is not given anew.';
+
+CREATE FUNCTION appuser_connectors.delete_connector(connector_id text)
+RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'delete_connector';
+COMMENT ON FUNCTION appuser_connectors.delete_connector(text) IS
+'Deletes a connector with all its connections, of every app user, and queues their tokens for revocation after commit. Returns the number of connections. Error: UC006.';

@@ -1,0 +1,39 @@
+-- For the app user, through the frontend's or the backend's role.
+
+CREATE FUNCTION appuser_connectors.connect_app_user(
+	connector_id text, connection_name text DEFAULT 'default', redirect_uri text DEFAULT NULL,
+	return_to text DEFAULT NULL, scopes text[] DEFAULT NULL, connection_config jsonb DEFAULT NULL,
+	browser_binding text DEFAULT NULL)
+RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'connect_app_user';
+COMMENT ON FUNCTION appuser_connectors.connect_app_user(text, text, text, text, text[], jsonb, text) IS
+'Begins a connection (authorization code flow with PKCE, RFC 6749 §4.1, RFC 7636) and returns the URL to send the browser to; commit before the browser comes back. scopes: more than the connector''s. browser_binding: a random value that is also in an HttpOnly cookie, for a callback without the app user''s session. Errors: 28000, UC006, UC004, UC008, 22023 redirect_uri or return_to not allowed.';
+
+CREATE FUNCTION appuser_connectors.oauth_callback(
+	state text, code text DEFAULT NULL, iss text DEFAULT NULL, error text DEFAULT NULL,
+	error_description text DEFAULT NULL, params jsonb DEFAULT NULL, redirect_uri text DEFAULT NULL,
+	browser_binding text DEFAULT NULL,
+	OUT connector_id text, OUT app_user text, OUT connection_name text, OUT return_to text, OUT failure text)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1
+AS 'MODULE_PATHNAME', 'oauth_callback';
+COMMENT ON FUNCTION appuser_connectors.oauth_callback(text, text, text, text, text, jsonb, text, text) IS
+'Finishes a connection with what the browser brought back; the worker exchanges the code and stores the tokens by itself, whatever becomes of the caller''s transaction. failure is NULL on success, else the provider''s error code or issuer_mismatch, invalid_response, provider_unavailable, connector_misconfigured, invalid_id_token; nothing was stored then. Errors: UC005 unknown, used, expired or another person''s state; UC003 no answer within wait_timeout (it is finished all the same); 25001 in the transaction of connect_app_user; UC007.';
+
+CREATE FUNCTION appuser_connectors.disconnect_app_user(connector_id text, connection_name text DEFAULT 'default')
+RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'disconnect_app_user';
+COMMENT ON FUNCTION appuser_connectors.disconnect_app_user(text, text) IS
+'Removes the app user''s connection and, after commit, revokes its tokens at the provider (RFC 7009). False when there was none. Errors: 28000, UC006.';
+
+CREATE FUNCTION appuser_connectors.app_user_connections(
+	OUT connector_id text, OUT connection_name text, OUT provider text, OUT name text, OUT status text,
+	OUT status_reason text, OUT account text, OUT scopes text[], OUT missing_scopes text[],
+	OUT connected_at timestamptz, OUT updated_at timestamptz, OUT expires_at timestamptz)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 20
+AS 'MODULE_PATHNAME', 'app_user_connections';
+COMMENT ON FUNCTION appuser_connectors.app_user_connections() IS
+'Every connector with the app user''s connections; status is not_connected, connected, failing (the provider does not answer; retried), reconnect_required or connector_stopped. Error: 28000.';

@@ -1,0 +1,40 @@
+-- What an admin sees: every connection, no secret.  The view runs with the
+-- caller's rights; column privileges and a policy of its own give the admin role
+-- exactly these columns.
+
+GRANT SELECT (connector_id, provider, name, client_id, scopes, redirect_uris, connection_config, options, definition,
+			  created_at, updated_at, stopped_at, stopped_reason, probe_at)
+	ON appuser_connectors.connectors TO appuser_connectors_admin;
+GRANT SELECT ON appuser_connectors.providers TO appuser_connectors_admin;
+GRANT SELECT (app_user, connector_id, connection_name, status, status_reason, status_since, account, token_type,
+			  scopes, requested_scopes, connected_at, updated_at, expires_at, refresh_at, failures, failing_since)
+	ON appuser_connectors.connections TO appuser_connectors_admin;
+GRANT SELECT ON appuser_connectors.connection_events TO appuser_connectors_admin;
+
+CREATE POLICY admin_sees_status ON appuser_connectors.connections
+	FOR SELECT TO appuser_connectors_admin USING (true);
+CREATE POLICY admin_sees_events ON appuser_connectors.connection_events
+	FOR SELECT TO appuser_connectors_admin USING (true);
+
+CREATE VIEW appuser_connectors.connection_status
+WITH (security_invoker = true)
+AS
+SELECT c.app_user, c.connector_id, c.connection_name, n.provider, n.name,
+	   CASE WHEN c.status OPERATOR(pg_catalog.=) 'reconnect_required' THEN c.status
+			WHEN n.stopped_at IS NOT NULL THEN 'connector_stopped'
+			WHEN c.failures OPERATOR(pg_catalog.>) 0 THEN 'failing'
+			ELSE c.status END AS status,
+	   CASE WHEN c.status OPERATOR(pg_catalog.=) 'reconnect_required' THEN c.status_reason
+			ELSE COALESCE(n.stopped_reason, c.status_reason) END AS status_reason,
+	   COALESCE(c.failing_since, c.status_since) AS status_since,
+	   c.refresh_at AS next_attempt_at, c.failures, c.account, c.scopes,
+	   ARRAY(SELECT s.scope FROM pg_catalog.unnest(n.scopes) AS s(scope)
+			 WHERE s.scope OPERATOR(pg_catalog.<>) ALL (c.scopes)) AS missing_scopes,
+	   c.connected_at, c.updated_at, c.expires_at
+FROM appuser_connectors.connections AS c
+	 JOIN appuser_connectors.connectors AS n ON n.connector_id OPERATOR(pg_catalog.=) c.connector_id;
+ALTER VIEW appuser_connectors.connection_status OWNER TO appuser_connectors_owner;
+REVOKE ALL ON appuser_connectors.connection_status FROM PUBLIC;
+GRANT SELECT ON appuser_connectors.connection_status TO appuser_connectors_admin;
+COMMENT ON VIEW appuser_connectors.connection_status IS
+'Every connection of every app user, for the admin: status as in app_user_connections(), since when, next try; no tokens.';

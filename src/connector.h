@@ -1,0 +1,61 @@
+/*
+ * connector.h
+ *	  A connector: one OAuth client that the application registered, with its own
+ *	  copy of its provider's definition.
+ */
+#ifndef APPUSER_CONNECTORS_CONNECTOR_H
+#define APPUSER_CONNECTORS_CONNECTOR_H
+
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "oauth_client.h"
+
+#define MAX_CONNECTOR_ID 200 /* bytes */
+
+typedef struct Connector
+{
+	char *connector_id;
+	char *provider;
+	char *name;
+	bytea *client_secret; /* sealed */
+	char **scopes;
+	int n_scopes;
+	char **redirect_uris;
+	int n_redirect_uris;
+	Jsonb *connection_config;
+	Jsonb *options;
+	Jsonb *definition;
+	TimestampTz stopped_at; /* DT_NOEND: it is not */
+	char *stopped_reason;
+	TimestampTz probe_at;
+
+	/* from the above; client.client_secret after connector_open only */
+	OAuthClient client;
+	char *origins;      /* of the token and revocation endpoints */
+	int refresh_margin; /* seconds; -1: the setting's */
+	bool revocation_ends_grant;
+} Connector;
+
+/* NULL when there is none */
+extern Connector *connector_find(const char *connector_id);
+
+/* Raises UC006 when there is none. */
+extern Connector *connector_require(const char *connector_id);
+
+/*
+ * Opens the client secret, which proves that nothing that says where secrets go
+ * has been edited since.  False when it was.
+ */
+extern bool connector_open(Connector *connector);
+
+/* The same, raising UC004. */
+extern void connector_require_open(Connector *connector);
+
+/* Derives client, origins … from the stored columns. */
+extern void connector_derive(Connector *connector);
+
+/* Seals a client secret (NULL: none) to what the connector says now. */
+extern bytea *connector_seal_secret(const Connector *connector, const char *client_secret);
+
+#endif

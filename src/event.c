@@ -1,0 +1,56 @@
+/*
+ * event.c
+ *	  What happened to whom: rows of connection_events, and NOTIFY.
+ *
+ * A notification carries an event's id only, since anybody may LISTEN.  Only the
+ * worker notifies: a caller's transaction that did could not be prepared.
+ */
+#include "postgres.h"
+
+#include "commands/async.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "event.h"
+#include "guc.h"
+#include "store_outbox.h"
+#include "worker.h"
+
+#define EVENT_BATCH 1000
+
+static void notify(const pg_uuid_t *id)
+{
+	char *text = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)));
+
+	Async_Notify(EVENT_CHANNEL, text);
+}
+
+void event_record(const char *app_user, const char *connector_id, const char *connection_name,
+				  const char *event, const char *detail)
+{
+	pg_uuid_t id;
+	bool in_worker = am_worker();
+
+	if (!pg_strong_random(&id, sizeof(id)))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("no random bytes available")));
+	store_insert_event(app_user, &id, connector_id, connection_name, event, detail,
+					   GetCurrentTimestamp(), in_worker);
+	if (in_worker)
+		notify(&id);
+}
+
+void event_announce(void)
+{
+	int count;
+	OutboxKey *events = store_take_unannounced_events(EVENT_BATCH, &count);
+
+	for (int i = 0; i < count; i++)
+		notify(&events[i].id);
+}
+
+void event_trim(void)
+{
+	(void) store_trim_events(
+		GetCurrentTimestamp() - guc_event_retention * INT64CONST(60) * USECS_PER_SEC, EVENT_BATCH);
+}

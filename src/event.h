@@ -1,0 +1,23 @@
+/*
+ * event.h
+ *	  What happened to whom: rows of connection_events, and NOTIFY.
+ */
+#ifndef APPUSER_CONNECTORS_EVENT_H
+#define APPUSER_CONNECTORS_EVENT_H
+
+#define EVENT_CHANNEL "appuser_connectors"
+
+/*
+ * Records an event in this transaction.  app_user "" and connection_name NULL for
+ * what concerns a whole connector; detail is NULL or words without secrets.
+ */
+extern void event_record(const char *app_user, const char *connector_id,
+						 const char *connection_name, const char *event, const char *detail);
+
+/* For the worker: tells listeners of events that other processes recorded. */
+extern void event_announce(void);
+
+/* For the worker: deletes events past their retention, a batch at a time. */
+extern void event_trim(void);
+
+#endif

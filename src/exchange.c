@@ -1,0 +1,413 @@
+/*
+ * exchange.c
+ *	  An authorization code on its way to being a connection (RFC 6749 §4.1).
+ *
+ * The worker checks the callback, because only it may consume the state, and does
+ * so before the code is sent: a state is used up on success and on refusal, and
+ * whatever becomes of the caller's transaction.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include <openssl/crypto.h>
+
+#include "event.h"
+#include "exchange.h"
+#include "flight.h"
+#include "installation.h"
+#include "provider.h"
+#include "record.h"
+#include "revocation.h"
+#include "store.h"
+#include "store_authorization.h"
+#include "store_connection.h"
+#include "url.h"
+
+typedef struct ExchangeDetails
+{
+	Callback callback;
+	const char *failure; /* NULL: none so far */
+	char *return_to;
+	char **requested;
+	int n_requested;
+	Jsonb *connection_config;
+} ExchangeDetails;
+
+static bool refuse(Flight *flight, const char *why);
+static bool fail(Flight *flight, const char *failure);
+static void answer_with_row(Flight *flight);
+
+void callback_put(StringInfo record, const Callback *c)
+{
+	record_put_text(record, c->app_user);
+	record_put_bytes(record, c->state_hash, sizeof(c->state_hash));
+	record_put_text(record, c->session_app_user);
+	record_put_int(record, c->is_service);
+	record_put_bytes(record, c->has_binding ? c->binding_hash : NULL, sizeof(c->binding_hash));
+	record_put_text(record, c->code);
+	record_put_text(record, c->iss);
+	record_put_text(record, c->error);
+	record_put_text(record, c->redirect_uri);
+	record_put_int(record, c->repeated);
+	record_put_int(record, c->n_params);
+	for (int i = 0; i < c->n_params; i++)
+	{
+		record_put_text(record, c->params[i].name);
+		record_put_text(record, c->params[i].value);
+	}
+}
+
+void callback_get(StringInfo record, Callback *c)
+{
+	const char *bytes;
+	int len;
+
+	memset(c, 0, sizeof(Callback));
+	c->app_user = record_get_text(record);
+	bytes = record_get_bytes(record, &len);
+	if (bytes != NULL && len == sizeof(c->state_hash))
+		memcpy(c->state_hash, bytes, len);
+	c->session_app_user = record_get_text(record);
+	c->is_service = record_get_int(record) != 0;
+	bytes = record_get_bytes(record, &len);
+	c->has_binding = bytes != NULL && len == sizeof(c->binding_hash);
+	if (c->has_binding)
+		memcpy(c->binding_hash, bytes, len);
+	c->code = record_get_text(record);
+	c->iss = record_get_text(record);
+	c->error = record_get_text(record);
+	c->redirect_uri = record_get_text(record);
+	c->repeated = record_get_int(record) != 0;
+	c->n_params = (int) record_get_int(record);
+	c->params = palloc(sizeof(NameValue) * (c->n_params + 1));
+	for (int i = 0; i < c->n_params; i++)
+	{
+		c->params[i].name = record_get_text(record);
+		c->params[i].value = record_get_text(record);
+	}
+}
+
+void exchange_take(StringInfo record, ProviderCallWaiter waiter)
+{
+	Callback callback;
+	ExchangeDetails *details;
+	Flight *flight;
+	MemoryContext old;
+
+	callback_get(record, &callback);
+	flight = flight_create(&exchange_flight, callback.app_user, "", "");
+	old = MemoryContextSwitchTo(flight->context);
+	details = palloc0(sizeof(ExchangeDetails));
+	record->cursor = 0;
+	callback_get(record, &details->callback);
+	flight->details = details;
+	MemoryContextSwitchTo(old);
+	flight_add_waiter(flight, waiter);
+}
+
+/* Not the one who began this flow, or no such flow: UC005. */
+static bool refuse(Flight *flight, const char *why)
+{
+	flight_fail(flight, CALL_AUTHORIZATION_REFUSED, "%s", why);
+	return false;
+}
+
+/* The flow was found and ends here: a row with failure. */
+static bool fail(Flight *flight, const char *failure)
+{
+	ExchangeDetails *details = flight->details;
+
+	details->failure = failure;
+	answer_with_row(flight);
+	event_record(flight->app_user, flight->connector_id, flight->connection_name, "connect_failed",
+				 failure);
+	return false;
+}
+
+static void answer_with_row(Flight *flight)
+{
+	ExchangeDetails *details = flight->details;
+	MemoryContext old = MemoryContextSwitchTo(flight->context);
+
+	flight->outcome = CALL_SUCCEEDED;
+	flight->answer = makeStringInfo();
+	record_put_text(flight->answer, flight->connector_id);
+	record_put_text(flight->answer, flight->app_user);
+	record_put_text(flight->answer, flight->connection_name);
+	record_put_text(flight->answer, details->return_to);
+	record_put_text(flight->answer, details->failure);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * May this caller finish the flow?  Either the session's app user began it, or
+ * the service role brings the binding from the browser that did.  An attacker's
+ * link followed by a victim would otherwise attach the victim's account to the
+ * attacker.
+ */
+static bool may_finish(const Callback *callback, const Authorization *authorization)
+{
+	if (callback->has_binding)
+	{
+		/* A binding that was given must match, whoever the caller is. */
+		if (authorization->binding_hash == NULL ||
+			VARSIZE_ANY_EXHDR(authorization->binding_hash) != PG_SHA256_DIGEST_LENGTH ||
+			CRYPTO_memcmp(VARDATA_ANY(authorization->binding_hash), callback->binding_hash,
+						  PG_SHA256_DIGEST_LENGTH) != 0)
+			return false;
+		if (callback->is_service && callback->session_app_user == NULL)
+			return true;
+	}
+	return callback->session_app_user != NULL &&
+		   strcmp(callback->session_app_user, callback->app_user) == 0;
+}
+
+/* {} with the callback's and token response's values, over what is there */
+static Jsonb *merge_values(Jsonb *config, const NameValue *values, int count)
+{
+	JsonbParseState *state = NULL;
+	Jsonb *object;
+
+	if (count == 0)
+		return config;
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < count; i++)
+	{
+		JsonbValue name = {.type = jbvString};
+		JsonbValue value = {.type = jbvString};
+
+		name.val.string.val = unconstify(char *, values[i].name);
+		name.val.string.len = strlen(values[i].name);
+		value.val.string.val = unconstify(char *, values[i].value);
+		value.val.string.len = strlen(values[i].value);
+		pushJsonbValue(&state, WJB_KEY, &name);
+		pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	object = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	if (config == NULL)
+		return object;
+	return DatumGetJsonbP(
+		DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(config), JsonbPGetDatum(object)));
+}
+
+static Jsonb *callback_config(const Connector *connector, const Callback *callback, Jsonb *config)
+{
+	int count;
+	char **names = definition_texts(connector->definition, "callback_values", &count);
+	NameValue *kept = palloc(sizeof(NameValue) * (count + 1));
+	int n_kept = 0;
+
+	for (int i = 0; i < count; i++)
+		for (int j = 0; j < callback->n_params; j++)
+			if (strcmp(names[i], callback->params[j].name) == 0)
+				kept[n_kept++] = callback->params[j];
+	return merge_values(config, kept, n_kept);
+}
+
+static bool exchange_prepare(Flight *flight)
+{
+	ExchangeDetails *details = flight->details;
+	Callback *callback = &details->callback;
+	Authorization *authorization;
+	Connector *connector;
+	char *code_verifier;
+	char *nonce;
+
+	/* a copy must not spend the original's codes either, nor use up the state */
+	if (installation_state() != INSTALLATION_OURS)
+	{
+		flight_fail(flight, CALL_COPY_HELD, "%s", "");
+		return false;
+	}
+	authorization = store_consume_authorization(flight->app_user, callback->state_hash);
+	if (authorization == NULL)
+		return refuse(flight, "The state is unknown, or was used before.");
+	flight->connector_id = authorization->connector_id;
+	flight->connection_name = authorization->connection_name;
+	details->return_to = authorization->return_to;
+	details->requested = authorization->scopes;
+	details->n_requested = authorization->n_scopes;
+
+	if (!may_finish(callback, authorization))
+		return refuse(flight,
+					  callback->has_binding
+						  ? "The browser binding is not the one of this flow."
+						  : "Another person began this flow, or nobody says who is asking.");
+	if (authorization->expires_at <= GetCurrentTimestamp())
+		return refuse(flight, "The state has expired.");
+	if (callback->redirect_uri != NULL &&
+		!url_redirect_matches(authorization->redirect_uri, callback->redirect_uri))
+		return refuse(flight, "The browser came back to another redirect URI than it was sent to.");
+
+	/* from here on a row comes back, always */
+	connector = connector_find(authorization->connector_id);
+	if (connector == NULL || !connector_open(connector) ||
+		!TIMESTAMP_IS_NOEND(connector->stopped_at))
+		return fail(flight, "connector_misconfigured");
+	flight->connector = connector;
+
+	if (callback->repeated)
+		return fail(flight, "invalid_response");
+	/* RFC 9207 §2.4, on errors too */
+	if (connector->client.issuer != NULL &&
+		(callback->iss != NULL ? !issuer_matches(connector->client.issuer, callback->iss)
+							   : connector->client.iss_required))
+		return fail(flight, "issuer_mismatch");
+	if (callback->error != NULL && callback->error[0] != '\0')
+		return fail(flight,
+					valid_error_code(callback->error) ? callback->error : "invalid_response");
+	if (callback->code == NULL || callback->code[0] == '\0')
+		return fail(flight, "invalid_response");
+	for (const char *c = callback->code; *c != '\0'; c++)
+		if (*c < 0x20 || *c > 0x7e) /* VSCHAR, RFC 6749 appendix A.11 */
+			return fail(flight, "invalid_response");
+
+	if (!authorization_open(authorization, &code_verifier, &nonce))
+		return refuse(flight, "The stored flow cannot be opened.");
+	details->connection_config =
+		callback_config(connector, callback, authorization->connection_config);
+	build_code_request(&connector->client, callback->code, authorization->redirect_uri,
+					   code_verifier, &flight->request);
+	return true;
+}
+
+static void exchange_answered(Flight *flight, const HttpResponse *response)
+{
+	ExchangeDetails *details = flight->details;
+	TokenResponse *tokens = &flight->tokens;
+
+	switch (response->outcome)
+	{
+		case HTTP_ANSWERED:
+			break;
+		case HTTP_NOT_SENT:
+		case HTTP_UNANSWERED:
+		case HTTP_FAILED:
+			details->failure = "provider_unavailable";
+			return;
+		case HTTP_FORBIDDEN:
+			details->failure = "connector_misconfigured";
+			return;
+		case HTTP_TOO_LARGE:
+			details->failure = "invalid_response";
+			return;
+	}
+	parse_token_response(&flight->connector->client, response->status, response->content_type,
+						 response->body, response->body_len, tokens);
+	switch (tokens->outcome)
+	{
+		case TOKEN_GRANTED:
+			break;
+		case TOKEN_INVALID_GRANT:
+		case TOKEN_REFUSED:
+			details->failure = tokens->error[0] != '\0' ? tokens->error : "invalid_response";
+			break;
+		case TOKEN_INVALID_CLIENT:
+			details->failure = "connector_misconfigured";
+			break;
+		case TOKEN_RATE_LIMITED:
+		case TOKEN_UNAVAILABLE:
+			details->failure = "provider_unavailable";
+			break;
+		case TOKEN_MALFORMED:
+			details->failure = "invalid_response";
+			break;
+	}
+}
+
+static bool exchange_apply(Flight *flight)
+{
+	ExchangeDetails *details = flight->details;
+	const TokenResponse *tokens = &flight->tokens;
+	Connection connection = {0};
+	LockResult lock;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (details->failure != NULL)
+	{
+		(void) fail(flight, details->failure);
+		return true;
+	}
+
+	lock = store_lock_connector(flight->connector_id);
+	if (lock == LOCK_HELD)
+		return false;
+	if (lock == LOCK_MISSING)
+	{
+		(void) revocation_queue(flight->connector, flight->app_user, flight->connection_name, NULL,
+								tokens->access_token, tokens->refresh_token);
+		(void) fail(flight, "connector_misconfigured");
+		return true;
+	}
+	lock = store_lock_connection(flight->app_user, flight->connector_id, flight->connection_name,
+								 &connection);
+	if (lock == LOCK_HELD)
+		return false;
+
+	connection.app_user = flight->app_user;
+	connection.connector_id = flight->connector_id;
+	connection.connection_name = flight->connection_name;
+	if (!pg_strong_random(&connection.grant_id, sizeof(connection.grant_id)))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("no random bytes available")));
+	connection.generation = 1;
+	connection.reconnect_required = false;
+	connection.status_reason = NULL;
+	connection.status_since = connection.connected_at = connection.updated_at = now;
+	connection.account = NULL;
+	connection.token_type = tokens->token_type;
+	connection.requested_scopes = texts_to_array(details->requested, details->n_requested);
+	connection.scopes = tokens->has_scope ? texts_to_array(tokens->scopes, tokens->n_scopes)
+										  : connection.requested_scopes;
+	connection.connection_config =
+		merge_values(details->connection_config, tokens->values, tokens->n_values);
+	connection.expires_at = refresh_expires_at(flight->sent_at, tokens->expires_in);
+	connection.refresh_at = refresh_due_at(flight->connector, tokens->refresh_token != NULL, now,
+										   connection.expires_at);
+	connection.failures = connection.refusals = 0;
+	connection.failing_since = DT_NOEND;
+	connection.origins = flight->connector->origins;
+	connection_seal_tokens(&connection, tokens->access_token, tokens->refresh_token);
+
+	if (lock == LOCK_MISSING)
+		store_insert_connection(&connection);
+	else
+		store_update_connection(&connection);
+	event_record(flight->app_user, flight->connector_id, flight->connection_name,
+				 lock == LOCK_MISSING ? "connected" : "reconnected", NULL);
+	answer_with_row(flight);
+	return true;
+}
+
+static void exchange_save(Flight *flight, StringInfo record)
+{
+	ExchangeDetails *details = flight->details;
+
+	flight_put_tokens(record, flight);
+	record_put_texts(record, details->requested, details->n_requested);
+	record_put_bytes(record, details->connection_config,
+					 details->connection_config != NULL ? VARSIZE(details->connection_config) : 0);
+	record_put_text(record, details->return_to);
+}
+
+static void exchange_load(Flight *flight, StringInfo record)
+{
+	ExchangeDetails *details = palloc0(sizeof(ExchangeDetails));
+	const char *config;
+	int len;
+
+	flight->details = details;
+	flight_get_tokens(record, flight);
+	details->requested = record_get_texts(record, &details->n_requested);
+	config = record_get_bytes(record, &len);
+	if (config != NULL)
+	{
+		details->connection_config = palloc(len);
+		memcpy(details->connection_config, config, len);
+	}
+	details->return_to = record_get_text(record);
+}
+
+const FlightKind exchange_flight = {"exchange",     exchange_prepare, exchange_answered,
+									exchange_apply, exchange_save,    exchange_load};

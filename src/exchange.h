@@ -1,0 +1,33 @@
+/*
+ * exchange.h
+ *	  What oauth_callback() hands to the worker.
+ */
+#ifndef APPUSER_CONNECTORS_EXCHANGE_H
+#define APPUSER_CONNECTORS_EXCHANGE_H
+
+#include "common/sha2.h"
+#include "lib/stringinfo.h"
+
+#include "oauth_client.h"
+
+typedef struct Callback
+{
+	char *app_user; /* that the state was made for */
+	uint8 state_hash[PG_SHA256_DIGEST_LENGTH];
+	char *session_app_user; /* who calls; NULL: nobody */
+	bool is_service;        /* the caller has the service role */
+	bool has_binding;
+	uint8 binding_hash[PG_SHA256_DIGEST_LENGTH];
+	char *code;
+	char *iss;
+	char *error;
+	char *redirect_uri;
+	bool repeated;     /* a parameter came more than once */
+	NameValue *params; /* what else came */
+	int n_params;
+} Callback;
+
+extern void callback_put(StringInfo record, const Callback *callback);
+extern void callback_get(StringInfo record, Callback *callback);
+
+#endif

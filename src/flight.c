@@ -1,0 +1,530 @@
+/*
+ * flight.c
+ *	  Driving calls to providers through their states.
+ *
+ * All answers that have arrived are committed in one transaction; if that fails,
+ * each in its own; one that fails alone is put into pending_answers.  An answer
+ * stays in memory until COMMIT has returned, and nobody is told before.
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "errors.h"
+#include "flight.h"
+#include "guc.h"
+#include "installation.h"
+#include "keyring.h"
+#include "record.h"
+#include "secret.h"
+#include "store_outbox.h"
+#include "worker.h"
+
+#define HELD_RETRY 100 /* ms */
+#define HELD_RETRY_MAX 1000
+#define MAX_BATCH 500
+
+static dlist_head flights = DLIST_STATIC_INIT(flights);
+static int n_flights = 0;
+
+typedef bool (*FlightStep)(Flight *flight);
+
+static void finish_flight(Flight *flight);
+static bool prepare_step(Flight *flight);
+static StringInfo pending_aad(const Flight *flight);
+
+Flight *flight_create(const FlightKind *kind, const char *app_user, const char *connector_id,
+					  const char *connection_name)
+{
+	MemoryContext context =
+		AllocSetContextCreate(TopMemoryContext, "provider call", ALLOCSET_SMALL_SIZES);
+	Flight *flight = MemoryContextAllocZero(context, sizeof(Flight));
+
+	flight->context = context;
+	flight->kind = kind;
+	flight->state = FLIGHT_NEW;
+	flight->app_user = MemoryContextStrdup(context, app_user);
+	flight->connector_id = MemoryContextStrdup(context, connector_id);
+	flight->connection_name = MemoryContextStrdup(context, connection_name);
+	flight->outcome = CALL_FAILED;
+	flight->retry_after = -1;
+	dlist_push_tail(&flights, &flight->node);
+	n_flights++;
+	return flight;
+}
+
+void flight_add_waiter(Flight *flight, ProviderCallWaiter waiter)
+{
+	MemoryContext old = MemoryContextSwitchTo(flight->context);
+
+	if (flight->waiters == NULL)
+		flight->waiters = palloc(sizeof(ProviderCallWaiter) * 4);
+	else if (flight->n_waiters >= 4 && (flight->n_waiters & (flight->n_waiters - 1)) == 0)
+		flight->waiters =
+			repalloc(flight->waiters, sizeof(ProviderCallWaiter) * flight->n_waiters * 2);
+	flight->waiters[flight->n_waiters++] = waiter;
+	MemoryContextSwitchTo(old);
+}
+
+void flight_fail(Flight *flight, ProviderCallOutcome outcome, const char *format, ...)
+{
+	va_list args;
+
+	flight->outcome = outcome;
+	va_start(args, format);
+	vsnprintf(flight->message, sizeof(flight->message), format, args);
+	va_end(args);
+}
+
+Flight *flight_find(const FlightKind *kind, const char *app_user, const char *connector_id,
+					const char *connection_name)
+{
+	dlist_iter iter;
+
+	dlist_foreach (iter, &flights)
+	{
+		Flight *flight = dlist_container(Flight, node, iter.cur);
+
+		if (flight->kind == kind && flight->state != FLIGHT_FINISHED &&
+			strcmp(flight->app_user, app_user) == 0 &&
+			strcmp(flight->connector_id, connector_id) == 0 &&
+			strcmp(flight->connection_name, connection_name) == 0)
+			return flight;
+	}
+	return NULL;
+}
+
+int flight_count(const char *connector_id)
+{
+	dlist_iter iter;
+	int count = 0;
+
+	dlist_foreach (iter, &flights)
+		count += strcmp(dlist_container(Flight, node, iter.cur)->connector_id, connector_id) == 0;
+	return count;
+}
+
+int flight_total(void)
+{
+	return n_flights;
+}
+
+static void finish_flight(Flight *flight)
+{
+	for (int i = 0; i < flight->n_waiters; i++)
+		provider_call_answer(flight->waiters[i], flight->outcome, flight->message, flight->answer);
+	oauth_request_free(&flight->request);
+	token_response_cleanse(&flight->tokens);
+	dlist_delete(&flight->node);
+	n_flights--;
+	MemoryContextDelete(flight->context);
+}
+
+/*
+ * Runs a step of several flights in one transaction.  False: it failed, and
+ * nothing of it happened; the flights are as they were.
+ */
+static bool run_batch(Flight **batch, bool *done, int count, FlightStep step)
+{
+	volatile bool committed = false;
+
+	worker_begin();
+	PG_TRY();
+	{
+		for (int i = 0; i < count; i++)
+		{
+			/* What prepare makes is kept with the flight; the rest is not. */
+			MemoryContext old = step == prepare_step ? MemoryContextSwitchTo(batch[i]->context)
+													 : CurrentMemoryContext;
+
+			done[i] = step(batch[i]);
+			MemoryContextSwitchTo(old);
+		}
+		worker_commit();
+		committed = true;
+	}
+	PG_CATCH();
+	{
+		worker_rollback();
+	}
+	PG_END_TRY();
+	return committed;
+}
+
+/* The same, one by one if together fails; done[i] is false where that failed. */
+static void run_step(Flight **batch, bool *done, bool *ran, int count, FlightStep step)
+{
+	if (count == 0)
+		return;
+	memset(ran, true, sizeof(bool) * count);
+	if (run_batch(batch, done, count, step))
+		return;
+	for (int i = 0; i < count; i++)
+		ran[i] = count > 1 && run_batch(&batch[i], &done[i], 1, step);
+}
+
+/* The oldest flights in a state, at most MAX_BATCH */
+static int collect(FlightState state, Flight **batch)
+{
+	dlist_iter iter;
+	int count = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	dlist_foreach (iter, &flights)
+	{
+		Flight *flight = dlist_container(Flight, node, iter.cur);
+
+		if (flight->state == state && count < MAX_BATCH &&
+			(state != FLIGHT_HELD || flight->apply_at <= now))
+			batch[count++] = flight;
+	}
+	return count;
+}
+
+static bool prepare_step(Flight *flight)
+{
+	return flight->kind->prepare(flight);
+}
+
+/* Seals an answer that cannot be applied now into pending_answers. */
+static void save_answer(Flight *flight)
+{
+	StringInfoData record;
+
+	if (!pg_strong_random(&flight->answer_id, sizeof(flight->answer_id)))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("no random bytes available")));
+	record_init(&record, 4 * MAX_TOKEN_BYTES);
+	record_put_text(&record, flight->kind->name);
+	record_put_text(&record, flight->connector_id);
+	record_put_text(&record, flight->connection_name);
+	flight->kind->save(flight, &record);
+	store_insert_pending_answer(flight->app_user, &flight->answer_id,
+								keyring_seal(pending_aad(flight), record.data, record.len),
+								GetCurrentTimestamp());
+	secret_cleanse(record.data, record.len);
+	pfree(record.data);
+}
+
+static bool apply_step(Flight *flight)
+{
+	if (flight->kind->apply(flight))
+	{
+		if (flight->saved)
+			store_delete_pending_answer(flight->app_user, &flight->answer_id);
+		return true;
+	}
+	if (!flight->saved && flight->kind->save != NULL)
+		save_answer(flight);
+	return false;
+}
+
+static bool save_step(Flight *flight)
+{
+	save_answer(flight);
+	return false;
+}
+
+static StringInfo pending_aad(const Flight *flight)
+{
+	StringInfo aad = makeStringInfo();
+
+	record_put_text(aad, "pending answer");
+	record_put_bytes(aad, installation_id(), sizeof(pg_uuid_t));
+	record_put_text(aad, flight->app_user);
+	record_put_bytes(aad, &flight->answer_id, sizeof(pg_uuid_t));
+	return aad;
+}
+
+/* Waits for its turn: the caps on what is under way at once */
+static bool has_room(const Flight *flight, int starting)
+{
+	dlist_iter iter;
+	int same_connector = 0;
+
+	if (http_in_flight() + starting >= guc_max_concurrent_requests)
+		return false;
+	dlist_foreach (iter, &flights)
+	{
+		Flight *other = dlist_container(Flight, node, iter.cur);
+
+		same_connector += (other->state == FLIGHT_SENT || other->state == FLIGHT_READY) &&
+						  strcmp(other->connector_id, flight->connector_id) == 0;
+	}
+	return same_connector < guc_max_concurrent_requests_per_connector;
+}
+
+static void send_request(Flight *flight)
+{
+	HttpRequest request = {.url = flight->request.url,
+						   .content_type = flight->request.content_type,
+						   .body = flight->request.body.data,
+						   .body_len = flight->request.body.len,
+						   .authorization = flight->request.authorization};
+
+	flight->sent_at = GetCurrentTimestamp();
+	if (http_start(&request, flight) == NULL)
+	{
+		HttpResponse failed = {.outcome = HTTP_FAILED};
+
+		strlcpy(failed.error, "out of memory", sizeof(failed.error));
+		flight->http_outcome = HTTP_FAILED;
+		flight->kind->answered(flight, &failed);
+		flight->state = FLIGHT_ANSWERED;
+	}
+	else
+		flight->state = FLIGHT_SENT;
+	oauth_request_free(&flight->request);
+}
+
+/* NEW to READY to SENT; what has nothing to send is finished. */
+static bool prepare_flights(void)
+{
+	Flight *batch[MAX_BATCH];
+	bool done[MAX_BATCH];
+	bool ran[MAX_BATCH];
+	int found = collect(FLIGHT_NEW, batch);
+	int count = 0;
+
+	for (int i = 0; i < found; i++)
+		if (has_room(batch[i], count))
+		{
+			batch[i]->state = FLIGHT_READY;
+			batch[count++] = batch[i];
+		}
+	run_step(batch, done, ran, count, prepare_step);
+	for (int i = 0; i < count; i++)
+	{
+		if (ran[i] && done[i])
+			send_request(batch[i]);
+		else
+		{
+			if (!ran[i])
+				flight_fail(batch[i],
+							worker_last_error() == ERRCODE_UC_KEY_UNAVAILABLE ? CALL_KEY_UNAVAILABLE
+																			  : CALL_FAILED,
+							"an error in the worker; the server log says which");
+			finish_flight(batch[i]);
+		}
+	}
+	return count > 0;
+}
+
+static bool collect_responses(void)
+{
+	HttpResponse response;
+	Flight *flight;
+	bool any = false;
+
+	http_drive();
+	while ((flight = http_next_completed(&response)) != NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(flight->context);
+
+		flight->http_outcome = response.outcome;
+		flight->retry_after = parse_retry_after(response.retry_after, (int64) time(NULL));
+		flight->kind->answered(flight, &response);
+		flight->state = FLIGHT_ANSWERED;
+		http_response_free(&response);
+		MemoryContextSwitchTo(old);
+		any = true;
+	}
+	return any;
+}
+
+/* ANSWERED and HELD to FINISHED, or to HELD. */
+static bool apply_flights(FlightState state)
+{
+	Flight *batch[MAX_BATCH];
+	bool done[MAX_BATCH];
+	bool ran[MAX_BATCH];
+	int count = collect(state, batch);
+	bool any = false;
+
+	run_step(batch, done, ran, count, apply_step);
+	for (int i = 0; i < count; i++)
+	{
+		Flight *flight = batch[i];
+		TimestampTz now = GetCurrentTimestamp();
+
+		if (ran[i] && done[i])
+		{
+			finish_flight(flight);
+			any = true;
+		}
+		else if (ran[i])
+		{
+			flight->saved = flight->saved || flight->kind->save != NULL;
+			flight->apply_at = TimestampTzPlusMilliseconds(
+				now, flight->state == FLIGHT_HELD ? HELD_RETRY_MAX : HELD_RETRY);
+			flight->state = FLIGHT_HELD;
+		}
+		else
+		{
+			bool ignored;
+
+			/* It keeps being tried, from memory if it cannot even be saved. */
+			if (!flight->saved && flight->kind->save != NULL &&
+				run_batch(&flight, &ignored, 1, save_step))
+				flight->saved = true;
+			flight->apply_at = TimestampTzPlusMilliseconds(now, HELD_RETRY_MAX);
+			flight->state = FLIGHT_HELD;
+		}
+	}
+	return any;
+}
+
+bool flights_turn(void)
+{
+	bool any = prepare_flights();
+
+	any |= collect_responses();
+	any |= apply_flights(FLIGHT_ANSWERED);
+	any |= apply_flights(FLIGHT_HELD);
+	return any;
+}
+
+long flights_timeout(void)
+{
+	dlist_iter iter;
+	long timeout = -1;
+
+	dlist_foreach (iter, &flights)
+	{
+		Flight *flight = dlist_container(Flight, node, iter.cur);
+		long left;
+
+		if (flight->state == FLIGHT_ANSWERED)
+			return 0;
+		if (flight->state != FLIGHT_HELD)
+			continue;
+		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), flight->apply_at);
+		timeout = timeout < 0 ? left : Min(timeout, left);
+	}
+	return timeout;
+}
+
+bool flights_in_air(void)
+{
+	dlist_iter iter;
+
+	dlist_foreach (iter, &flights)
+	{
+		Flight *flight = dlist_container(Flight, node, iter.cur);
+
+		if (flight->state == FLIGHT_SENT || flight->state == FLIGHT_ANSWERED ||
+			(flight->state == FLIGHT_HELD && !flight->saved && flight->kind->save != NULL))
+			return true;
+	}
+	return false;
+}
+
+static const FlightKind *const saved_kinds[] = {&exchange_flight, &refresh_flight};
+
+/* Makes a flight of a row of pending_answers again. */
+static void load_pending(const OutboxKey *key)
+{
+	bytea *sealed = store_get_pending_answer(key->app_user, &key->id);
+	Flight *flight = flight_create(&refresh_flight, key->app_user, "", "");
+	MemoryContext old = MemoryContextSwitchTo(flight->context);
+	StringInfoData record = {0};
+	char *kind;
+
+	flight->answer_id = key->id;
+	record.data = sealed != NULL ? keyring_open(pending_aad(flight), sealed, &record.len) : NULL;
+	if (record.data == NULL)
+	{
+		ereport(WARNING, (errmsg("a pending answer of a provider cannot be opened"),
+						  errhint("Restore appuser_connectors.pending_answers from a backup.")));
+		MemoryContextSwitchTo(old);
+		finish_flight(flight);
+		return;
+	}
+	kind = record_get_text(&record);
+	for (int i = 0; i < (int) lengthof(saved_kinds); i++)
+		if (strcmp(kind, saved_kinds[i]->name) == 0)
+			flight->kind = saved_kinds[i];
+	flight->connector_id = record_get_text(&record);
+	flight->connection_name = record_get_text(&record);
+	flight->kind->load(flight, &record);
+	flight->saved = true;
+	flight->state = FLIGHT_HELD;
+	flight->apply_at = GetCurrentTimestamp();
+	MemoryContextSwitchTo(old);
+}
+
+void flights_load_pending(void)
+{
+	int count;
+	OutboxKey *keys = store_pending_answers(&count);
+
+	for (int i = 0; i < count; i++)
+		load_pending(&keys[i]);
+}
+
+void flight_put_tokens(StringInfo record, const Flight *flight)
+{
+	const TokenResponse *tokens = &flight->tokens;
+	const Connector *connector = flight->connector;
+
+	record_put_int(record, flight->sent_at);
+	record_put_text(record, tokens->access_token);
+	record_put_text(record, tokens->refresh_token);
+	record_put_text(record, tokens->token_type);
+	record_put_int(record, tokens->has_scope);
+	record_put_texts(record, tokens->scopes, tokens->n_scopes);
+	record_put_int(record, tokens->expires_in);
+	record_put_int(record, tokens->n_values);
+	for (int i = 0; i < tokens->n_values; i++)
+	{
+		record_put_text(record, tokens->values[i].name);
+		record_put_text(record, tokens->values[i].value);
+	}
+
+	/* what it takes to revoke them, should the connector be gone by then */
+	record_put_text(record, connector->client.token_endpoint);
+	record_put_text(record, connector->client.revocation_endpoint);
+	record_put_text(record, connector->client.client_id);
+	record_put_text(record, connector->client.client_secret);
+	record_put_int(record, connector->client.auth_method);
+	record_put_int(record, connector->refresh_margin);
+	record_put_int(record, connector->revocation_ends_grant);
+	record_put_text(record, connector->origins);
+}
+
+void flight_get_tokens(StringInfo record, Flight *flight)
+{
+	TokenResponse *tokens = &flight->tokens;
+	Connector *connector = palloc0(sizeof(Connector));
+
+	flight->http_outcome = HTTP_ANSWERED;
+	flight->connector = connector;
+	flight->sent_at = record_get_int(record);
+	tokens->outcome = TOKEN_GRANTED;
+	tokens->access_token = record_get_text(record);
+	tokens->refresh_token = record_get_text(record);
+	tokens->token_type = record_get_text(record);
+	tokens->has_scope = record_get_int(record) != 0;
+	tokens->scopes = record_get_texts(record, &tokens->n_scopes);
+	tokens->expires_in = record_get_int(record);
+	tokens->n_values = (int) record_get_int(record);
+	tokens->values = palloc(sizeof(NameValue) * (tokens->n_values + 1));
+	for (int i = 0; i < tokens->n_values; i++)
+	{
+		tokens->values[i].name = record_get_text(record);
+		tokens->values[i].value = record_get_text(record);
+	}
+
+	connector->connector_id = pstrdup(flight->connector_id);
+	connector->client.token_endpoint = record_get_text(record);
+	connector->client.revocation_endpoint = record_get_text(record);
+	connector->client.client_id = record_get_text(record);
+	connector->client.client_secret = record_get_text(record);
+	connector->client.auth_method = (TokenEndpointAuthMethod) record_get_int(record);
+	connector->refresh_margin = (int) record_get_int(record);
+	connector->revocation_ends_grant = record_get_int(record) != 0;
+	connector->origins = record_get_text(record);
+}

@@ -1,0 +1,140 @@
+/*
+ * flight.h
+ *	  One call to a provider on its way through the worker.
+ *
+ *	  NEW --prepare--> READY --> SENT --answered--> ANSWERED --apply--> FINISHED
+ *	                                                    \--> HELD --apply--/
+ *
+ * prepare and apply run in transactions of the worker; between them there is
+ * none.  HELD: somebody holds the row, the answer is in pending_answers and is
+ * applied as soon as possible.
+ */
+#ifndef APPUSER_CONNECTORS_FLIGHT_H
+#define APPUSER_CONNECTORS_FLIGHT_H
+
+#include "lib/ilist.h"
+#include "lib/stringinfo.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "connector.h"
+#include "http.h"
+#include "oauth_request.h"
+#include "oauth_response.h"
+#include "provider_call.h"
+
+typedef enum FlightState
+{
+	FLIGHT_NEW,
+	FLIGHT_READY,
+	FLIGHT_SENT,
+	FLIGHT_ANSWERED,
+	FLIGHT_HELD,
+	FLIGHT_FINISHED
+} FlightState;
+
+typedef struct Flight Flight;
+
+/* What the kinds of calls do differently */
+typedef struct FlightKind
+{
+	const char *name;
+
+	/* In a transaction: reads what is needed and builds the request.  False: there is
+	 * nothing to send, and outcome says why. */
+	bool (*prepare)(Flight *flight);
+
+	/* Outside any transaction; must not fail. */
+	void (*answered)(Flight *flight, const HttpResponse *response);
+
+	/* In a transaction: stores what was answered.  False: the row is held. */
+	bool (*apply)(Flight *flight);
+
+	/* Sealed into pending_answers while held, and back */
+	void (*save)(Flight *flight, StringInfo record);
+	void (*load)(Flight *flight, StringInfo record);
+} FlightKind;
+
+extern const FlightKind exchange_flight;
+extern const FlightKind refresh_flight;
+extern const FlightKind revocation_flight;
+
+struct Flight
+{
+	dlist_node node;
+	const FlightKind *kind;
+	FlightState state;
+	MemoryContext context; /* everything of this flight, itself included */
+	void *details;         /* of the kind */
+
+	const char *app_user;
+	const char *connector_id;
+	const char *connection_name;
+
+	Connector *connector; /* open, from prepare on */
+	OAuthRequest request;
+	TimestampTz sent_at;
+	HttpOutcome http_outcome;
+	TokenResponse tokens;
+	char problem[CALL_MESSAGE_SIZE]; /* what went wrong with the call */
+	int retry_after;                 /* seconds; -1: the provider did not say */
+
+	/* what its callers are told when it is finished */
+	ProviderCallOutcome outcome;
+	char message[CALL_MESSAGE_SIZE];
+	StringInfo answer;
+	ProviderCallWaiter *waiters;
+	int n_waiters;
+
+	/* HELD */
+	bool saved;
+	pg_uuid_t answer_id;
+	TimestampTz apply_at;
+};
+
+/* What the worker does with them */
+extern Flight *flight_create(const FlightKind *kind, const char *app_user, const char *connector_id,
+							 const char *connection_name);
+extern void flight_add_waiter(Flight *flight, ProviderCallWaiter waiter);
+extern void flight_fail(Flight *flight, ProviderCallOutcome outcome, const char *format, ...)
+	pg_attribute_printf(3, 4);
+
+/* The one under way for this connection, or NULL */
+extern Flight *flight_find(const FlightKind *kind, const char *app_user, const char *connector_id,
+						   const char *connection_name);
+extern int flight_count(const char *connector_id);
+extern int flight_total(void);
+
+/* One turn: prepare, send, collect, apply, answer.  True when something was done. */
+extern bool flights_turn(void);
+
+/* How long until a held answer is tried again; -1: there is none */
+extern long flights_timeout(void);
+
+/* Answers on their way, that ending now would lose */
+extern bool flights_in_air(void);
+
+/* Reads pending_answers; once, when the worker starts. */
+extern void flights_load_pending(void);
+
+/* New calls by callers, and what is due */
+extern void exchange_take(StringInfo record, ProviderCallWaiter waiter);
+extern void refresh_take(StringInfo record, ProviderCallWaiter waiter);
+extern TimestampTz refresh_start_due(void);
+extern TimestampTz revocation_start_due(void);
+
+/* expires_at of a token response whose request was sent at that time */
+extern TimestampTz refresh_expires_at(TimestampTz sent_at, int64 expires_in);
+
+/* When to refresh a token; DT_NOEND: never by itself */
+extern TimestampTz refresh_due_at(const Connector *connector, bool has_refresh_token,
+								  TimestampTz now, TimestampTz expires_at);
+
+/* Jittered exponential backoff after so many failures in a row, in ms */
+extern int64 refresh_backoff(int failures, int retry_after);
+
+/* Fields of a granted token response, as a flight is saved with */
+extern void flight_put_tokens(StringInfo record, const Flight *flight);
+extern void flight_get_tokens(StringInfo record, Flight *flight);
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * installation.h
+ *	  Whose data this database holds.
+ */
+#ifndef APPUSER_CONNECTORS_INSTALLATION_H
+#define APPUSER_CONNECTORS_INSTALLATION_H
+
+#include "utils/uuid.h"
+
+typedef enum InstallationState
+{
+	INSTALLATION_OURS,    /* this cluster, database and timeline */
+	INSTALLATION_MISSING, /* nothing was registered yet */
+	INSTALLATION_COPY     /* the data of another cluster or database */
+} InstallationState;
+
+/* The id that is part of all associated data; raises UC008 when missing. */
+extern const pg_uuid_t *installation_id(void);
+
+/* Makes the row if there is none: at first use, not by CREATE EXTENSION. */
+extern void installation_ensure(void);
+
+extern InstallationState installation_state(void);
+
+#endif

@@ -1,0 +1,472 @@
+/*
+ * keyring.c
+ *	  The root key, which is not in the database, and the data keys, which are,
+ *	  sealed under it.
+ *
+ * The launcher reads the root key and publishes it in shared memory, also on a
+ * standby; no backend runs the command.  A data key is unwrapped at its first use
+ * in a process and kept: ids are random, so an id never means another key.
+ * Knows nothing of OAuth.
+ */
+#include "postgres.h"
+
+#include <sys/stat.h>
+
+#include "access/skey.h"
+#include "access/stratnum.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/condition_variable.h"
+#include "storage/fd.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "errors.h"
+#include "guc.h"
+#include "installation.h"
+#include "keyring.h"
+#include "launcher.h"
+#include "record.h"
+#include "secret.h"
+#include "store.h"
+
+/* Columns of encryption_keys, in the order of the table */
+enum
+{
+	ANUM_KEY_ID = 1,
+	ANUM_STATE,
+	ANUM_WRAPPED_KEY
+};
+
+#define ROOT_KEY_HEX (2 * SEAL_KEY_BYTES)
+#define FIRST_LOAD_TIMEOUT 10000 /* ms */
+
+typedef enum RootKeyState
+{
+	ROOT_KEY_NOT_READ, /* the launcher has not come to it yet */
+	ROOT_KEY_READ,
+	ROOT_KEY_FAILED
+} RootKeyState;
+
+typedef struct KeyringShmem
+{
+	RootKeyState state;
+	uint8 root_key[SEAL_KEY_BYTES];
+	char problem[256]; /* why ROOT_KEY_FAILED */
+	ConditionVariable changed;
+} KeyringShmem;
+
+static KeyringShmem *shared = NULL;
+
+/* Unwrapped data keys of this process */
+typedef struct CachedKey
+{
+	struct CachedKey *next;
+	uint32 key_id;
+	SealKey *key;
+} CachedKey;
+
+static CachedKey *cached_keys = NULL;
+
+static bool read_key_file(const char *path, char *hex, char *problem, size_t problem_size);
+static bool run_key_command(const char *command, char *hex, char *problem, size_t problem_size);
+static SealKey *root_key(void);
+static SealKey *data_key(uint32 key_id);
+static StringInfo data_key_aad(uint32 key_id);
+
+Size keyring_shmem_size(void)
+{
+	return sizeof(KeyringShmem);
+}
+
+void keyring_shmem_init(void)
+{
+	bool found;
+
+	shared = ShmemInitStruct("appuser_connectors keyring", sizeof(KeyringShmem), &found);
+	if (!found)
+	{
+		memset(shared, 0, sizeof(KeyringShmem));
+		ConditionVariableInit(&shared->changed);
+	}
+}
+
+/*
+ * The checks of the server's own private key file: a regular file, owned by the
+ * server's user with no access for others, or by root and readable by its group.
+ */
+static bool read_key_file(const char *path, char *hex, char *problem, size_t problem_size)
+{
+	struct stat status;
+	FILE *file;
+	size_t length;
+	const char *directory = DataDir;
+
+	if (!is_absolute_path(path))
+	{
+		snprintf(problem, problem_size, "\"%s\" is not an absolute path", path);
+		return false;
+	}
+	if (path_is_prefix_of_path(directory, path))
+	{
+		snprintf(problem, problem_size, "\"%s\" is inside the data directory", path);
+		return false;
+	}
+	if (stat(path, &status) != 0)
+	{
+		snprintf(problem, problem_size, "could not access \"%s\": %m", path);
+		return false;
+	}
+	if (!S_ISREG(status.st_mode))
+	{
+		snprintf(problem, problem_size, "\"%s\" is not a regular file", path);
+		return false;
+	}
+	if (status.st_uid != geteuid() && status.st_uid != 0)
+	{
+		snprintf(problem, problem_size, "\"%s\" is not owned by the server's user or root", path);
+		return false;
+	}
+	if ((status.st_uid == geteuid() && (status.st_mode & (S_IRWXG | S_IRWXO) & ~S_IRGRP)) ||
+		(status.st_uid == 0 && (status.st_mode & (S_IWGRP | S_IXGRP | S_IRWXO))))
+	{
+		snprintf(problem, problem_size, "\"%s\" is more open than 0640", path);
+		return false;
+	}
+	file = AllocateFile(path, "r");
+	if (file == NULL)
+	{
+		snprintf(problem, problem_size, "could not read \"%s\": %m", path);
+		return false;
+	}
+	length = fread(hex, 1, ROOT_KEY_HEX + 2, file);
+	hex[length] = '\0';
+	FreeFile(file);
+	return true;
+}
+
+static bool run_key_command(const char *command, char *hex, char *problem, size_t problem_size)
+{
+	FILE *pipe = OpenPipeStream(command, "r");
+	size_t length;
+	int status;
+
+	if (pipe == NULL)
+	{
+		snprintf(problem, problem_size, "root_key_command could not be run: %m");
+		return false;
+	}
+	length = fread(hex, 1, ROOT_KEY_HEX + 2, pipe);
+	hex[length] = '\0';
+	status = ClosePipeStream(pipe);
+	if (status != 0)
+	{
+		snprintf(problem, problem_size, "root_key_command failed with exit status %d",
+				 WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+		return false;
+	}
+	return true;
+}
+
+static bool decode_hex_key(char *hex, uint8 *key)
+{
+	size_t length = strlen(hex);
+
+	while (length > 0 && (hex[length - 1] == '\n' || hex[length - 1] == '\r'))
+		hex[--length] = '\0';
+	if (length != ROOT_KEY_HEX || strspn(hex, "0123456789abcdefABCDEF") != ROOT_KEY_HEX)
+		return false;
+	for (int i = 0; i < SEAL_KEY_BYTES; i++)
+	{
+		char digits[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
+
+		key[i] = (uint8) strtoul(digits, NULL, 16);
+	}
+	return true;
+}
+
+void keyring_load(void)
+{
+	char hex[ROOT_KEY_HEX + 3] = {0};
+	uint8 key[SEAL_KEY_BYTES];
+	char problem[sizeof(shared->problem)] = "";
+	bool by_file = guc_root_key_file[0] != '\0';
+	bool by_command = guc_root_key_command[0] != '\0';
+	bool read = false;
+
+	if (by_file && by_command)
+		strlcpy(problem, "both root_key_file and root_key_command are set", sizeof(problem));
+	else if (by_file)
+		read = read_key_file(guc_root_key_file, hex, problem, sizeof(problem));
+	else if (by_command)
+		read = run_key_command(guc_root_key_command, hex, problem, sizeof(problem));
+	else
+		strlcpy(problem, "neither root_key_file nor root_key_command is set", sizeof(problem));
+
+	if (read && !decode_hex_key(hex, key))
+	{
+		read = false;
+		snprintf(problem, sizeof(problem), "the root key is not %d hexadecimal digits",
+				 ROOT_KEY_HEX);
+	}
+
+	LWLockAcquire(launcher_lock(), LW_EXCLUSIVE);
+	if (read)
+	{
+		memcpy(shared->root_key, key, SEAL_KEY_BYTES);
+		shared->state = ROOT_KEY_READ;
+	}
+	else if (shared->state != ROOT_KEY_READ)
+	{
+		strlcpy(shared->problem, problem, sizeof(shared->problem));
+		shared->state = ROOT_KEY_FAILED;
+	}
+	LWLockRelease(launcher_lock());
+	ConditionVariableBroadcast(&shared->changed);
+
+	secret_cleanse(hex, sizeof(hex));
+	secret_cleanse(key, sizeof(key));
+	if (!read)
+		ereport(LOG, (errmsg("appuser_connectors has no new root key: %s", problem)));
+}
+
+bool keyring_available(void)
+{
+	RootKeyState state;
+	TimestampTz start = 0;
+
+	for (;;)
+	{
+		LWLockAcquire(launcher_lock(), LW_SHARED);
+		state = shared->state;
+		LWLockRelease(launcher_lock());
+		if (state != ROOT_KEY_NOT_READ)
+			break;
+		if (start == 0)
+		{
+			start = GetCurrentTimestamp();
+			ConditionVariablePrepareToSleep(&shared->changed);
+			continue;
+		}
+		if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(), FIRST_LOAD_TIMEOUT))
+			break;
+		(void) ConditionVariableTimedSleep(&shared->changed, 100, PG_WAIT_EXTENSION);
+	}
+	ConditionVariableCancelSleep();
+	return state == ROOT_KEY_READ;
+}
+
+/* The root key, to be freed by the caller at once. */
+static SealKey *root_key(void)
+{
+	SealKey *key;
+	uint8 bytes[SEAL_KEY_BYTES];
+
+	if (shared == NULL)
+		launcher_require_preload();
+	if (!keyring_available())
+	{
+		char problem[sizeof(shared->problem)];
+
+		LWLockAcquire(launcher_lock(), LW_SHARED);
+		strlcpy(problem, shared->problem, sizeof(problem));
+		LWLockRelease(launcher_lock());
+		ereport(ERROR,
+				(errcode(ERRCODE_UC_KEY_UNAVAILABLE), errmsg("the root key is not available"),
+				 problem[0] ? errdetail("The launcher reports: %s.", problem) : 0,
+				 errhint("Set appuser_connectors.root_key_file to a file with 64 "
+						 "hexadecimal digits (openssl rand -hex 32), or "
+						 "appuser_connectors.root_key_command, and reload.")));
+	}
+	LWLockAcquire(launcher_lock(), LW_SHARED);
+	memcpy(bytes, shared->root_key, SEAL_KEY_BYTES);
+	LWLockRelease(launcher_lock());
+	key = seal_key_create(bytes, 0);
+	secret_cleanse(bytes, sizeof(bytes));
+	if (key == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("OpenSSL could not use a key")));
+	return key;
+}
+
+static StringInfo data_key_aad(uint32 key_id)
+{
+	StringInfo aad = makeStringInfo();
+
+	record_put_text(aad, "data key");
+	record_put_bytes(aad, installation_id(), sizeof(pg_uuid_t));
+	record_put_int(aad, key_id);
+	return aad;
+}
+
+static bool visit_key(TupleTableSlot *slot, void *arg)
+{
+	bool is_null;
+
+	*(bytea **) arg = DatumGetByteaPCopy(slot_getattr(slot, ANUM_WRAPPED_KEY, &is_null));
+	return false;
+}
+
+static SealKey *cache_key(uint32 key_id, const uint8 *bytes)
+{
+	CachedKey *entry = MemoryContextAlloc(TopMemoryContext, sizeof(CachedKey));
+
+	entry->key = seal_key_create(bytes, key_id);
+	entry->key_id = key_id;
+	if (entry->key == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("OpenSSL could not use a key")));
+	entry->next = cached_keys;
+	cached_keys = entry;
+	return entry->key;
+}
+
+static SealKey *data_key(uint32 key_id)
+{
+	ScanKeyData scan_key;
+	bytea *wrapped = NULL;
+	uint8 bytes[SEAL_KEY_BYTES];
+	StringInfo aad;
+	SealKey *root;
+	SealKey *key;
+	SealResult result;
+
+	for (CachedKey *entry = cached_keys; entry != NULL; entry = entry->next)
+		if (entry->key_id == key_id)
+			return entry->key;
+
+	aad = data_key_aad(key_id);
+	root = root_key();
+	ScanKeyInit(&scan_key, ANUM_KEY_ID, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum((int32) key_id));
+	PG_TRY();
+	{
+		store_scan("encryption_keys", "encryption_keys_pkey", GetLatestSnapshot(), &scan_key, 1,
+				   visit_key, &wrapped);
+	}
+	PG_CATCH();
+	{
+		seal_key_free(root);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	if (wrapped == NULL || VARSIZE_ANY_EXHDR(wrapped) != SEAL_KEY_BYTES + SEAL_OVERHEAD)
+	{
+		seal_key_free(root);
+		ereport(ERROR,
+				(errcode(ERRCODE_UC_KEY_UNAVAILABLE), errmsg("data key %u does not exist", key_id),
+				 errdetail("A row of appuser_connectors.encryption_keys is missing or "
+						   "malformed."),
+				 errhint("Restore the table from a backup.")));
+	}
+	result = seal_open(root, (uint8 *) aad->data, aad->len, (uint8 *) VARDATA_ANY(wrapped),
+					   VARSIZE_ANY_EXHDR(wrapped), bytes);
+	seal_key_free(root);
+	if (result != SEAL_OK)
+		ereport(ERROR, (errcode(ERRCODE_UC_KEY_UNAVAILABLE),
+						errmsg("data key %u cannot be opened", key_id),
+						errdetail("It was sealed under another root key."),
+						errhint("Point appuser_connectors.root_key_file or root_key_command to the "
+								"root key this database was used with, and reload.")));
+	key = cache_key(key_id, bytes);
+	secret_cleanse(bytes, sizeof(bytes));
+	return key;
+}
+
+/* The id of the key to seal with, 0 when there is none yet */
+static uint32 active_key_id(void)
+{
+	static StoreStatement select = {
+		"SELECT key_id FROM appuser_connectors.encryption_keys WHERE state = 'active'"};
+	StoreArgs args = {0};
+	uint32 key_id = 0;
+
+	store_begin(NULL);
+	if (store_run(&select, &args) > 0)
+		key_id = (uint32) result_int(0, 1);
+	store_end();
+	return key_id;
+}
+
+void keyring_ensure(void)
+{
+	static StoreStatement lock = {
+		"LOCK TABLE appuser_connectors.encryption_keys IN SHARE ROW EXCLUSIVE MODE"};
+	static StoreStatement insert = {
+		"INSERT INTO appuser_connectors.encryption_keys (key_id, state, wrapped_key, created_at) "
+		"SELECT $1, 'active', $2, $3 "
+		"WHERE NOT EXISTS (SELECT FROM appuser_connectors.encryption_keys WHERE state = 'active')"};
+	StoreArgs none = {0};
+	StoreArgs args = {0};
+	uint8 bytes[SEAL_KEY_BYTES];
+	uint32 key_id;
+	StringInfo aad;
+	bytea *wrapped;
+	SealKey *root;
+	SealResult result;
+
+	installation_ensure();
+	if (active_key_id() != 0)
+		return;
+
+	wrapped = palloc(VARHDRSZ + SEAL_KEY_BYTES + SEAL_OVERHEAD);
+	SET_VARSIZE(wrapped, VARHDRSZ + SEAL_KEY_BYTES + SEAL_OVERHEAD);
+	if (!pg_strong_random(&key_id, sizeof(key_id)) || !pg_strong_random(bytes, sizeof(bytes)))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("no random bytes available")));
+	key_id = (key_id & 0x7fffffff) | 1; /* positive, and never 0 */
+	aad = data_key_aad(key_id);
+	root = root_key();
+	result =
+		seal(root, (uint8 *) aad->data, aad->len, bytes, sizeof(bytes), (uint8 *) VARDATA(wrapped));
+	seal_key_free(root);
+	secret_cleanse(bytes, sizeof(bytes));
+	if (result != SEAL_OK)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("OpenSSL could not seal a key")));
+
+	store_begin(NULL);
+	store_run(&lock, &none);
+	arg_int(&args, (int32) key_id);
+	arg_bytes(&args, wrapped);
+	arg_timestamp(&args, GetCurrentTimestamp());
+	store_run(&insert, &args);
+	store_end();
+	CommandCounterIncrement();
+}
+
+bytea *keyring_seal(StringInfo aad, const char *plain, int len)
+{
+	uint32 key_id = active_key_id();
+	bytea *sealed;
+
+	if (key_id == 0)
+		ereport(ERROR, (errcode(ERRCODE_UC_KEY_UNAVAILABLE), errmsg("there is no data key"),
+						errhint("Restore appuser_connectors.encryption_keys from a backup.")));
+	sealed = palloc(VARHDRSZ + len + SEAL_OVERHEAD);
+	SET_VARSIZE(sealed, VARHDRSZ + len + SEAL_OVERHEAD);
+	if (seal(data_key(key_id), (uint8 *) aad->data, aad->len, (const uint8 *) plain, len,
+			 (uint8 *) VARDATA(sealed)) != SEAL_OK)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("OpenSSL could not seal a value")));
+	return sealed;
+}
+
+char *keyring_open(StringInfo aad, const bytea *sealed, int *len)
+{
+	const uint8 *bytes = (const uint8 *) VARDATA_ANY(sealed);
+	size_t size = VARSIZE_ANY_EXHDR(sealed);
+	uint32 key_id;
+	char *plain;
+
+	if (!sealed_key_id(bytes, size, &key_id))
+		return NULL;
+	plain = secret_alloc(size - SEAL_OVERHEAD);
+	if (seal_open(data_key(key_id), (uint8 *) aad->data, aad->len, bytes, size, (uint8 *) plain) !=
+		SEAL_OK)
+		return NULL;
+	*len = (int) (size - SEAL_OVERHEAD);
+	plain[*len] = '\0';
+	return plain;
+}

@@ -1,0 +1,41 @@
+/*
+ * keyring.h
+ *	  The root key, which is not in the database, and the data keys, which are,
+ *	  sealed under it.
+ */
+#ifndef APPUSER_CONNECTORS_KEYRING_H
+#define APPUSER_CONNECTORS_KEYRING_H
+
+#include "lib/stringinfo.h"
+
+#include "seal.h"
+
+extern Size keyring_shmem_size(void);
+extern void keyring_shmem_init(void);
+
+/*
+ * Reads the root key from its file or command and publishes it; called by the
+ * launcher, at start and on reload.  A failure is logged, and keeps the key
+ * there is.
+ */
+extern void keyring_load(void);
+
+/* Is there a root key?  Waits for the launcher's first attempt. */
+extern bool keyring_available(void);
+
+/* Makes the first data key, if there is none yet. */
+extern void keyring_ensure(void);
+
+/*
+ * Seals under the active data key.  aad is a record that says what the value is
+ * and whose.  Raises UC008.
+ */
+extern bytea *keyring_seal(StringInfo aad, const char *plain, int len);
+
+/*
+ * Opens: secret_alloc'ed and NUL-terminated, *len bytes.  NULL when the value
+ * was altered or belongs elsewhere.  Raises UC008 when its key is unavailable.
+ */
+extern char *keyring_open(StringInfo aad, const bytea *sealed, int *len);
+
+#endif

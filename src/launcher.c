@@ -1,0 +1,537 @@
+/*
+ * launcher.c
+ *	  Keeping one worker in each database that has the extension.
+ *
+ * Level-triggered: the launcher compares the databases that should have a worker
+ * with those that have one, whenever it is woken and every minute.  It reads
+ * pg_database alone; which databases hold something of the owner role is in
+ * pg_shdepend, which only a process with a database can read, so a short-lived
+ * scanner does.  On a standby the launcher only reads the root key, until
+ * promotion.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_shdepend.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/condition_variable.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "tcop/tcopprot.h"
+#include "utils/acl.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "errors.h"
+#include "keyring.h"
+#include "launcher.h"
+#include "provider_call.h"
+#include "store.h"
+
+#define SCAN_INTERVAL 60000     /* ms */
+#define RECOVERY_POLL 1000      /* ms; promotion wakes nobody */
+#define RESTART_DELAY_FIRST 100 /* ms */
+#define RESTART_DELAY_MAX 60000
+
+/* A database that should have a worker */
+typedef struct WorkerEntry
+{
+	Oid database; /* InvalidOid: free */
+	pid_t pid;    /* 0: none */
+	Latch *latch;
+	TimestampTz start_at; /* not before */
+	int delay;            /* ms, of the next restart */
+} WorkerEntry;
+
+typedef struct LauncherShmem
+{
+	LWLock *lock;
+	Latch *launcher_latch;
+	bool rescan;
+	ConditionVariable worker_gone;
+	int n_entries;
+	int n_holds;
+	/* WorkerEntry entries[n_entries], then Oid holds[n_holds], by process number */
+} LauncherShmem;
+
+static LauncherShmem *shared = NULL;
+static WorkerEntry *entries;
+static Oid *holds;
+static bool hold_cleanup_registered = false;
+
+/* the launcher's own: what it started, by entry */
+static BackgroundWorkerHandle **handles;
+static BackgroundWorkerHandle *scanner = NULL;
+
+PGDLLEXPORT void appuser_connectors_launcher_main(Datum main_arg);
+PGDLLEXPORT void appuser_connectors_scanner_main(Datum main_arg);
+
+static void release_hold(void);
+static void reconcile(void);
+
+static int max_holds(void)
+{
+	return MaxBackends;
+}
+
+Size launcher_shmem_size(void)
+{
+	return add_size(MAXALIGN(sizeof(LauncherShmem)),
+					add_size(mul_size(max_worker_processes, sizeof(WorkerEntry)),
+							 mul_size(max_holds(), sizeof(Oid))));
+}
+
+void launcher_shmem_init(void)
+{
+	bool found;
+
+	shared = ShmemInitStruct("appuser_connectors launcher", launcher_shmem_size(), &found);
+	entries = (WorkerEntry *) ((char *) shared + MAXALIGN(sizeof(LauncherShmem)));
+	if (!found)
+	{
+		memset(shared, 0, launcher_shmem_size());
+		shared->lock = &GetNamedLWLockTranche("appuser_connectors")[0].lock;
+		shared->n_entries = max_worker_processes;
+		shared->n_holds = max_holds();
+		ConditionVariableInit(&shared->worker_gone);
+	}
+	holds = (Oid *) (entries + shared->n_entries);
+}
+
+void launcher_register(void)
+{
+	BackgroundWorker worker = {0};
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_ConsistentState;
+	worker.bgw_restart_time = 1;
+	strlcpy(worker.bgw_library_name, "appuser_connectors", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "appuser_connectors_launcher_main",
+			sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_name, "appuser_connectors launcher", sizeof(worker.bgw_name));
+	strlcpy(worker.bgw_type, "appuser_connectors launcher", sizeof(worker.bgw_type));
+	RegisterBackgroundWorker(&worker);
+}
+
+void launcher_require_preload(void)
+{
+	if (shared == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UC_WORKER_NOT_RUNNING),
+						errmsg("appuser_connectors is not preloaded"),
+						errhint("Add it to shared_preload_libraries in postgresql.conf and restart "
+								"the server.")));
+}
+
+LWLock *launcher_lock(void)
+{
+	return shared->lock;
+}
+
+/* Caller holds the lock. */
+static WorkerEntry *find_entry(Oid database)
+{
+	for (int i = 0; i < shared->n_entries; i++)
+		if (entries[i].database == database)
+			return &entries[i];
+	return NULL;
+}
+
+/* Caller holds the lock. */
+static bool is_held(Oid database)
+{
+	for (int i = 0; i < shared->n_holds; i++)
+		if (holds[i] == database)
+			return true;
+	return false;
+}
+
+static void wake_launcher(void)
+{
+	if (shared->launcher_latch != NULL)
+		SetLatch(shared->launcher_latch);
+}
+
+void launcher_want_worker(Oid database)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	if (find_entry(database) == NULL)
+	{
+		WorkerEntry *entry = find_entry(InvalidOid);
+
+		if (entry != NULL)
+		{
+			memset(entry, 0, sizeof(WorkerEntry));
+			entry->database = database;
+			entry->start_at = GetCurrentTimestamp();
+		}
+	}
+	wake_launcher();
+	LWLockRelease(shared->lock);
+}
+
+void launcher_wake_worker(Oid database)
+{
+	WorkerEntry *entry;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	entry = find_entry(database);
+	if (entry != NULL && entry->pid != 0)
+		SetLatch(entry->latch);
+	LWLockRelease(shared->lock);
+}
+
+void launcher_rescan(void)
+{
+	if (shared == NULL)
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->rescan = true;
+	wake_launcher();
+	LWLockRelease(shared->lock);
+}
+
+static void release_hold(void)
+{
+	Oid *hold;
+
+	if (shared == NULL || MyProc == NULL)
+		return;
+	hold = &holds[my_process_number()];
+	if (!OidIsValid(*hold))
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	*hold = InvalidOid;
+	shared->rescan = true;
+	wake_launcher();
+	LWLockRelease(shared->lock);
+}
+
+static void release_hold_at_exit(int code, Datum arg)
+{
+	release_hold();
+}
+
+static void release_hold_at_xact_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		release_hold();
+}
+
+void launcher_hold_worker(Oid database)
+{
+	WorkerEntry *entry;
+	pid_t pid;
+
+	if (shared == NULL || RecoveryInProgress() || !OidIsValid(database))
+		return;
+	if (!hold_cleanup_registered)
+	{
+		before_shmem_exit(release_hold_at_exit, (Datum) 0);
+		RegisterXactCallback(release_hold_at_xact_end, NULL);
+		hold_cleanup_registered = true;
+	}
+
+	release_hold();
+	ConditionVariablePrepareToSleep(&shared->worker_gone);
+	for (bool signalled = false;; signalled = true)
+	{
+		LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+		holds[my_process_number()] = database;
+		entry = find_entry(database);
+		pid = entry != NULL ? entry->pid : 0;
+		if (pid != 0 && !signalled)
+			kill(pid, SIGTERM);
+		LWLockRelease(shared->lock);
+		if (pid == 0)
+			break;
+		ConditionVariableSleep(&shared->worker_gone, PG_WAIT_EXTENSION);
+	}
+	ConditionVariableCancelSleep();
+}
+
+static void worker_detach(int code, Datum arg)
+{
+	WorkerEntry *entry;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	entry = find_entry(DatumGetObjectId(arg));
+	if (entry != NULL && entry->pid == MyProcPid)
+	{
+		entry->pid = 0;
+		entry->latch = NULL;
+		wake_launcher();
+	}
+	LWLockRelease(shared->lock);
+	ConditionVariableBroadcast(&shared->worker_gone);
+}
+
+bool launcher_worker_attach(Oid database)
+{
+	WorkerEntry *entry;
+	bool attached = false;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	entry = find_entry(database);
+	if (entry != NULL && entry->pid == 0 && !is_held(database))
+	{
+		entry->pid = MyProcPid;
+		entry->latch = MyLatch;
+		attached = true;
+	}
+	LWLockRelease(shared->lock);
+	if (attached)
+		before_shmem_exit(worker_detach, ObjectIdGetDatum(database));
+	return attached;
+}
+
+void launcher_forget_database(Oid database)
+{
+	WorkerEntry *entry;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	entry = find_entry(database);
+	if (entry != NULL && (entry->pid == 0 || entry->pid == MyProcPid))
+		memset(entry, 0, sizeof(WorkerEntry));
+	LWLockRelease(shared->lock);
+}
+
+static bool start_process(const char *function, const char *type, Oid database,
+						  BackgroundWorkerHandle **handle)
+{
+	BackgroundWorker worker = {0};
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_main_arg = ObjectIdGetDatum(database);
+	worker.bgw_notify_pid = MyProcPid;
+	strlcpy(worker.bgw_library_name, "appuser_connectors", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, function, sizeof(worker.bgw_function_name));
+	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "%s for database %u", type, database);
+	strlcpy(worker.bgw_type, type, sizeof(worker.bgw_type));
+	return RegisterDynamicBackgroundWorker(&worker, handle);
+}
+
+static bool is_running(BackgroundWorkerHandle **handle)
+{
+	pid_t pid;
+
+	if (*handle == NULL)
+		return false;
+	if (GetBackgroundWorkerPid(*handle, &pid) != BGWH_STOPPED)
+		return true;
+	pfree(*handle);
+	*handle = NULL;
+	return false;
+}
+
+/* A database that connections are allowed to, and nobody holds. */
+static Oid connectable_database(void)
+{
+	Relation relation;
+	TableScanDesc scan;
+	HeapTuple tuple;
+	Oid database = InvalidOid;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	relation = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(relation, 0, NULL);
+	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
+	{
+		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
+		bool held;
+
+		LWLockAcquire(shared->lock, LW_SHARED);
+		held = is_held(form->oid);
+		LWLockRelease(shared->lock);
+		/* Not a template, if it can be helped: it would be in a copier's way. */
+		if (form->datallowconn && !held && (!OidIsValid(database) || !form->datistemplate))
+			database = form->oid;
+	}
+	table_endscan(scan);
+	table_close(relation, AccessShareLock);
+	CommitTransactionCommand();
+	return database;
+}
+
+/* Starts what should run and does not. */
+static void reconcile(void)
+{
+	static TimestampTz last_scan = 0;
+	bool rescan;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	rescan = shared->rescan;
+	shared->rescan = false;
+	LWLockRelease(shared->lock);
+
+	if (rescan || last_scan == 0 ||
+		TimestampDifferenceExceeds(last_scan, GetCurrentTimestamp(), SCAN_INTERVAL))
+	{
+		if (is_running(&scanner) ||
+			!start_process("appuser_connectors_scanner_main", "appuser_connectors scanner",
+						   connectable_database(), &scanner))
+		{
+			LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+			shared->rescan |= rescan;
+			LWLockRelease(shared->lock);
+		}
+		last_scan = GetCurrentTimestamp();
+	}
+
+	for (int i = 0; i < shared->n_entries; i++)
+	{
+		Oid database;
+		bool due;
+
+		if (is_running(&handles[i]))
+			continue;
+		LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+		database = entries[i].database;
+		due = OidIsValid(database) && entries[i].pid == 0 && !is_held(database) &&
+			  entries[i].start_at <= GetCurrentTimestamp();
+		if (due)
+		{
+			/* if this one ends soon, the next waits longer */
+			bool ran_long = TimestampDifferenceExceeds(entries[i].start_at, GetCurrentTimestamp(),
+													   RESTART_DELAY_MAX);
+
+			entries[i].delay = entries[i].delay == 0 || ran_long
+								   ? RESTART_DELAY_FIRST
+								   : Min(entries[i].delay * 2, RESTART_DELAY_MAX);
+			entries[i].start_at =
+				TimestampTzPlusMilliseconds(GetCurrentTimestamp(), entries[i].delay);
+		}
+		LWLockRelease(shared->lock);
+
+		if (due && !start_process("appuser_connectors_worker_main", "appuser_connectors worker",
+								  database, &handles[i]))
+		{
+			ereport(
+				WARNING,
+				(errmsg("appuser_connectors could not start a worker for database %u", database),
+				 errhint("Raise max_worker_processes: one for the launcher, one for each "
+						 "database that has the extension, and one to spare.")));
+			provider_call_fail_all(database, CALL_WORKER_NOT_RUNNING);
+		}
+	}
+}
+
+/* How long until something is due, if nobody wakes the launcher. */
+static long launcher_timeout(void)
+{
+	long timeout = SCAN_INTERVAL;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	for (int i = 0; i < shared->n_entries; i++)
+		if (OidIsValid(entries[i].database) && entries[i].pid == 0)
+			timeout = Min(
+				timeout,
+				TimestampDifferenceMilliseconds(GetCurrentTimestamp(), entries[i].start_at) + 10);
+	if (shared->rescan)
+		timeout = Min(timeout, RESTART_DELAY_FIRST);
+	LWLockRelease(shared->lock);
+	return timeout;
+}
+
+static void launcher_exit(int code, Datum arg)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->launcher_latch = NULL;
+	LWLockRelease(shared->lock);
+}
+
+void appuser_connectors_launcher_main(Datum main_arg)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+
+	handles = MemoryContextAllocZero(TopMemoryContext,
+									 sizeof(BackgroundWorkerHandle *) * shared->n_entries);
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->launcher_latch = MyLatch;
+	LWLockRelease(shared->lock);
+	before_shmem_exit(launcher_exit, (Datum) 0);
+
+	keyring_load();
+	for (;;)
+	{
+		bool in_recovery = RecoveryInProgress();
+
+		if (!in_recovery)
+			reconcile();
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 in_recovery ? RECOVERY_POLL : launcher_timeout(), PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			keyring_load();
+		}
+	}
+}
+
+/*
+ * Lists the databases where the owner role owns something, then ends.
+ */
+void appuser_connectors_scanner_main(Datum main_arg)
+{
+	Oid owner;
+
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	if (!OidIsValid(DatumGetObjectId(main_arg)))
+		return;
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(main_arg), InvalidOid, 0);
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	owner = get_role_oid(STORE_OWNER, true);
+	if (OidIsValid(owner))
+	{
+		Relation relation = table_open(SharedDependRelationId, AccessShareLock);
+		ScanKeyData keys[2];
+		SysScanDesc scan;
+		HeapTuple tuple;
+
+		ScanKeyInit(&keys[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(AuthIdRelationId));
+		ScanKeyInit(&keys[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(owner));
+		scan = systable_beginscan(relation, SharedDependReferenceIndexId, true, NULL, 2, keys);
+		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		{
+			Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
+
+			if (form->deptype == SHARED_DEPENDENCY_OWNER && OidIsValid(form->dbid))
+				launcher_want_worker(form->dbid);
+		}
+		systable_endscan(scan);
+		table_close(relation, AccessShareLock);
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}

@@ -1,0 +1,585 @@
+/*
+ * refresh.c
+ *	  Keeping access tokens fresh (RFC 6749 §6): what is due, what an answer means
+ *	  for the connection, when to try again.
+ *
+ * One refresh a connection at a time, by construction: there is one worker, and
+ * who asks for a refresh that is under way joins it.  A provider's trouble changes
+ * no status; a dead grant does, and only if the refresh token that was refused is
+ * still the stored one.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "common/pg_prng.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "event.h"
+#include "flight.h"
+#include "guc.h"
+#include "installation.h"
+#include "record.h"
+#include "refresh.h"
+#include "revocation.h"
+#include "store.h"
+#include "store_connection.h"
+#include "store_connector.h"
+
+#define BACKOFF_FIRST 1000          /* ms */
+#define BACKOFF_MAX (5 * 60 * 1000) /* ms */
+#define PROMPT_RETRIES 3            /* of a token whose answer was lost */
+#define REFUSAL_DELAY (30 * 1000)   /* ms, doubled with each */
+#define REFUSALS_TO_GIVE_UP 5       /* spread over 7.5 minutes */
+#define UNREADABLE_DELAY (60 * 60 * 1000)
+#define CLIENT_REFUSALS_TO_STOP 3 /* different connections */
+#define PROBE_INTERVAL (60 * 60 * 1000)
+#define CIRCUIT_FAILURES 5           /* in a row */
+#define CIRCUIT_OPEN_MAX (30 * 1000) /* ms */
+
+typedef struct RefreshDetails
+{
+	pg_uuid_t grant_id;
+	int64 generation;
+	char *refresh_token;
+	bool probing; /* of a stopped connector */
+} RefreshDetails;
+
+/* What this worker knows of a connector's provider, in memory only */
+typedef struct ConnectorHealth
+{
+	char connector_id[MAX_CONNECTOR_ID + 1]; /* hash key */
+	int failures;                            /* of the provider or network, in a row */
+	TimestampTz open_until;                  /* no new due refreshes before */
+	int n_refused;                           /* connections whose client was refused */
+	char refused[CLIENT_REFUSALS_TO_STOP][MAX_APP_USER + MAX_CONNECTION_NAME + 2];
+} ConnectorHealth;
+
+static HTAB *healths = NULL;
+
+static ConnectorHealth *health_of(const char *connector_id);
+static void note_failure(const char *connector_id);
+static void note_success(Flight *flight);
+static void note_client_refusal(Flight *flight);
+
+TimestampTz refresh_expires_at(TimestampTz sent_at, int64 expires_in)
+{
+	return expires_in < 0 ? DT_NOEND : sent_at + expires_in * USECS_PER_SEC;
+}
+
+TimestampTz refresh_due_at(const Connector *connector, bool has_refresh_token, TimestampTz now,
+						   TimestampTz expires_at)
+{
+	int64 lifetime = expires_at - now;
+	int64 margin;
+
+	/* A token that is born expired would be refreshed without end: on demand. */
+	if (!has_refresh_token || TIMESTAMP_IS_NOEND(expires_at) || lifetime <= 0)
+		return DT_NOEND;
+	margin = (connector->refresh_margin >= 0 ? connector->refresh_margin : guc_refresh_margin) *
+			 USECS_PER_SEC;
+	margin = Min(margin, lifetime / 5);
+	/* jitter: those that came together need not be due together */
+	return expires_at - (int64) (margin * (0.8 + 0.2 * pg_prng_double(&pg_global_prng_state)));
+}
+
+int64 refresh_backoff(int failures, int retry_after)
+{
+	double delay = BACKOFF_FIRST * pow(2, Min(failures, 20) - 1);
+
+	delay = Min(delay, BACKOFF_MAX);
+	delay *= 0.5 + 0.5 * pg_prng_double(&pg_global_prng_state);
+	if (retry_after >= 0)
+		delay = Max(delay, retry_after * 1000.0);
+	return (int64) delay;
+}
+
+static ConnectorHealth *health_of(const char *connector_id)
+{
+	char key[MAX_CONNECTOR_ID + 1] = {0};
+	bool found;
+	ConnectorHealth *health;
+
+	if (healths == NULL)
+	{
+		HASHCTL control = {
+			.keysize = sizeof(key), .entrysize = sizeof(ConnectorHealth), .hcxt = TopMemoryContext};
+
+		healths =
+			hash_create("connector health", 64, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	}
+	strlcpy(key, connector_id, sizeof(key));
+	health = hash_search(healths, key, HASH_ENTER, &found);
+	if (!found)
+	{
+		health->failures = health->n_refused = 0;
+		health->open_until = 0;
+	}
+	return health;
+}
+
+static void note_failure(const char *connector_id)
+{
+	ConnectorHealth *health = health_of(connector_id);
+
+	if (++health->failures >= CIRCUIT_FAILURES)
+		health->open_until = TimestampTzPlusMilliseconds(
+			GetCurrentTimestamp(),
+			Min(refresh_backoff(health->failures - CIRCUIT_FAILURES + 1, -1), CIRCUIT_OPEN_MAX));
+}
+
+static void note_success(Flight *flight)
+{
+	RefreshDetails *details = flight->details;
+	ConnectorHealth *health = health_of(flight->connector_id);
+
+	health->failures = health->n_refused = 0;
+	health->open_until = 0;
+	if (details->probing)
+	{
+		store_stop_connector(flight->connector_id, NULL, GetCurrentTimestamp(), DT_NOEND);
+		event_record("", flight->connector_id, NULL, "connector_resumed", NULL);
+	}
+}
+
+/*
+ * invalid_client may be about one connection (a tenant that removed the app) or
+ * about the client; it is the client's when several connections say so.
+ */
+static void note_client_refusal(Flight *flight)
+{
+	RefreshDetails *details = flight->details;
+	ConnectorHealth *health = health_of(flight->connector_id);
+	char name[sizeof(health->refused[0])];
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz probe_at = TimestampTzPlusMilliseconds(now, PROBE_INTERVAL);
+
+	if (details->probing)
+	{
+		store_stop_connector(flight->connector_id, "invalid_client", now, probe_at);
+		return;
+	}
+	snprintf(name, sizeof(name), "%s\n%s", flight->app_user, flight->connection_name);
+	for (int i = 0; i < health->n_refused; i++)
+		if (strcmp(health->refused[i], name) == 0)
+			return;
+	if (health->n_refused < CLIENT_REFUSALS_TO_STOP)
+		strlcpy(health->refused[health->n_refused++], name, sizeof(name));
+	if (health->n_refused == CLIENT_REFUSALS_TO_STOP &&
+		TIMESTAMP_IS_NOEND(flight->connector->stopped_at))
+	{
+		store_stop_connector(flight->connector_id, "invalid_client", now, probe_at);
+		event_record("", flight->connector_id, NULL, "connector_stopped", "invalid_client");
+		health->n_refused = 0;
+	}
+}
+
+void refresh_call_put(StringInfo record, const Connection *connection)
+{
+	record_put_text(record, connection->app_user);
+	record_put_text(record, connection->connector_id);
+	record_put_text(record, connection->connection_name);
+	record_put_bytes(record, &connection->grant_id, sizeof(pg_uuid_t));
+	record_put_int(record, connection->generation);
+}
+
+/* The flight for this connection, new or under way */
+static Flight *join_or_create(const char *app_user, const char *connector_id,
+							  const char *connection_name)
+{
+	Flight *flight = flight_find(&refresh_flight, app_user, connector_id, connection_name);
+
+	if (flight == NULL)
+	{
+		flight = flight_create(&refresh_flight, app_user, connector_id, connection_name);
+		flight->details = MemoryContextAllocZero(flight->context, sizeof(RefreshDetails));
+	}
+	return flight;
+}
+
+void refresh_take(StringInfo record, ProviderCallWaiter waiter)
+{
+	char *app_user = record_get_text(record);
+	char *connector_id = record_get_text(record);
+	char *connection_name = record_get_text(record);
+	Flight *flight = flight_find(&exchange_flight, app_user, connector_id, connection_name);
+	RefreshDetails *details;
+	int len;
+
+	/* a reconnect under way brings a token, and its answer may be held */
+	if (flight == NULL || flight->state != FLIGHT_HELD)
+		flight = join_or_create(app_user, connector_id, connection_name);
+	if (flight->kind == &refresh_flight && flight->state == FLIGHT_NEW && flight->n_waiters == 0)
+	{
+		details = flight->details;
+		memcpy(&details->grant_id, record_get_bytes(record, &len), sizeof(pg_uuid_t));
+		details->generation = record_get_int(record);
+	}
+	flight_add_waiter(flight, waiter);
+}
+
+TimestampTz refresh_start_due(void)
+{
+	int n_connectors;
+	char **connectors = store_connector_ids(&n_connectors);
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = DT_NOEND;
+	InstallationState state = installation_state();
+
+	if (state != INSTALLATION_OURS)
+		return DT_NOEND;
+	for (int i = 0; i < n_connectors; i++)
+	{
+		ConnectorHealth *health = health_of(connectors[i]);
+		int under_way = flight_count(connectors[i]);
+		int room = guc_max_concurrent_requests_per_connector - under_way;
+		int count;
+		TimestampTz next_due;
+		ConnectionKey *keys;
+
+		/* while the circuit is open nothing; then one at a time until it closes */
+		if (health->open_until > now)
+		{
+			next = Min(next, health->open_until);
+			continue;
+		}
+		if (health->failures >= CIRCUIT_FAILURES)
+			room = Min(room, 1 - under_way);
+		if (room <= 0)
+			continue;
+
+		keys = store_due_connections(connectors[i], now, room + under_way, &count, &next_due);
+		for (int j = 0; j < count && room > 0; j++)
+			if (flight_find(&refresh_flight, keys[j].app_user, keys[j].connector_id,
+							keys[j].connection_name) == NULL)
+			{
+				(void) join_or_create(keys[j].app_user, keys[j].connector_id,
+									  keys[j].connection_name);
+				room--;
+			}
+		next = Min(next, next_due);
+	}
+	return next;
+}
+
+/* Writes a change that is no new token; skipped when somebody holds the row. */
+static bool lock_same_grant(Flight *flight, Connection *connection)
+{
+	RefreshDetails *details = flight->details;
+
+	return store_lock_connection(flight->app_user, flight->connector_id, flight->connection_name,
+								 connection) == LOCK_TAKEN &&
+		   memcmp(&connection->grant_id, &details->grant_id, sizeof(pg_uuid_t)) == 0 &&
+		   connection->generation == details->generation;
+}
+
+/* The grant is gone: the person must connect again. */
+static void require_reconnect(Flight *flight, const char *reason)
+{
+	Connection connection = {0};
+
+	flight_fail(flight, CALL_RECONNECT_REQUIRED, "%s", reason);
+	if (!lock_same_grant(flight, &connection))
+		return;
+	connection.reconnect_required = true;
+	connection.status_reason = unconstify(char *, reason);
+	connection.status_since = GetCurrentTimestamp();
+	connection.refresh_at = DT_NOEND;
+	store_update_connection(&connection);
+	event_record(flight->app_user, flight->connector_id, flight->connection_name,
+				 "reconnect_required", reason);
+}
+
+/* Tried in vain: not before delay (ms) again. */
+static void postpone(Flight *flight, const char *reason, int64 delay, bool is_refusal)
+{
+	Connection connection = {0};
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!lock_same_grant(flight, &connection))
+		return;
+	if (connection.failures++ == 0)
+	{
+		connection.failing_since = now;
+		event_record(flight->app_user, flight->connector_id, flight->connection_name,
+					 "refresh_failing", reason);
+	}
+	connection.refusals =
+		!is_refusal ? 0
+		: connection.status_reason != NULL && strcmp(connection.status_reason, reason) == 0
+			? connection.refusals + 1
+			: 1;
+	connection.status_reason = unconstify(char *, reason);
+	if (is_refusal && connection.refusals >= REFUSALS_TO_GIVE_UP)
+	{
+		require_reconnect(flight, reason);
+		return;
+	}
+	if (is_refusal)
+		delay = (int64) REFUSAL_DELAY << Min(connection.refusals - 1, 6);
+	connection.refresh_at = TimestampTzPlusMilliseconds(now, delay);
+	store_update_connection(&connection);
+}
+
+static bool refresh_prepare(Flight *flight)
+{
+	RefreshDetails *details = flight->details;
+	Connection connection = {0};
+	Connector *connector;
+	TimestampTz now = GetCurrentTimestamp();
+	bool asked = flight->n_waiters > 0;
+	pg_uuid_t asked_grant = details->grant_id;
+	int64 asked_generation = details->generation;
+
+	if (installation_state() != INSTALLATION_OURS)
+	{
+		flight_fail(flight, CALL_COPY_HELD, "%s", "");
+		return false;
+	}
+	if (!store_read_connection(flight->app_user, flight->connector_id, flight->connection_name,
+							   GetLatestSnapshot(), &connection))
+	{
+		flight_fail(flight, CALL_CONNECTION_NOT_FOUND, "%s", "");
+		return false;
+	}
+	details->grant_id = connection.grant_id;
+	details->generation = connection.generation;
+	if (connection.reconnect_required)
+	{
+		flight_fail(flight, CALL_RECONNECT_REQUIRED, "%s",
+					connection.status_reason ? connection.status_reason : "");
+		return false;
+	}
+	if (asked && asked_generation != 0 &&
+		(memcmp(&asked_grant, &connection.grant_id, sizeof(pg_uuid_t)) != 0 ||
+		 asked_generation != connection.generation))
+	{
+		/* somebody's refresh came first: there is a newer token to read */
+		flight->outcome = CALL_SUCCEEDED;
+		return false;
+	}
+	if (connection.refresh_token == NULL)
+	{
+		/* rejected by the API, or expired, and nothing to renew it with */
+		require_reconnect(flight, "no_refresh_token");
+		return false;
+	}
+	if (connection.failures > 0 && !TIMESTAMP_IS_NOEND(connection.refresh_at) &&
+		connection.refresh_at > now)
+	{
+		flight_fail(flight, CALL_PROVIDER_UNAVAILABLE,
+					"The last attempt failed (%s); the next is at %s.",
+					connection.status_reason ? connection.status_reason : "",
+					timestamptz_to_str(connection.refresh_at));
+		return false;
+	}
+	if (asked && health_of(flight->connector_id)->open_until > now)
+	{
+		flight_fail(flight, CALL_PROVIDER_UNAVAILABLE,
+					"The provider has not been answering; the next attempt is at %s.",
+					timestamptz_to_str(health_of(flight->connector_id)->open_until));
+		return false;
+	}
+
+	connector = connector_find(flight->connector_id);
+	if (connector == NULL)
+	{
+		flight_fail(flight, CALL_CONNECTION_NOT_FOUND, "%s", "");
+		return false;
+	}
+	flight->connector = connector;
+	if (!TIMESTAMP_IS_NOEND(connector->stopped_at))
+	{
+		details->probing = !TIMESTAMP_IS_NOEND(connector->probe_at) && connector->probe_at <= now;
+		if (!details->probing)
+		{
+			flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED, "The connector is stopped: %s.",
+						connector->stopped_reason ? connector->stopped_reason : "");
+			postpone(flight, "connector_stopped", PROBE_INTERVAL / 12, false);
+			return false;
+		}
+	}
+	if (!connector_open(connector))
+	{
+		flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED,
+					"The connector was changed outside update_connector().");
+		postpone(flight, "connector_changed", PROBE_INTERVAL / 12, false);
+		return false;
+	}
+	if (strcmp(connector->origins, connection.origins) != 0)
+	{
+		/* never collect refresh tokens at another server than the person chose */
+		require_reconnect(flight, "endpoints_changed");
+		return false;
+	}
+	details->refresh_token = connection_open_refresh_token(&connection);
+	if (details->refresh_token == NULL)
+	{
+		flight_fail(flight, CALL_FAILED, "The stored refresh token cannot be opened.");
+		postpone(flight, "unreadable", UNREADABLE_DELAY, false);
+		return false;
+	}
+	build_refresh_request(&connector->client, details->refresh_token, &flight->request);
+	return true;
+}
+
+static void refresh_answered(Flight *flight, const HttpResponse *response)
+{
+	if (response->outcome != HTTP_ANSWERED)
+	{
+		strlcpy(flight->problem, response->error, sizeof(flight->problem));
+		return;
+	}
+	parse_token_response(&flight->connector->client, response->status, response->content_type,
+						 response->body, response->body_len, &flight->tokens);
+	if (flight->tokens.outcome == TOKEN_MALFORMED && flight->tokens.malformed != NULL)
+		strlcpy(flight->problem, flight->tokens.malformed, sizeof(flight->problem));
+	else if (flight->tokens.error[0] != '\0')
+		strlcpy(flight->problem, flight->tokens.error, sizeof(flight->problem));
+	else
+		snprintf(flight->problem, sizeof(flight->problem), "HTTP status %d", response->status);
+}
+
+/*
+ * Stores what was granted.  False: the row is held.  The row may be gone
+ * (disconnected meanwhile): then the tokens nobody will have are revoked.  It
+ * may hold another grant (reconnected): then they are discarded, since revoking
+ * one could end the new grant as well.
+ */
+static bool store_granted(Flight *flight)
+{
+	RefreshDetails *details = flight->details;
+	const TokenResponse *tokens = &flight->tokens;
+	Connection connection = {0};
+	char *refresh_token = tokens->refresh_token;
+	TimestampTz now = GetCurrentTimestamp();
+
+	switch (store_lock_connection(flight->app_user, flight->connector_id, flight->connection_name,
+								  &connection))
+	{
+		case LOCK_HELD:
+			return false;
+		case LOCK_MISSING:
+			(void) revocation_queue(flight->connector, flight->app_user, flight->connection_name,
+									NULL, tokens->access_token,
+									refresh_token ? refresh_token : details->refresh_token);
+			flight_fail(flight, CALL_CONNECTION_NOT_FOUND, "%s", "");
+			return true;
+		case LOCK_TAKEN:
+			break;
+	}
+	if (memcmp(&connection.grant_id, &details->grant_id, sizeof(pg_uuid_t)) != 0 ||
+		connection.generation != details->generation)
+	{
+		flight->outcome = CALL_SUCCEEDED;
+		return true;
+	}
+
+	/* RFC 6749 §6: no new refresh token means the old one stays */
+	if (refresh_token == NULL)
+		refresh_token = details->refresh_token;
+	connection.generation++;
+	connection.token_type = tokens->token_type;
+	if (tokens->has_scope)
+		connection.scopes = texts_to_array(tokens->scopes, tokens->n_scopes);
+	connection.updated_at = now;
+	connection.expires_at = refresh_expires_at(flight->sent_at, tokens->expires_in);
+	connection.refresh_at =
+		refresh_due_at(flight->connector, refresh_token != NULL, now, connection.expires_at);
+	connection.failures = connection.refusals = 0;
+	connection.failing_since = DT_NOEND;
+	connection.status_reason = NULL;
+	if (connection.reconnect_required)
+		connection.status_since = now;
+	connection.reconnect_required = false;
+	connection_seal_tokens(&connection, tokens->access_token, refresh_token);
+	store_update_connection(&connection);
+	note_success(flight);
+	flight->outcome = CALL_SUCCEEDED;
+	return true;
+}
+
+/* Nothing was granted; says what to tell the callers, and records it. */
+static void store_failure(Flight *flight)
+{
+	const char *problem = flight->problem;
+	Connection connection = {0};
+	int failures = 1;
+	int64 delay;
+
+	if (store_read_connection(flight->app_user, flight->connector_id, flight->connection_name,
+							  GetLatestSnapshot(), &connection))
+		failures = connection.failures + 1;
+	delay = refresh_backoff(failures, flight->retry_after);
+	flight_fail(flight, CALL_PROVIDER_UNAVAILABLE, "The provider's token endpoint: %s.", problem);
+
+	if (flight->http_outcome == HTTP_UNANSWERED && failures <= PROMPT_RETRIES)
+		delay = Min(delay, BACKOFF_FIRST);
+	if (flight->http_outcome == HTTP_FORBIDDEN)
+		flight->outcome = CALL_CONNECTOR_MISCONFIGURED;
+	if (flight->http_outcome != HTTP_ANSWERED)
+	{
+		note_failure(flight->connector_id);
+		postpone(flight, problem, delay, false);
+		return;
+	}
+	switch (flight->tokens.outcome)
+	{
+		case TOKEN_INVALID_GRANT:
+			require_reconnect(flight, problem);
+			break;
+		case TOKEN_INVALID_CLIENT:
+			flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED,
+						"The provider refused the client: %s.", problem);
+			note_client_refusal(flight);
+			postpone(flight, problem, Max(delay, REFUSAL_DELAY), false);
+			break;
+		case TOKEN_REFUSED:
+			postpone(flight, problem, delay, true);
+			break;
+		case TOKEN_RATE_LIMITED:
+		case TOKEN_UNAVAILABLE:
+		case TOKEN_MALFORMED:
+		case TOKEN_GRANTED:
+			note_failure(flight->connector_id);
+			postpone(flight, problem, delay, false);
+			break;
+	}
+}
+
+static bool refresh_apply(Flight *flight)
+{
+	if (flight->http_outcome == HTTP_ANSWERED && flight->tokens.outcome == TOKEN_GRANTED)
+		return store_granted(flight);
+	store_failure(flight);
+	return true;
+}
+
+static void refresh_save(Flight *flight, StringInfo record)
+{
+	RefreshDetails *details = flight->details;
+
+	flight_put_tokens(record, flight);
+	record_put_bytes(record, &details->grant_id, sizeof(pg_uuid_t));
+	record_put_int(record, details->generation);
+	record_put_text(record, details->refresh_token);
+}
+
+static void refresh_load(Flight *flight, StringInfo record)
+{
+	RefreshDetails *details = palloc0(sizeof(RefreshDetails));
+	int len;
+
+	flight->details = details;
+	flight_get_tokens(record, flight);
+	memcpy(&details->grant_id, record_get_bytes(record, &len), sizeof(pg_uuid_t));
+	details->generation = record_get_int(record);
+	details->refresh_token = record_get_text(record);
+}
+
+const FlightKind refresh_flight = {"refresh",     refresh_prepare, refresh_answered,
+								   refresh_apply, refresh_save,    refresh_load};

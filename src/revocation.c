@@ -1,0 +1,256 @@
+/*
+ * revocation.c
+ *	  The outbox of tokens to revoke at their provider (RFC 7009).
+ *
+ * Tokens come in with the transaction that removed their connection, sealed with
+ * all that is needed to revoke them after the connector is gone; the worker sends
+ * them after that committed, the refresh token first, and gives up after a limit
+ * with an event.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "event.h"
+#include "flight.h"
+#include "guc.h"
+#include "installation.h"
+#include "keyring.h"
+#include "launcher.h"
+#include "record.h"
+#include "revocation.h"
+#include "secret.h"
+#include "store_connection.h"
+#include "store_outbox.h"
+
+#define MAX_ATTEMPTS 12 /* about a day, with the backoff of refreshes */
+#define MAX_DUE 64      /* taken from the outbox at once */
+
+typedef struct RevocationDetails
+{
+	Revocation row;
+	bool refresh_token_next; /* the first of the two requests */
+	char *access_token;
+	char *refresh_token;
+	RevocationOutcome revoked;
+	char error[MAX_ERROR_CODE + 1];
+} RevocationDetails;
+
+static bool wake_at_commit = false;
+
+static void wake_worker(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT && wake_at_commit)
+		launcher_wake_worker(MyDatabaseId);
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		wake_at_commit = false;
+}
+
+static StringInfo revocation_aad(const Revocation *row)
+{
+	StringInfo aad = makeStringInfo();
+
+	record_put_text(aad, "revocation");
+	record_put_bytes(aad, installation_id(), sizeof(pg_uuid_t));
+	record_put_text(aad, row->app_user);
+	record_put_bytes(aad, &row->id, sizeof(pg_uuid_t));
+	return aad;
+}
+
+bool revocation_queue(const Connector *connector, const char *app_user, const char *connection_name,
+					  const char *account, const char *access_token, const char *refresh_token)
+{
+	static bool registered = false;
+	Revocation row = {.app_user = app_user,
+					  .connector_id = connector->connector_id,
+					  .connection_name = unconstify(char *, connection_name),
+					  .account = unconstify(char *, account),
+					  .created_at = GetCurrentTimestamp()};
+	StringInfoData record;
+
+	if (connector->client.revocation_endpoint == NULL)
+		return false;
+	if (!pg_strong_random(&row.id, sizeof(row.id)))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("no random bytes available")));
+	record_init(&record, 2 * MAX_TOKEN_BYTES + 8192);
+	record_put_text(&record, connector->client.revocation_endpoint);
+	record_put_text(&record, connector->client.client_id);
+	record_put_text(&record, connector->client.client_secret);
+	record_put_int(&record, connector->client.auth_method);
+	record_put_int(&record, connector->client.token_body_format);
+	record_put_int(&record, connector->revocation_ends_grant);
+	record_put_text(&record, access_token);
+	record_put_text(&record, refresh_token);
+	row.sealed_tokens = keyring_seal(revocation_aad(&row), record.data, record.len);
+	secret_cleanse(record.data, record.len);
+	pfree(record.data);
+	store_insert_revocation(&row);
+
+	if (!registered)
+	{
+		RegisterXactCallback(wake_worker, NULL);
+		registered = true;
+	}
+	wake_at_commit = true;
+	return true;
+}
+
+void revocation_queue_deleted(Connector *connector, const Connection *deleted, const char *event)
+{
+	char *access_token = connection_open_access_token(deleted);
+	char *refresh_token =
+		deleted->refresh_token != NULL ? connection_open_refresh_token(deleted) : NULL;
+	const char *detail = NULL;
+
+	if (access_token == NULL)
+		detail = "not revoked: the stored tokens cannot be opened";
+	else if (!connector_open(connector) || strcmp(connector->origins, deleted->origins) != 0)
+		detail = "not revoked: the connector's endpoints have changed";
+	else if (!revocation_queue(connector, deleted->app_user, deleted->connection_name,
+							   deleted->account, access_token, refresh_token))
+		detail = "not revoked: the provider has no revocation endpoint";
+	event_record(deleted->app_user, deleted->connector_id, deleted->connection_name, event, detail);
+}
+
+TimestampTz revocation_start_due(void)
+{
+	int count;
+	TimestampTz next_due;
+	OutboxKey *keys = store_due_revocations(GetCurrentTimestamp(), MAX_DUE, &count, &next_due);
+
+	if (count > 0 && installation_state() != INSTALLATION_OURS)
+		return DT_NOEND;
+	for (int i = 0; i < count; i++)
+	{
+		Flight *flight;
+		RevocationDetails *details;
+		Revocation row = {.app_user = keys[i].app_user, .id = keys[i].id};
+		char id[32];
+
+		/* the id makes the flight's key, so that one is not taken twice */
+		hex_encode((char *) &keys[i].id, sizeof(keys[i].id), id);
+		if (!store_get_revocation(&row) ||
+			flight_find(&revocation_flight, keys[i].app_user, row.connector_id,
+						pnstrdup(id, sizeof(id))) != NULL)
+			continue;
+		flight = flight_create(&revocation_flight, keys[i].app_user, row.connector_id,
+							   pnstrdup(id, sizeof(id)));
+		details = MemoryContextAllocZero(flight->context, sizeof(RevocationDetails));
+		details->row.app_user = flight->app_user;
+		details->row.id = keys[i].id;
+		flight->details = details;
+	}
+	return next_due;
+}
+
+static void give_up(RevocationDetails *details, const char *event, const char *detail)
+{
+	Revocation *row = &details->row;
+
+	store_delete_revocation(row->app_user, &row->id);
+	event_record(row->app_user, row->connector_id, row->connection_name, event, detail);
+}
+
+static bool revocation_prepare(Flight *flight)
+{
+	RevocationDetails *details = flight->details;
+	Revocation *row = &details->row;
+	Connector *connector = palloc0(sizeof(Connector));
+	StringInfoData record = {0};
+	const char *token;
+
+	if (!store_get_revocation(row))
+		return false;
+	record.data = keyring_open(revocation_aad(row), row->sealed_tokens, &record.len);
+	if (record.data == NULL)
+	{
+		give_up(details, "revocation_failed", "the stored tokens cannot be opened");
+		return false;
+	}
+	connector->connector_id = row->connector_id;
+	connector->client.revocation_endpoint = record_get_text(&record);
+	connector->client.client_id = record_get_text(&record);
+	connector->client.client_secret = record_get_text(&record);
+	connector->client.auth_method = (TokenEndpointAuthMethod) record_get_int(&record);
+	connector->client.token_body_format = (TokenBodyFormat) record_get_int(&record);
+	connector->revocation_ends_grant = record_get_int(&record) != 0;
+	details->access_token = record_get_text(&record);
+	details->refresh_token = record_get_text(&record);
+	flight->connector = connector;
+
+	/*
+	 * At many providers revoking one token ends the whole grant of that account
+	 * and client, which another connection lives on.
+	 */
+	if (row->account != NULL && store_account_is_shared(row->connector_id, row->account,
+														row->app_user, row->connection_name))
+	{
+		give_up(details, "revocation_skipped",
+				"another connection holds the same account through this connector");
+		return false;
+	}
+
+	details->refresh_token_next = details->refresh_token != NULL;
+	token = details->refresh_token_next ? details->refresh_token : details->access_token;
+	if (token == NULL)
+	{
+		store_delete_revocation(row->app_user, &row->id);
+		return false;
+	}
+	build_revocation_request(&connector->client, token,
+							 details->refresh_token_next ? "refresh_token" : "access_token",
+							 &flight->request);
+	return true;
+}
+
+static void revocation_answered(Flight *flight, const HttpResponse *response)
+{
+	RevocationDetails *details = flight->details;
+
+	if (response->outcome == HTTP_ANSWERED)
+		details->revoked = classify_revocation_response(response->status, response->body,
+														response->body_len, details->error);
+	else
+	{
+		details->revoked =
+			response->outcome == HTTP_FORBIDDEN ? REVOCATION_REFUSED : REVOCATION_RETRY;
+		strlcpy(details->error, "no answer", sizeof(details->error));
+	}
+}
+
+static bool revocation_apply(Flight *flight)
+{
+	RevocationDetails *details = flight->details;
+	Revocation *row = &details->row;
+
+	if (details->revoked == REVOCATION_RETRY && row->attempts + 1 < MAX_ATTEMPTS)
+	{
+		int attempts = row->attempts + 1;
+
+		store_postpone_revocation(
+			row->app_user, &row->id, attempts,
+			TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+										refresh_backoff(attempts, flight->retry_after) << 3));
+		return true;
+	}
+	if (details->revoked != REVOCATION_DONE)
+	{
+		give_up(details, "revocation_failed",
+				details->error[0] != '\0' ? details->error : "refused by the provider");
+		return true;
+	}
+
+	/* RFC 7009 §2.1 leaves it open whether that ended the access token as well */
+	if (details->refresh_token_next && details->access_token != NULL)
+		(void) revocation_queue(flight->connector, row->app_user, row->connection_name,
+								row->account, details->access_token, NULL);
+	else
+		event_record(row->app_user, row->connector_id, row->connection_name, "revoked", NULL);
+	store_delete_revocation(row->app_user, &row->id);
+	return true;
+}
+
+const FlightKind revocation_flight = {
+	"revocation", revocation_prepare, revocation_answered, revocation_apply, NULL, NULL};

@@ -1,0 +1,73 @@
+/*
+ * store_connection.h
+ *	  Statements on connections, and the direct scans of them.
+ */
+#ifndef APPUSER_CONNECTORS_STORE_CONNECTION_H
+#define APPUSER_CONNECTORS_STORE_CONNECTION_H
+
+#include "utils/snapshot.h"
+#include "utils/tuplestore.h"
+
+#include "connection.h"
+
+/* What trying to lock a row without waiting came to */
+typedef enum LockResult
+{
+	LOCK_TAKEN,
+	LOCK_MISSING, /* there is no such row */
+	LOCK_HELD     /* by another transaction */
+} LockResult;
+
+/* One indexed read; false when there is none.  Copies into the current context. */
+extern bool store_read_connection(const char *app_user, const char *connector_id,
+								  const char *connection_name, Snapshot snapshot,
+								  Connection *connection);
+
+/* Locks, and reads the row as it is then. */
+extern LockResult store_lock_connection(const char *app_user, const char *connector_id,
+										const char *connection_name, Connection *connection);
+
+/* The same for the connector that new connections refer to */
+extern LockResult store_lock_connector(const char *connector_id);
+
+extern void store_insert_connection(const Connection *connection);
+
+/* Writes every column but the key. */
+extern void store_update_connection(const Connection *connection);
+
+/* Deletes it, waiting for whoever holds it; false when there is none. */
+extern bool store_delete_connection(const char *app_user, const char *connector_id,
+									const char *connection_name, Connection *deleted);
+
+extern int store_count_connections(const char *app_user, const char *connector_id);
+
+/* The rows of app_user_connections() */
+extern void store_list_connections(const char *app_user, Tuplestorestate *tuples);
+
+/* Keys of connections, by the direct scans below */
+typedef struct ConnectionKey
+{
+	char *app_user;
+	char *connector_id;
+	char *connection_name;
+} ConnectionKey;
+
+/* Every connection of a connector or (connector_id NULL) of an app user */
+extern ConnectionKey *store_keys_of_connector(const char *connector_id, int *count);
+extern ConnectionKey *store_keys_of_app_user(const char *app_user, int *count);
+
+/*
+ * Up to limit connections of a connector that are due now, the longest first.
+ * *next_due is when the first after those is due (DT_NOEND: none).
+ */
+extern ConnectionKey *store_due_connections(const char *connector_id, TimestampTz now, int limit,
+											int *count, TimestampTz *next_due);
+
+/*
+ * Does another connection (of any app user) hold this account at this connector?
+ * Not counting the one with this key.
+ */
+extern bool store_account_is_shared(const char *connector_id, const char *account,
+									const char *app_user, const char *connection_name);
+
+#endif

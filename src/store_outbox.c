@@ -1,0 +1,277 @@
+/*
+ * store_outbox.c
+ *	  Statements on pending_answers, revocations and connection_events.
+ */
+#include "postgres.h"
+
+#include "access/skey.h"
+#include "access/stratnum.h"
+#include "executor/tuptable.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+
+#include "store.h"
+#include "store_outbox.h"
+
+/* The first columns of all three tables; attempt_at of revocations */
+enum
+{
+	ANUM_APP_USER = 1,
+	ANUM_ID = 2,
+	ANUM_ATTEMPT_AT = 9
+};
+
+/* A growing list of keys */
+typedef struct OutboxList
+{
+	OutboxKey *keys;
+	int count;
+	int limit;
+	bool by_time; /* stop at what is due after now */
+	TimestampTz now;
+	TimestampTz next_due;
+} OutboxList;
+
+static bool visit_key(TupleTableSlot *slot, void *arg)
+{
+	OutboxList *list = arg;
+	bool is_null;
+
+	slot_getsomeattrs(slot, ANUM_ID);
+	if (list->by_time)
+	{
+		TimestampTz due = DatumGetTimestampTz(slot_getattr(slot, ANUM_ATTEMPT_AT, &is_null));
+
+		if (due > list->now || list->count >= list->limit)
+		{
+			list->next_due = due;
+			return false;
+		}
+	}
+	if (list->count >= list->limit)
+		return false;
+	if (list->count >= 16 && (list->count & (list->count - 1)) == 0)
+		list->keys = repalloc(list->keys, sizeof(OutboxKey) * list->count * 2);
+	list->keys[list->count].app_user = TextDatumGetCString(slot->tts_values[ANUM_APP_USER - 1]);
+	list->keys[list->count].id = *DatumGetUUIDP(slot->tts_values[ANUM_ID - 1]);
+	list->count++;
+	return true;
+}
+
+static OutboxList new_list(int limit)
+{
+	OutboxList list = {palloc(sizeof(OutboxKey) * 16), 0, limit, false, 0, DT_NOEND};
+
+	return list;
+}
+
+/* Runs a statement on one row, given by its key. */
+static uint64 run_on_key(StoreStatement *statement, const char *app_user, const pg_uuid_t *id)
+{
+	StoreArgs args = {0};
+	uint64 rows;
+
+	arg_text(&args, app_user);
+	arg_uuid(&args, id);
+	store_begin(app_user);
+	rows = store_run(statement, &args);
+	store_end();
+	return rows;
+}
+
+void store_insert_pending_answer(const char *app_user, const pg_uuid_t *id, const bytea *sealed,
+								 TimestampTz now)
+{
+	static StoreStatement insert = {
+		"INSERT INTO appuser_connectors.pending_answers (app_user, answer_id, sealed_answer, "
+		"received_at) VALUES ($1, $2, $3, $4)"};
+	StoreArgs args = {0};
+
+	arg_text(&args, app_user);
+	arg_uuid(&args, id);
+	arg_bytes(&args, sealed);
+	arg_timestamp(&args, now);
+	store_begin(app_user);
+	store_run(&insert, &args);
+	store_end();
+}
+
+bytea *store_get_pending_answer(const char *app_user, const pg_uuid_t *id)
+{
+	static StoreStatement get = {"SELECT sealed_answer FROM appuser_connectors.pending_answers "
+								 "WHERE app_user = $1 AND answer_id = $2"};
+	StoreArgs args = {0};
+	bytea *sealed = NULL;
+
+	arg_text(&args, app_user);
+	arg_uuid(&args, id);
+	store_begin(app_user);
+	if (store_run(&get, &args) > 0)
+		sealed = result_bytes(0, 1);
+	store_end();
+	return sealed;
+}
+
+void store_delete_pending_answer(const char *app_user, const pg_uuid_t *id)
+{
+	static StoreStatement delete = {"DELETE FROM appuser_connectors.pending_answers "
+									"WHERE app_user = $1 AND answer_id = $2"};
+
+	run_on_key(&delete, app_user, id);
+}
+
+OutboxKey *store_pending_answers(int *count)
+{
+	OutboxList list = new_list(INT_MAX);
+
+	store_scan_table("pending_answers", GetLatestSnapshot(), visit_key, &list);
+	*count = list.count;
+	return list.keys;
+}
+
+void store_insert_revocation(const Revocation *revocation)
+{
+	static StoreStatement insert = {
+		"INSERT INTO appuser_connectors.revocations (app_user, revocation_id, connector_id, "
+		"connection_name, account, sealed_tokens, attempts, created_at, attempt_at) "
+		"VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $7)"};
+	StoreArgs args = {0};
+
+	arg_text(&args, revocation->app_user);
+	arg_uuid(&args, &revocation->id);
+	arg_text(&args, revocation->connector_id);
+	arg_text(&args, revocation->connection_name);
+	arg_text(&args, revocation->account);
+	arg_bytes(&args, revocation->sealed_tokens);
+	arg_timestamp(&args, revocation->created_at);
+	store_begin(revocation->app_user);
+	store_run(&insert, &args);
+	store_end();
+}
+
+bool store_get_revocation(Revocation *revocation)
+{
+	static StoreStatement get = {
+		"SELECT connector_id, connection_name, account, sealed_tokens, attempts, created_at "
+		"FROM appuser_connectors.revocations WHERE app_user = $1 AND revocation_id = $2"};
+	StoreArgs args = {0};
+	bool found;
+
+	arg_text(&args, revocation->app_user);
+	arg_uuid(&args, &revocation->id);
+	store_begin(revocation->app_user);
+	found = store_run(&get, &args) > 0;
+	if (found)
+	{
+		revocation->connector_id = result_text(0, 1);
+		revocation->connection_name = result_text(0, 2);
+		revocation->account = result_text(0, 3);
+		revocation->sealed_tokens = result_bytes(0, 4);
+		revocation->attempts = result_int(0, 5);
+		revocation->created_at = result_timestamp(0, 6);
+	}
+	store_end();
+	return found;
+}
+
+void store_delete_revocation(const char *app_user, const pg_uuid_t *id)
+{
+	static StoreStatement delete = {"DELETE FROM appuser_connectors.revocations "
+									"WHERE app_user = $1 AND revocation_id = $2"};
+
+	run_on_key(&delete, app_user, id);
+}
+
+void store_postpone_revocation(const char *app_user, const pg_uuid_t *id, int attempts,
+							   TimestampTz attempt_at)
+{
+	static StoreStatement postpone = {
+		"UPDATE appuser_connectors.revocations SET attempts = $3, attempt_at = $4 "
+		"WHERE app_user = $1 AND revocation_id = $2"};
+	StoreArgs args = {0};
+
+	arg_text(&args, app_user);
+	arg_uuid(&args, id);
+	arg_int(&args, attempts);
+	arg_timestamp(&args, attempt_at);
+	store_begin(app_user);
+	store_run(&postpone, &args);
+	store_end();
+}
+
+OutboxKey *store_due_revocations(TimestampTz now, int limit, int *count, TimestampTz *next_due)
+{
+	OutboxList list = new_list(limit);
+
+	list.by_time = true;
+	list.now = now;
+	store_scan("revocations", "revocations_due", GetLatestSnapshot(), NULL, 0, visit_key, &list);
+	*count = list.count;
+	*next_due = list.next_due;
+	return list.keys;
+}
+
+void store_insert_event(const char *app_user, const pg_uuid_t *id, const char *connector_id,
+						const char *connection_name, const char *event, const char *detail,
+						TimestampTz now, bool announced)
+{
+	static StoreStatement insert = {
+		"INSERT INTO appuser_connectors.connection_events (app_user, event_id, connector_id, "
+		"connection_name, event, detail, occurred_at, announced) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8 <> 0)"};
+	StoreArgs args = {0};
+
+	arg_text(&args, app_user);
+	arg_uuid(&args, id);
+	arg_text(&args, connector_id);
+	arg_text(&args, connection_name);
+	arg_text(&args, event);
+	arg_text(&args, detail);
+	arg_timestamp(&args, now);
+	arg_int(&args, announced ? 1 : 0);
+	store_begin(app_user);
+	store_run(&insert, &args);
+	store_end();
+}
+
+void store_delete_events(const char *app_user)
+{
+	static StoreStatement delete = {
+		"DELETE FROM appuser_connectors.connection_events WHERE app_user = $1"};
+	StoreArgs args = {0};
+
+	arg_text(&args, app_user);
+	store_begin(app_user);
+	store_run(&delete, &args);
+	store_end();
+}
+
+int store_trim_events(TimestampTz before, int limit)
+{
+	static StoreStatement delete = {"DELETE FROM appuser_connectors.connection_events "
+									"WHERE app_user = $1 AND event_id = $2"};
+	ScanKeyData key;
+	OutboxList list = new_list(limit);
+
+	ScanKeyInit(&key, 1, BTLessStrategyNumber, F_TIMESTAMPTZ_LT, TimestampTzGetDatum(before));
+	store_scan("connection_events", "connection_events_occurred_at", GetLatestSnapshot(), &key, 1,
+			   visit_key, &list);
+	for (int i = 0; i < list.count; i++)
+		run_on_key(&delete, list.keys[i].app_user, &list.keys[i].id);
+	return list.count;
+}
+
+OutboxKey *store_take_unannounced_events(int limit, int *count)
+{
+	static StoreStatement mark = {"UPDATE appuser_connectors.connection_events "
+								  "SET announced = true WHERE app_user = $1 AND event_id = $2"};
+	OutboxList list = new_list(limit);
+
+	store_scan("connection_events", "connection_events_unannounced", GetLatestSnapshot(), NULL, 0,
+			   visit_key, &list);
+	for (int i = 0; i < list.count; i++)
+		run_on_key(&mark, list.keys[i].app_user, &list.keys[i].id);
+	*count = list.count;
+	return list.keys;
+}

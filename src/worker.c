@@ -1,0 +1,361 @@
+/*
+ * worker.c
+ *	  The process that makes every call to a provider, one in each database.
+ *
+ * Its loop takes calls from backends and what is due from the tables, drives all
+ * transfers at once, and commits the answers.  It holds no transaction, snapshot
+ * or lock across network I/O and never waits for a lock of anyone: rows are
+ * locked with SKIP LOCKED, and lock_timeout bounds the rest.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/extension.h"
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "event.h"
+#include "flight.h"
+#include "guc.h"
+#include "http.h"
+#include "launcher.h"
+#include "provider_call.h"
+#include "store_authorization.h"
+#include "worker.h"
+
+#define IDLE_TIMEOUT 5000    /* ms; a call or a commit wakes it sooner */
+#define SCAN_PAUSE 50        /* ms between two looks at what is due */
+#define SWEEP_INTERVAL 60000 /* ms */
+#define DRAIN_TIMEOUT 800    /* ms to wait for answers when told to end */
+#define SWEEP_BATCH 1000
+
+static bool is_worker = false;
+static int last_error = 0;
+static volatile sig_atomic_t committing = false;
+
+PGDLLEXPORT void appuser_connectors_worker_main(Datum main_arg);
+
+bool am_worker(void)
+{
+	return is_worker;
+}
+
+int worker_last_error(void)
+{
+	return last_error;
+}
+
+/*
+ * A transaction must not be cut short while answers hang on it, so SIGTERM only
+ * asks; but a commit that waits for a synchronous standby must end, and may: it
+ * is already durable here.
+ */
+static void handle_sigterm(SIGNAL_ARGS)
+{
+	int save_errno = errno;
+
+	ShutdownRequestPending = true;
+	if (committing)
+	{
+		InterruptPending = true;
+		ProcDiePending = true;
+	}
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
+
+void worker_begin(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+void worker_commit(void)
+{
+	PopActiveSnapshot();
+	committing = true;
+	CommitTransactionCommand();
+	committing = false;
+}
+
+void worker_rollback(void)
+{
+	HOLD_INTERRUPTS();
+	committing = false;
+	last_error = geterrcode();
+	EmitErrorReport();
+	AbortCurrentTransaction();
+	FlushErrorState();
+	RESUME_INTERRUPTS();
+}
+
+static void set_http_policy(void)
+{
+	HttpPolicy policy = {.allow_insecure_loopback = guc_allow_insecure_loopback,
+						 .allowed_networks = guc_allowed_networks,
+						 .ca_file = guc_ca_file,
+						 .connect_timeout_ms = guc_connect_timeout,
+						 .request_timeout_ms = guc_request_timeout};
+
+	if (!http_set_policy(&policy))
+		ereport(LOG, (errmsg("appuser_connectors.allowed_networks is not valid, the old value "
+							 "stays in force")));
+}
+
+static void take_calls(void)
+{
+	ProviderCallKind kind;
+	ProviderCallWaiter waiter;
+	StringInfoData record;
+
+	initStringInfo(&record);
+	enlargeStringInfo(&record, CALL_PAYLOAD_SIZE);
+	while (provider_call_take(&kind, &record, &waiter))
+	{
+		record.cursor = 0;
+		PG_TRY();
+		{
+			if (kind == CALL_EXCHANGE)
+				exchange_take(&record, waiter);
+			else
+				refresh_take(&record, waiter);
+		}
+		PG_CATCH();
+		{
+			EmitErrorReport();
+			FlushErrorState();
+			provider_call_answer(waiter, CALL_FAILED, "an error in the worker", NULL);
+		}
+		PG_END_TRY();
+		explicit_bzero(record.data, record.maxlen);
+	}
+	pfree(record.data);
+}
+
+/* A step that needs a transaction of its own; errors are logged, and it goes on. */
+static bool in_transaction(void (*step)(void *arg), void *arg)
+{
+	volatile bool committed = false;
+
+	worker_begin();
+	PG_TRY();
+	{
+		step(arg);
+		worker_commit();
+		committed = true;
+	}
+	PG_CATCH();
+	{
+		worker_rollback();
+	}
+	PG_END_TRY();
+	return committed;
+}
+
+static void check_extension(void *arg)
+{
+	*(bool *) arg = OidIsValid(get_extension_oid("appuser_connectors", true));
+}
+
+static void load_pending(void *arg)
+{
+	flights_load_pending();
+}
+
+static void start_due(void *arg)
+{
+	TimestampTz refreshes = refresh_start_due();
+	TimestampTz revocations = revocation_start_due();
+
+	event_announce();
+	*(TimestampTz *) arg = Min(refreshes, revocations);
+}
+
+static void sweep(void *arg)
+{
+	(void) store_sweep_authorizations(GetCurrentTimestamp(), SWEEP_BATCH);
+	event_trim();
+}
+
+static bool extension_exists(void)
+{
+	bool exists = true;
+
+	(void) in_transaction(check_extension, &exists);
+	return exists;
+}
+
+/* Settings that a worker's transactions rely on, whatever postgresql.conf says */
+static void fix_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"synchronous_commit", "on"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"lock_timeout", "500ms"},
+		{"statement_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"search_path", "pg_catalog, pg_temp"},
+		{"session_replication_role", "origin"},
+		{"jit", "off"},
+	};
+
+	for (int i = 0; i < (int) lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+static void worker_exit(int code, Datum arg)
+{
+	provider_call_fail_all(MyDatabaseId, CALL_WORKER_ENDED);
+	http_shutdown();
+}
+
+static long remaining(TimestampTz until)
+{
+	if (TIMESTAMP_IS_NOEND(until))
+		return IDLE_TIMEOUT;
+	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+}
+
+/* How long the loop may sleep. */
+static long loop_timeout(TimestampTz next_due)
+{
+	long timeout = Min(IDLE_TIMEOUT, remaining(next_due));
+	long flights = flights_timeout();
+	long http = http_timeout_ms();
+
+	if (flights >= 0)
+		timeout = Min(timeout, flights);
+	if (http >= 0)
+		timeout = Min(timeout, http);
+	return Max(timeout, 0);
+}
+
+/*
+ * Told to end: no new calls, but answers that are on their way get a moment, since
+ * each may be the only copy of a rotated token.
+ */
+static void drain(WaitEventSet *events)
+{
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DRAIN_TIMEOUT);
+	WaitEvent occurred[3];
+
+	while (flights_in_air() && GetCurrentTimestamp() < deadline)
+	{
+		(void) WaitEventSetWait(events, Min(loop_timeout(deadline), remaining(deadline)), occurred,
+								lengthof(occurred), PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		(void) flights_turn();
+	}
+}
+
+void appuser_connectors_worker_main(Datum main_arg)
+{
+	Oid database = DatumGetObjectId(main_arg);
+	WaitEventSet *events;
+	WaitEvent occurred[3];
+	TimestampTz next_due = 0;
+	TimestampTz next_sweep = 0;
+	MemoryContext loop_context;
+
+	/* before libcurl or OpenSSL start a thread that would inherit the mask */
+	pqsignal(SIGTERM, handle_sigterm);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+
+	if (!launcher_worker_attach(database))
+		return;
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	is_worker = true;
+	fix_settings();
+	pgstat_report_appname("appuser_connectors worker");
+	if (!extension_exists())
+	{
+		launcher_forget_database(database);
+		return;
+	}
+
+	if (!http_init())
+		ereport(FATAL, (errmsg("libcurl could not be initialized")));
+	set_http_policy();
+	before_shmem_exit(worker_exit, (Datum) 0);
+
+	events = create_wait_event_set(3);
+	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(events, WL_SOCKET_READABLE, http_epoll_fd(), NULL, NULL);
+
+	loop_context = AllocSetContextCreate(TopMemoryContext, "appuser_connectors worker loop",
+										 ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(loop_context);
+	(void) in_transaction(load_pending, NULL);
+
+	while (!ShutdownRequestPending)
+	{
+		bool any;
+
+		MemoryContextSwitchTo(loop_context);
+		MemoryContextReset(loop_context);
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			set_http_policy();
+		}
+
+		take_calls();
+		if (GetCurrentTimestamp() >= next_due)
+		{
+			if (!in_transaction(start_due, &next_due))
+			{
+				if (!extension_exists())
+				{
+					launcher_forget_database(database);
+					break;
+				}
+				next_due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000);
+			}
+			next_due =
+				Max(next_due, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SCAN_PAUSE));
+		}
+		if (GetCurrentTimestamp() >= next_sweep)
+		{
+			(void) in_transaction(sweep, NULL);
+			next_sweep = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SWEEP_INTERVAL);
+		}
+
+		any = flights_turn();
+		if (any)
+		{
+			/* what was stored may be due soon, and there is room for more */
+			next_due =
+				Min(next_due, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SCAN_PAUSE));
+			pgstat_report_stat(false);
+		}
+		MemoryContextSwitchTo(loop_context);
+		pgstat_report_activity(STATE_IDLE, NULL);
+		(void) WaitEventSetWait(events, loop_timeout(next_due), occurred, lengthof(occurred),
+								PG_WAIT_EXTENSION);
+		if (MyLatch->is_set)
+		{
+			ResetLatch(MyLatch);
+			/* a caller, or an outbox row of a commit */
+			next_due = 0;
+		}
+		CHECK_FOR_INTERRUPTS();
+	}
+	drain(events);
+}

@@ -1,0 +1,1010 @@
+/* sources: src/http.c src/http_transfer.c src/network.c */
+/*
+ * http_test.c
+ *	  The rules of http.h against a server that breaks HTTP in every way, and
+ *	  against names that resolve to where they should not.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../../src/http.h"
+#include "fault_server.h"
+#include "tap.h"
+
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#define SANITIZED
+#define RUNNING_INSTRUMENTED true
+#else
+#define RUNNING_INSTRUMENTED (getenv("LD_PRELOAD") != NULL) /* as valgrind sets it */
+#endif
+
+#define REQUEST_TIMEOUT 500
+#define SHORT_CONNECT_TIMEOUT 300
+
+static char directory[] = "/tmp/http_test.XXXXXX";
+static FaultServer plain;
+static int lookups = 0;
+static volatile sig_atomic_t signals_elsewhere = 0;
+static volatile sig_atomic_t signals_here = 0;
+static pthread_t main_thread;
+static double slowest_call = 0;
+static long connect_timeout = 5000;
+
+/*
+ * In place of the C library's, for libcurl as well: names under .test resolve
+ * as the tests need.
+ */
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+				struct addrinfo **result)
+{
+	static const struct
+	{
+		const char *name;
+		const char *first;
+		const char *second;
+	} names[] = {{"loopback.test", "127.0.0.1", NULL},
+				 {"private.test", "10.0.0.1", NULL},
+				 {"metadata.test", "169.254.169.254", NULL},
+				 {"mapped.test", "::ffff:10.0.0.1", NULL},
+				 {"local6.test", "fd00::1", NULL},
+				 {"mixed.test", "10.0.0.1", "127.0.0.1"},
+				 {"slow.test", "127.0.0.1", NULL}};
+	static int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+	struct addrinfo *last;
+	size_t i;
+	int code;
+
+	if (real == NULL)
+		*(void **) &real = dlsym(RTLD_NEXT, "getaddrinfo");
+	__atomic_add_fetch(&lookups, 1, __ATOMIC_SEQ_CST);
+	for (i = 0; node != NULL && i < sizeof(names) / sizeof(names[0]); i++)
+	{
+		struct addrinfo open_hints = *hints;
+
+		if (strcmp(node, names[i].name) != 0)
+			continue;
+		if (strcmp(node, "slow.test") == 0)
+			usleep(1500 * 1000);
+		open_hints.ai_family = AF_UNSPEC;
+		code = real(names[i].first, service, &open_hints, result);
+		if (code != 0 || names[i].second == NULL)
+			return code;
+		for (last = *result; last->ai_next != NULL; last = last->ai_next)
+			;
+		return real(names[i].second, service, &open_hints, &last->ai_next);
+	}
+	if (node != NULL && strcmp(node, "nowhere.test") == 0)
+		return EAI_NONAME;
+	return real(node, service, hints, result);
+}
+
+static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec + time.tv_nsec / 1e9;
+}
+
+static void count_signal(int number)
+{
+	(void) number;
+	if (pthread_equal(pthread_self(), main_thread))
+		signals_here++;
+	else
+		signals_elsewhere++;
+}
+
+static void policy(bool loopback, const char *networks, const char *ca_file, long request_timeout)
+{
+	HttpPolicy policy = {loopback, networks, ca_file, connect_timeout, request_timeout};
+
+	if (!http_set_policy(&policy))
+		printf("Bail out! policy refused\n");
+}
+
+static const char *certificate(const char *name)
+{
+	static char paths[4][128];
+	static int next = 0;
+	char *path = paths[next++ % 4];
+
+	snprintf(path, sizeof(paths[0]), "%s/%s.pem", directory, name);
+	return path;
+}
+
+static HttpTransfer *start(void *owner, const char *url, const char *body)
+{
+	HttpRequest request = {.url = url};
+
+	if (body != NULL)
+	{
+		request.body = body;
+		request.body_len = strlen(body);
+		request.content_type = "application/x-www-form-urlencoded";
+	}
+	return http_start(&request, owner);
+}
+
+/* Drives until something is completed, at most ten seconds. */
+static void *next_completed(HttpResponse *response)
+{
+	double deadline = now() + 10;
+	void *owner;
+
+	while ((owner = http_next_completed(response)) == NULL && now() < deadline)
+	{
+		struct pollfd fd = {http_epoll_fd(), POLLIN, 0};
+		long wait = http_timeout_ms();
+		double began;
+
+		poll(&fd, 1, wait < 0 || wait > 1000 ? 1000 : (int) wait);
+		began = now();
+		http_drive();
+		if (now() - began > slowest_call)
+			slowest_call = now() - began;
+	}
+	if (owner == NULL)
+		memset(response, 0xff, sizeof(*response));
+	return owner;
+}
+
+static HttpOutcome fetch(HttpResponse *response, const char *body, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static HttpOutcome fetch(HttpResponse *response, const char *body, const char *format, ...)
+{
+	char url[512];
+	va_list args;
+	int owner;
+
+	va_start(args, format);
+	vsnprintf(url, sizeof(url), format, args);
+	va_end(args);
+	start(&owner, url, body);
+	if (next_completed(response) != &owner)
+	{
+		printf("Bail out! %s never completed\n", url);
+		exit(2);
+	}
+	return response->outcome;
+}
+
+/* For tests that look at the outcome only. */
+static HttpOutcome outcome(const FaultServer *server, const char *path)
+{
+	HttpResponse response;
+	HttpOutcome result = fetch(&response, "a=b", "http://127.0.0.1:%d%s", server->port, path);
+
+	http_response_free(&response);
+	return result;
+}
+
+static HttpOutcome outcome_of_url(const char *format, const char *host, int port)
+{
+	char url[512];
+	HttpResponse response;
+	HttpOutcome result;
+
+	/* host and port in the order the format names them */
+	snprintf(url, sizeof(url), format, host, port);
+	result = fetch(&response, NULL, "%s", url);
+	http_response_free(&response);
+	return result;
+}
+
+static int connections_of(const char *records)
+{
+	bool seen[1000] = {false};
+	int count = 0;
+
+	while ((records = strstr(records, "\"connection\":")) != NULL)
+	{
+		int id;
+
+		records += strlen("\"connection\":");
+		id = atoi(records);
+		if (id > 0 && id < 1000 && !seen[id])
+		{
+			seen[id] = true;
+			count++;
+		}
+	}
+	return count;
+}
+
+static void test_policy(void)
+{
+	static const char *const odd[] = {"http://2130706433:%2$d/",
+									  "http://0x7f000001:%2$d/",
+									  "http://017700000001:%2$d/",
+									  "http://0177.0.0.1:%2$d/",
+									  "http://0x7f.0.0.1:%2$d/",
+									  "http://0x7f.1:%2$d/",
+									  "http://127.1:%2$d/",
+									  "http://127.0.1:%2$d/",
+									  "http://127.0.0.1.:%2$d/",
+									  "http://127.0.0.01:%2$d/",
+									  "http://%%31%%32%%37.0.0.1:%2$d/",
+									  "http://1.2.3.4.5:%2$d/",
+									  "http://256.0.0.1:%2$d/",
+									  "http://a.0x7f:%2$d/",
+									  "http:/127.0.0.1:%2$d/",
+									  "http:///127.0.0.1:%2$d/",
+									  "http://user@127.0.0.1:%2$d/",
+									  "http://user:pw@127.0.0.1:%2$d/",
+									  "http://:@127.0.0.1:%2$d/",
+									  "ftp://127.0.0.1:%2$d/",
+									  "file:///etc/passwd",
+									  "gopher://127.0.0.1:%2$d/",
+									  "dict://127.0.0.1:%2$d/",
+									  "ws://127.0.0.1:%2$d/"};
+	static const char *const broken[] = {"127.0.0.1",
+										 "",
+										 "http://",
+										 "http://[::1",
+										 "https://a b/",
+										 "https://a\nb/",
+										 "http://127.0.0.1:99999/"};
+	HttpResponse response;
+	int looked_up;
+	size_t i;
+
+	fault_server_rules(&plain, "[{\"path\":\"*\",\"body\":\"here\"}]");
+	ok(outcome(&plain, "/default") == HTTP_FORBIDDEN,
+	   "http is refused when no policy has been set");
+	policy(false, "", "", REQUEST_TIMEOUT);
+	ok(outcome(&plain, "/strict") == HTTP_FORBIDDEN, "http on loopback is refused");
+	policy(false, "127.0.0.0/8", "", REQUEST_TIMEOUT);
+	ok(outcome(&plain, "/listed") == HTTP_FORBIDDEN, "also when loopback is a listed network");
+
+	policy(false, "", "", REQUEST_TIMEOUT);
+	fetch(&response, NULL, "https://127.0.0.1:%d/", plain.port);
+	ok(response.outcome == HTTP_FORBIDDEN && strstr(response.error, "127.0.0.1") != NULL,
+	   "https on loopback is refused, naming the address (%s)", response.error);
+	http_response_free(&response);
+	ok(outcome_of_url("https://[::1]:%2$d/", "", plain.port) == HTTP_FORBIDDEN,
+	   "as is IPv6 loopback");
+	ok(outcome_of_url("https://localhost:%2$d/", "", plain.port) == HTTP_FORBIDDEN,
+	   "and localhost");
+	ok(outcome_of_url("https://[::ffff:127.0.0.1]:%2$d/", "", plain.port) == HTTP_FORBIDDEN,
+	   "and mapped loopback");
+	ok(outcome_of_url("https://%1$s/", "private.test", 0) == HTTP_FORBIDDEN,
+	   "a name of a private address is refused");
+	ok(outcome_of_url("https://%1$s/", "metadata.test", 0) == HTTP_FORBIDDEN,
+	   "as is one of the metadata service");
+	ok(outcome_of_url("https://%1$s/", "mapped.test", 0) == HTTP_FORBIDDEN,
+	   "and of a mapped private address");
+	ok(outcome_of_url("https://%1$s/", "local6.test", 0) == HTTP_FORBIDDEN,
+	   "and of a private IPv6 address");
+	ok(outcome_of_url("https://%1$s/", "mixed.test", 0) == HTTP_FORBIDDEN,
+	   "and one of several addresses, all refused");
+
+	policy(true, "", "", REQUEST_TIMEOUT);
+	ok(outcome_of_url("https://%1$s/", "private.test", 0) == HTTP_FORBIDDEN,
+	   "allowing loopback does not allow private addresses");
+	ok(outcome_of_url("http://%1$s/", "private.test", 0) == HTTP_FORBIDDEN, "nor by http");
+	looked_up = lookups;
+	for (i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
+		ok(outcome_of_url(odd[i], "", plain.port) == HTTP_FORBIDDEN, "%s is refused", odd[i]);
+	for (i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
+	{
+		HttpOutcome result = fetch(&response, NULL, "%s", broken[i]);
+
+		http_response_free(&response);
+		ok(result == HTTP_FAILED || result == HTTP_FORBIDDEN, "malformed URL %zu is not taken",
+		   i + 1);
+	}
+	ok(lookups == looked_up, "none of these was looked up");
+	ok(fault_server_count(&plain, "/") == 0 && fault_server_count(&plain, "/strict") == 0 &&
+		   fault_server_count(&plain, "/listed") == 0,
+	   "nothing of all this was sent");
+
+	ok(outcome(&plain, "/open") == HTTP_ANSWERED, "http on loopback works when allowed");
+	ok(outcome_of_url("http://%1$s:%2$d/", "loopback.test", plain.port) == HTTP_ANSWERED,
+	   "by any name that resolves to it");
+	ok(outcome_of_url("http://%1$s:%2$d/", "mixed.test", plain.port) == HTTP_ANSWERED,
+	   "an allowed address is used when another of the name's is refused");
+	policy(true, "10.0.0.0/8", "", REQUEST_TIMEOUT);
+	ok(outcome_of_url("http://%1$s:%2$d/", "private.test", plain.port) == HTTP_FORBIDDEN,
+	   "a listed network is not reached by http");
+	ok(outcome(&plain, "/open") == HTTP_ANSWERED, "a policy is replaced");
+	policy(false, "", "", REQUEST_TIMEOUT);
+	ok(outcome(&plain, "/open") == HTTP_FORBIDDEN,
+	   "a kept connection is of no use once the policy forbids it");
+	ok(http_valid_networks("10.0.0.0/8, fd00::/8") && !http_valid_networks("10.0.0.0/33"),
+	   "lists of networks are checked");
+	ok(!http_set_policy(&(HttpPolicy){true, "nonsense", "", 1000, 1000}) &&
+		   outcome(&plain, "/open") == HTTP_FORBIDDEN,
+	   "and with a wrong one the old policy stays");
+}
+
+static void test_request(void)
+{
+	HttpRequest request = {.body = "grant_type=refresh_token",
+						   .body_len = 24,
+						   .content_type = "application/x-www-form-urlencoded",
+						   .authorization = "Basic Zm9vOmJhcg=="};
+	HttpResponse response;
+	char url[64];
+	char *records;
+	int owner;
+
+	policy(true, "", "", REQUEST_TIMEOUT);
+	fault_server_rules(&plain, "[{\"path\":\"/token\",\"status\":429,\"body\":{\"a\":1},"
+							   "\"headers\":{\"Retry-After\":\" 120 \",\"Set-Cookie\":\"c=1\"}}]");
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/token", plain.port);
+	request.url = url;
+	http_start(&request, &owner);
+	next_completed(&response);
+	ok(response.outcome == HTTP_ANSWERED && response.status == 429, "the status arrives");
+	ok(response.body_len == 7 && strcmp(response.body, "{\"a\":1}") == 0, "and the body");
+	ok(response.content_type && strcmp(response.content_type, "application/json") == 0,
+	   "and its type");
+	ok(response.retry_after && strcmp(response.retry_after, "120") == 0, "and Retry-After");
+	ok(response.seconds > 0 && response.seconds < 5, "and how long it took");
+	http_response_free(&response);
+	ok(response.body == NULL && response.retry_after == NULL, "a freed response is empty");
+
+	records = fault_server_control(&plain, "/__ctl", NULL);
+	ok(strstr(records, "\"method\":\"POST\"") &&
+		   strstr(records, "\"body\":\"grant_type=refresh_token\"") &&
+		   strstr(records, "\"content-length\":\"24\""),
+	   "the request's body was sent");
+	ok(strstr(records, "\"authorization\":\"Basic Zm9vOmJhcg==\"") &&
+		   strstr(records, "\"content-type\":\"application/x-www-form-urlencoded\"") &&
+		   strstr(records, "\"accept\":\"application/json\"") &&
+		   strstr(records, "\"user-agent\":\"appuser_connectors\""),
+	   "with the headers asked for");
+	ok(!strstr(records, "accept-encoding") && !strstr(records, "\"expect\"") &&
+		   !strstr(records, "cookie") && !strstr(records, "upgrade"),
+	   "and no others");
+	free(records);
+
+	fault_server_rules(&plain, "[{\"path\":\"/get\",\"status\":204}]");
+	fetch(&response, NULL, "http://127.0.0.1:%d/get?x=%%20y#fragment", plain.port);
+	ok(response.outcome == HTTP_ANSWERED && response.status == 204 && response.body_len == 0 &&
+		   response.body[0] == '\0' && response.content_type == NULL &&
+		   response.retry_after == NULL,
+	   "an empty answer has an empty body");
+	http_response_free(&response);
+	records = fault_server_control(&plain, "/__ctl", NULL);
+	ok(strstr(records, "\"method\":\"GET\"") && strstr(records, "\"url\":\"/get?x=%20y\"") &&
+		   !strstr(records, "cookie") && !strstr(records, "authorization") &&
+		   !strstr(records, "content-"),
+	   "without a body it is a GET, and without cookies or what .netrc says");
+	free(records);
+
+	fault_server_rules(&plain, "[]");
+	fetch(&response, "", "http://127.0.0.1:%d/empty", plain.port);
+	http_response_free(&response);
+	records = fault_server_control(&plain, "/__ctl", NULL);
+	ok(strstr(records, "\"method\":\"POST\"") && strstr(records, "\"content-length\":\"0\""),
+	   "an empty body is a POST");
+	free(records);
+
+	request.authorization = "Basic x\r\nX-Injected: 1";
+	http_start(&request, &owner);
+	next_completed(&response);
+	ok(response.outcome == HTTP_FAILED, "a header value with a line break is refused");
+	http_response_free(&response);
+	request.authorization = NULL;
+	request.content_type = "a\nb";
+	http_start(&request, &owner);
+	next_completed(&response);
+	ok(response.outcome == HTTP_FAILED && fault_server_count(&plain, "/token") == 0,
+	   "so is a content type, and nothing is sent");
+	http_response_free(&response);
+
+	fault_server_rules(&plain, "[{\"path\":\"/moved\",\"status\":307,"
+							   "\"headers\":{\"Location\":\"/target\"}}]");
+	fetch(&response, "secret=1", "http://127.0.0.1:%d/moved", plain.port);
+	ok(response.outcome == HTTP_ANSWERED && response.status == 307 &&
+		   fault_server_count(&plain, "/target") == 0,
+	   "a redirect is an answer, not followed");
+	http_response_free(&response);
+
+	/* {"a":1} compressed */
+	fault_server_rules(&plain, "[{\"path\":\"*\",\"headers\":{\"Content-Encoding\":\"gzip\"},"
+							   "\"bodyBase64\":\"H4sIAAAAAAAAA6tWSlSyMqwFAKlDm5UHAAAA\"}]");
+	fetch(&response, NULL, "http://127.0.0.1:%d/gzip", plain.port);
+	ok(response.outcome == HTTP_ANSWERED && response.body_len == 27 &&
+		   memcmp(response.body, "\x1f\x8b", 2) == 0,
+	   "an encoding that was not asked for is not decoded");
+	http_response_free(&response);
+}
+
+static void test_sizes(void)
+{
+	static const int sizes[] = {0, 1, 4095, 4096, 4097, HTTP_MAX_BODY - 1, HTTP_MAX_BODY};
+	char *big = malloc(2 * HTTP_MAX_BODY + 1);
+	HttpResponse response;
+	double began;
+	size_t i;
+
+	/* these are ended by their sizes, not by the clock */
+	policy(true, "", "", 8000);
+	memset(big, 'x', 2 * HTTP_MAX_BODY);
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+	{
+		fault_server_rules(&plain, "[{\"body\":\"%.*s\"}]", sizes[i], big);
+		fetch(&response, NULL, "http://127.0.0.1:%d/", plain.port);
+		ok(response.outcome == HTTP_ANSWERED && response.body_len == (size_t) sizes[i] &&
+			   strlen(response.body) == (size_t) sizes[i],
+		   "a body of %d bytes arrives", sizes[i]);
+		http_response_free(&response);
+	}
+	fault_server_rules(&plain, "[{\"body\":\"%.*s\"}]", HTTP_MAX_BODY + 1, big);
+	ok(outcome(&plain, "/") == HTTP_TOO_LARGE, "one more than the cap is too large");
+	fault_server_rules(&plain, "[{\"body\":\"%.*s\"}]", 2 * HTTP_MAX_BODY, big);
+	fetch(&response, NULL, "http://127.0.0.1:%d/", plain.port);
+	ok(response.outcome == HTTP_TOO_LARGE && response.body == NULL && response.error[0] != '\0',
+	   "2 MiB are too large, and nothing of them is kept (%s)", response.error);
+	http_response_free(&response);
+
+	began = now();
+	fault_server_rules(&plain,
+					   "[{\"path\":\"/body\",\"endlessBody\":true},"
+					   "{\"path\":\"/headers\",\"endlessHeaders\":true},"
+					   "{\"path\":\"/1xx\",\"endless1xx\":true},"
+					   "{\"path\":\"/line\",\"headers\":{\"x\":\"%.*s\"}},"
+					   "{\"path\":\"/status\",\"raw\":\"HTTP/1.1 200 %.*s\"},"
+					   "{\"path\":\"/70k\",\"headers\":{\"x\":[\"%.*s\",\"%.*s\"]}},"
+					   "{\"path\":\"/60k\",\"headers\":{\"x\":[\"%.*s\",\"%.*s\"]}}]",
+					   HTTP_MAX_BODY, big, HTTP_MAX_BODY, big, 35000, big, 35000, big, 30000, big,
+					   30000, big);
+	ok(outcome(&plain, "/body") == HTTP_TOO_LARGE, "an endless body is too large");
+	ok(outcome(&plain, "/headers") == HTTP_TOO_LARGE, "endless headers are too large");
+	ok(outcome(&plain, "/1xx") == HTTP_TOO_LARGE, "endless interim answers are too large");
+	ok(outcome(&plain, "/line") == HTTP_TOO_LARGE, "a header of 1 MiB is too large");
+	ok(outcome(&plain, "/status") == HTTP_TOO_LARGE, "so is a status line");
+	ok(outcome(&plain, "/70k") == HTTP_TOO_LARGE, "headers are capped together");
+	ok(outcome(&plain, "/60k") == HTTP_ANSWERED, "headers below the cap are read");
+	ok(now() - began < 4, "the caps end these before their deadline does");
+	free(big);
+}
+
+static void test_faults(void)
+{
+	static const char *const garbage[] = {
+		"garbage\\r\\n\\r\\n",
+		"HTTP/1.1\\r\\n\\r\\n",
+		"\\u0000\\u0001",
+		"HTTP/1.1 200 OK\\r\\nContent-Length: abc\\r\\n\\r\\n",
+		"HTTP/1.1 200 OK\\r\\nContent-Length: 9",
+		"HTTP/1.1 100 Continue\\r\\n\\r\\n",
+		"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\nzz\\r\\n"};
+	static const struct
+	{
+		const char *rule;
+		const char *name;
+	} timed[] = {
+		{"\"hang\":true", "a server that never answers"},
+		{"\"stallAfterHeaders\":true,\"body\":\"x\"", "one that stalls after the headers"},
+		{"\"trickleMs\":50,\"body\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxx\"", "one that drips the body"},
+		{"\"trickleMs\":50,\"trickleHeaders\":true", "one that drips the headers"},
+		{"\"delayMs\":700", "one that is late"}};
+	FaultServer gone;
+	HttpResponse response;
+	size_t i;
+
+	policy(true, "", "", REQUEST_TIMEOUT);
+	for (i = 0; i < sizeof(timed) / sizeof(timed[0]); i++)
+	{
+		double began = now();
+		HttpOutcome result;
+
+		fault_server_rules(&plain, "[{%s}]", timed[i].rule);
+		began = now();
+		result = outcome(&plain, "/");
+		ok(result == HTTP_UNANSWERED && now() - began >= REQUEST_TIMEOUT / 1000.0 - 0.05 &&
+			   now() - began < REQUEST_TIMEOUT / 1000.0 + 1.5,
+		   "%s is given up at the deadline, unanswered", timed[i].name);
+	}
+
+	fault_server_rules(&plain,
+					   "[{\"path\":\"/drop\",\"drop\":true},{\"path\":\"/reset\",\"reset\":true},"
+					   "{\"path\":\"/half\",\"truncate\":true,\"body\":\"secret-secret\"}]");
+	ok(outcome(&plain, "/drop") == HTTP_UNANSWERED, "a dropped connection leaves it unanswered");
+	ok(outcome(&plain, "/reset") == HTTP_UNANSWERED, "so does a reset one");
+	ok(fault_server_count(&plain, "/drop") == 1 && fault_server_count(&plain, "/reset") == 1,
+	   "a new connection that fails is not tried again");
+	fetch(&response, "a=b", "http://127.0.0.1:%d/half?q=secret", plain.port);
+	ok(response.outcome == HTTP_UNANSWERED && response.body == NULL && response.status == 0,
+	   "half a body is no answer");
+	ok(response.error[0] != '\0' && !strstr(response.error, "secret"),
+	   "and the error quotes nothing (%s)", response.error);
+	http_response_free(&response);
+	for (i = 0; i < sizeof(garbage) / sizeof(garbage[0]); i++)
+	{
+		fault_server_rules(&plain, "[{\"raw\":\"%s\"}]", garbage[i]);
+		ok(outcome(&plain, "/") == HTTP_UNANSWERED, "\"%s\" is no answer", garbage[i]);
+	}
+
+	gone = fault_server_start(NULL);
+	fault_server_stop(&gone);
+	ok(outcome(&gone, "/") == HTTP_NOT_SENT, "to a closed port nothing is sent");
+	ok(outcome_of_url("http://%1$s:%2$d/", "mixed.test", gone.port) == HTTP_NOT_SENT,
+	   "which is not forbidden, though one of the addresses is");
+	fetch(&response, "a=b", "http://nowhere.test/?q=secret");
+	ok(response.outcome == HTTP_NOT_SENT && strstr(response.error, "nowhere.test") &&
+		   !strstr(response.error, "secret"),
+	   "nor to a name that does not exist (%s)", response.error);
+	http_response_free(&response);
+}
+
+static void test_tls(void)
+{
+	static const struct
+	{
+		const char *name;
+		bool with_ca;
+		const char *promise;
+	} refused[] = {{"localhost", false, "an unknown authority is refused"},
+				   {"self-signed", false, "a self-signed certificate is refused"},
+				   {"self-signed", true, "also when there are other authorities"},
+				   {"wrong-name", true, "a certificate of another name is refused"},
+				   {"expired", true, "an expired certificate is refused"}};
+	char key[128];
+	char missing[128];
+	HttpResponse response;
+	FaultServer server;
+	FILE *file;
+	double began;
+	size_t i;
+
+	snprintf(missing, sizeof(missing), "%s/missing.pem", directory);
+	for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+	{
+		snprintf(key, sizeof(key), "%s/%s-key.pem", directory, refused[i].name);
+		server =
+			fault_server_start("--tls-cert", certificate(refused[i].name), "--tls-key", key, NULL);
+		policy(true, "", refused[i].with_ca ? certificate("ca") : "", 2000);
+		fetch(&response, "a=b", "https://127.0.0.1:%d/", server.port);
+		ok(response.outcome == HTTP_NOT_SENT && strstr(response.error, "certificate"), "%s (%s)",
+		   refused[i].promise, response.error);
+		http_response_free(&response);
+		fault_server_stop(&server);
+	}
+
+	snprintf(key, sizeof(key), "%s/localhost-key.pem", directory);
+	server = fault_server_start("--tls-cert", certificate("localhost"), "--tls-key", key, NULL);
+	policy(false, "127.0.0.0/8", certificate("ca"), 2000);
+	ok(outcome_of_url("https://%1$s:%2$d/", "127.0.0.1", server.port) == HTTP_ANSWERED,
+	   "ca_file's authority is accepted, and a listed network reached");
+	ok(outcome_of_url("https://%1$s:%2$d/", "localhost", server.port) == HTTP_ANSWERED,
+	   "by name as well");
+	ok(outcome_of_url("https://%1$s:%2$d/", "loopback.test", server.port) == HTTP_NOT_SENT,
+	   "but not by a name the certificate lacks");
+	policy(false, "127.0.0.0/8", "", 2000);
+	ok(outcome_of_url("https://%1$s:%2$d/", "127.0.0.1", server.port) == HTTP_NOT_SENT,
+	   "not without ca_file, however many connections are kept");
+	policy(false, "127.0.0.0/8", missing, 2000);
+	ok(outcome_of_url("https://%1$s:%2$d/", "127.0.0.1", server.port) == HTTP_NOT_SENT,
+	   "nothing is sent while ca_file cannot be read");
+	file = fopen(missing, "w");
+	fprintf(file, "no certificate\n");
+	fclose(file);
+	policy(false, "127.0.0.0/8", missing, 2000);
+	fetch(&response, NULL, "https://127.0.0.1:%d/", server.port);
+	ok(response.outcome == HTTP_NOT_SENT && strstr(response.error, "cannot be read"),
+	   "or has no certificate in it");
+	http_response_free(&response);
+	unlink(missing);
+	if (link(certificate("ca"), missing) != 0)
+		exit(2);
+	policy(false, "127.0.0.0/8", missing, 2000);
+	ok(outcome_of_url("https://%1$s:%2$d/", "127.0.0.1", server.port) == HTTP_ANSWERED,
+	   "the same policy set again reads it again");
+	unlink(missing);
+	if (link(certificate("self-signed"), missing) != 0)
+		exit(2);
+	policy(false, "127.0.0.0/8", missing, 2000);
+	ok(outcome_of_url("https://%1$s:%2$d/", "127.0.0.1", server.port) == HTTP_NOT_SENT,
+	   "and an authority that it no longer has is accepted no longer");
+	fault_server_stop(&server);
+
+	policy(true, "", certificate("ca"), 2000);
+	ok(outcome_of_url("https://%1$s:%2$d/", "127.0.0.1", plain.port) == HTTP_NOT_SENT,
+	   "to a server without TLS nothing is sent");
+	fault_server_rules(&plain, "{\"connect\":\"reset\",\"times\":1}");
+	ok(outcome_of_url("https://%1$s:%2$d/", "127.0.0.1", plain.port) == HTTP_NOT_SENT,
+	   "nor when the connection is reset before TLS");
+	fault_server_rules(&plain, "{\"connect\":\"hang\",\"times\":1}");
+	connect_timeout = SHORT_CONNECT_TIMEOUT;
+	policy(true, "", certificate("ca"), 5000);
+	began = now();
+	ok(outcome_of_url("https://%1$s:%2$d/", "127.0.0.1", plain.port) == HTTP_NOT_SENT &&
+		   now() - began < 2,
+	   "nor when TLS hangs, which the connect timeout ends");
+	connect_timeout = 5000;
+}
+
+static void test_connections(void)
+{
+	HttpResponse response;
+	char *records;
+
+	policy(true, "", "", 2000);
+	fault_server_rules(&plain, "[{\"path\":\"*\",\"body\":\"x\"}]");
+	outcome(&plain, "/1");
+	outcome(&plain, "/2");
+	policy(true, "", "", 2000);
+	outcome(&plain, "/3");
+	records = fault_server_control(&plain, "/__ctl", NULL);
+	ok(fault_server_number(records, "counts", "/3") == 1 && connections_of(records) == 1,
+	   "requests in sequence share a connection, also when the same policy is set again");
+	free(records);
+
+	fault_server_rules(&plain, "[{\"path\":\"/close\",\"closeAfter\":true}]");
+	ok(outcome(&plain, "/close") == HTTP_ANSWERED && outcome(&plain, "/close") == HTTP_ANSWERED &&
+		   fault_server_count(&plain, "/close") == 2,
+	   "a kept connection that the server has closed does no harm");
+
+	fault_server_rules(&plain, "[{\"path\":\"/x\",\"drop\":true,\"times\":1}]");
+	outcome(&plain, "/keep");
+	fetch(&response, "a=b", "http://127.0.0.1:%d/x", plain.port);
+	ok(response.outcome == HTTP_ANSWERED && fault_server_count(&plain, "/x") == 2,
+	   "one that it closes on the request is replaced once, by libcurl");
+	http_response_free(&response);
+	fault_server_rules(&plain, "[{\"path\":\"/y\",\"drop\":true}]");
+	outcome(&plain, "/keep");
+	ok(outcome(&plain, "/y") == HTTP_UNANSWERED && fault_server_count(&plain, "/y") == 2,
+	   "and only once: then the request is unanswered");
+}
+
+static void test_parallel(void)
+{
+	enum
+	{
+		N = 50
+	};
+	HttpTransfer *transfers[N];
+	int owners[N] = {0};
+	HttpResponse response;
+	char url[64];
+	char *records;
+	double deadline = now() + 8;
+	int held = 0;
+	int answered = 0;
+	int i;
+	int *owner;
+
+	policy(true, "", "", 9000);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/held", plain.port);
+	fault_server_rules(&plain, "[{\"path\":\"/held\",\"hold\":\"all\",\"body\":\"x\"}]");
+	for (i = 0; i < N; i++)
+		transfers[i] = start(&owners[i], url, "a=b");
+	ok(http_in_flight() == N, "%d transfers are in flight", N);
+	while (held < N && now() < deadline)
+	{
+		struct pollfd fd = {http_epoll_fd(), POLLIN, 0};
+
+		poll(&fd, 1, 20);
+		http_drive();
+		records = fault_server_control(&plain, "/__ctl", NULL);
+		held = fault_server_number(records, "held", "all");
+		free(records);
+	}
+	ok(held == N && http_next_completed(&response) == NULL, "%d requests are held at once", held);
+	free(fault_server_control(&plain, "/__ctl", "{\"release\":\"all\"}"));
+	while (http_in_flight() > 0 && (owner = next_completed(&response)) != NULL)
+	{
+		(*owner)++;
+		answered += response.outcome == HTTP_ANSWERED;
+		http_response_free(&response);
+	}
+	for (i = 0; i < N && owners[i] == 1; i++)
+		;
+	ok(i == N && answered == N && http_next_completed(&response) == NULL,
+	   "each completes, with its owner, once");
+
+	fault_server_rules(&plain, "[{\"path\":\"/held\",\"hold\":\"all\",\"body\":\"x\"}]");
+	for (i = 0; i < N; i++)
+		transfers[i] = start(&owners[i], url, "a=b");
+	for (held = 0; held < N && now() < deadline;)
+	{
+		http_drive();
+		records = fault_server_control(&plain, "/__ctl", NULL);
+		held = fault_server_number(records, "held", "all");
+		free(records);
+	}
+	for (i = 1; i < N; i++)
+		http_cancel(transfers[i]);
+	ok(http_in_flight() == 1, "cancelled transfers are no longer in flight");
+	free(fault_server_control(&plain, "/__ctl/wait?open=1", NULL));
+	ok(true, "and their connections are closed");
+	free(fault_server_control(&plain, "/__ctl", "{\"release\":\"all\"}"));
+	ok(next_completed(&response) == &owners[0] && http_in_flight() == 0,
+	   "the one that was not cancelled completes");
+	http_response_free(&response);
+	http_drive();
+	ok(http_next_completed(&response) == NULL, "the others never do");
+
+	transfers[0] = start(&owners[0], "ftp://127.0.0.1/", NULL);
+	transfers[1] = start(&owners[1], "ftp://127.0.0.1/", NULL);
+	ok(http_timeout_ms() == 0, "a completed transfer is not waited for");
+	http_cancel(transfers[1]);
+	transfers[2] = start(&owners[2], "ftp://127.0.0.1/", NULL);
+	http_cancel(transfers[0]);
+	ok(next_completed(&response) == &owners[2] && http_in_flight() == 0,
+	   "completed ones can be cancelled too");
+	http_response_free(&response);
+	ok(http_timeout_ms() == -1 || http_timeout_ms() > 0, "idle, there is nothing to do at once");
+}
+
+static void test_http2(void)
+{
+	enum
+	{
+		N = 20
+	};
+	char key[128];
+	char backend[64];
+	char url[64];
+	FaultServer server;
+	HttpResponse response;
+	int owners[N];
+	int answered = 0;
+	int i;
+
+	snprintf(key, sizeof(key), "%s/localhost-key.pem", directory);
+	snprintf(backend, sizeof(backend), "http://127.0.0.1:%d", plain.port);
+	server = fault_server_start("--tls-cert", certificate("localhost"), "--tls-key", key, "--http2",
+								"--proxy-to", backend, NULL);
+	policy(true, "", certificate("ca"), 2000);
+	fault_server_rules(&plain, "[{\"path\":\"/h2\",\"status\":401,\"body\":\"{}\","
+							   "\"headers\":{\"Retry-After\":\"7\"}}]");
+	fetch(&response, "a=b", "https://127.0.0.1:%d/h2", server.port);
+	ok(response.outcome == HTTP_ANSWERED && response.status == 401 && response.body_len == 2 &&
+		   response.retry_after && strcmp(response.retry_after, "7") == 0,
+	   "HTTP/2 is spoken where it is offered");
+	http_response_free(&response);
+	snprintf(url, sizeof(url), "https://127.0.0.1:%d/h2", server.port);
+	for (i = 0; i < N; i++)
+		start(&owners[i], url, "a=b");
+	while (http_in_flight() > 0 && next_completed(&response) != NULL)
+	{
+		answered += response.outcome == HTTP_ANSWERED;
+		http_response_free(&response);
+	}
+	fetch(&response, NULL, "https://127.0.0.1:%d/__ctl", server.port);
+	ok(answered == N && connections_of(response.body) == 1 && response.body_len > 0,
+	   "%d requests at once share its connection", N);
+	http_response_free(&response);
+
+	fetch(&response,
+		  "[{\"path\":\"/reset\",\"reset\":true},{\"path\":\"/drop\",\"drop\":true},"
+		  "{\"path\":\"/half\",\"truncate\":true,\"body\":\"xxxx\"},"
+		  "{\"path\":\"/endless\",\"endlessBody\":true},{\"path\":\"/hang\",\"hang\":true}]",
+		  "https://127.0.0.1:%d/__ctl", server.port);
+	http_response_free(&response);
+	ok(outcome_of_url("https://127.0.0.1:%2$d/reset", "", server.port) == HTTP_UNANSWERED,
+	   "a reset stream leaves the request unanswered");
+	ok(outcome_of_url("https://127.0.0.1:%2$d/half", "", server.port) == HTTP_UNANSWERED,
+	   "as does one cut short");
+	ok(outcome_of_url("https://127.0.0.1:%2$d/endless", "", server.port) == HTTP_TOO_LARGE,
+	   "an endless stream is too large");
+	ok(outcome_of_url("https://127.0.0.1:%2$d/drop", "", server.port) == HTTP_UNANSWERED,
+	   "a connection dropped under a stream leaves it unanswered");
+	ok(outcome_of_url("https://127.0.0.1:%2$d/h2", "", server.port) == HTTP_ANSWERED,
+	   "after which the next request is answered");
+	fault_server_stop(&server);
+}
+
+/* Name resolution runs in a thread, which must neither delay nor take signals. */
+static void test_resolver(void)
+{
+	struct sigaction action = {.sa_handler = count_signal};
+	HttpTransfer *transfer;
+	HttpResponse response;
+	sigset_t usr1;
+	double began;
+	int owner;
+
+	main_thread = pthread_self();
+	sigaction(SIGUSR1, &action, NULL);
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	connect_timeout = SHORT_CONNECT_TIMEOUT;
+	policy(true, "", "", 5000);
+	slowest_call = 0;
+
+	began = now();
+	start(&owner, "http://slow.test/", NULL);
+	http_drive();
+	pthread_sigmask(SIG_BLOCK, &usr1, NULL);
+	kill(getpid(), SIGUSR1);
+	/* long enough for another thread to take it */
+	ok(next_completed(&response) == &owner && response.outcome == HTTP_NOT_SENT &&
+		   now() - began < 1.2,
+	   "a slow resolver is given up at the connect timeout");
+	http_response_free(&response);
+	ok(signals_elsewhere == 0 && signals_here == 0, "no thread of libcurl takes a signal");
+	pthread_sigmask(SIG_UNBLOCK, &usr1, NULL);
+	ok(signals_here == 1 && signals_elsewhere == 0, "the caller does, when it is ready");
+
+	transfer = start(&owner, "http://slow.test/", NULL);
+	http_drive();
+	began = now();
+	http_cancel(transfer);
+	ok(now() - began < 0.2 && http_in_flight() == 0, "nor does cancelling wait for it");
+	connect_timeout = 5000;
+	ok(slowest_call < 0.2, "no call blocked (at most %.3f s)", slowest_call);
+}
+
+/* How often text, given with every byte inverted, is in the heap. */
+#ifdef SANITIZED
+__attribute__((no_sanitize_address))
+#endif
+static int
+found_in_heap(const char *inverted, size_t len)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[512];
+	unsigned long from;
+	unsigned long to;
+	int found = 0;
+
+	while (fgets(line, sizeof(line), maps) != NULL)
+	{
+		const char *at;
+		size_t i;
+
+		if (strstr(line, "[heap]") == NULL || sscanf(line, "%lx-%lx", &from, &to) != 2)
+			continue;
+		for (at = (const char *) from; at + len <= (const char *) to; at++)
+		{
+			for (i = 0; i < len && (char) ~at[i] == inverted[i]; i++)
+				;
+			found += i == len;
+		}
+	}
+	fclose(maps);
+	return found;
+}
+
+/*
+ * No copy of a secret is left, in http.c's memory or libcurl's.  (Where the heap is not the C library's own, under valgrind and
+ * sanitizers, there is nothing to see.)
+ */
+static void test_memory(void)
+{
+	enum
+	{
+		MARGIN = 64
+	};
+	char inverted[] = "refresh-token-0123456789";
+	size_t len = strlen(inverted);
+	char key[128];
+	char backend[64];
+	char url[64];
+	/* behind what free() itself overwrites */
+	char secret[128] = "";
+	char authorization[128];
+	FaultServer server;
+	HttpRequest request = {.url = url, .content_type = "text/plain", .body = secret};
+	HttpResponse response;
+	char *control;
+	int owner;
+	int turn;
+	int echoed = 0;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		inverted[i] = ~inverted[i];
+	control = malloc(len);
+	for (i = 0; i < len; i++)
+		control[i] = ~inverted[i];
+	ok(found_in_heap(inverted, len) == 1 || RUNNING_INSTRUMENTED, "a secret in the heap is seen");
+	explicit_bzero(control, len);
+	free(control);
+
+	snprintf(key, sizeof(key), "%s/localhost-key.pem", directory);
+	snprintf(backend, sizeof(backend), "http://127.0.0.1:%d", plain.port);
+	server = fault_server_start("--tls-cert", certificate("localhost"), "--tls-key", key,
+								"--proxy-to", backend, NULL);
+	snprintf(url, sizeof(url), "https://127.0.0.1:%d/", server.port);
+	fault_server_rules(&plain, "[{\"path\":\"/\",\"echo\":true}]");
+	policy(true, "", certificate("ca"), 5000);
+	for (turn = 0; turn < 3; turn++)
+	{
+		memset(secret, '.', MARGIN);
+		for (i = 0; i < len; i++)
+			secret[MARGIN + i] = ~inverted[i];
+		secret[MARGIN + len] = '\0';
+		memcpy(authorization, secret, sizeof(secret));
+		request.body_len = MARGIN + len;
+		request.authorization = authorization;
+		http_start(&request, &owner);
+		next_completed(&response);
+		echoed += response.outcome == HTTP_ANSWERED && response.body_len == MARGIN + len &&
+				  memcmp(response.body, secret, MARGIN + len) == 0;
+		http_response_free(&response);
+		explicit_bzero(secret, sizeof(secret));
+		explicit_bzero(authorization, sizeof(authorization));
+	}
+	ok(echoed == 3 && found_in_heap(inverted, len) == 0,
+	   "after a transfer nothing of its request and answer is left in memory");
+	fault_server_stop(&server);
+}
+
+static void remove_directory(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -r %s", directory);
+	if (system(command) != 0)
+		printf("# %s was left behind\n", directory);
+}
+
+int main(void)
+{
+	char command[128];
+	char netrc[64];
+	FILE *file;
+	HttpResponse response;
+	int owner;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (mkdtemp(directory) == NULL)
+		return 2;
+	atexit(remove_directory);
+	snprintf(command, sizeof(command), "test/provider/make-certificates %s", directory);
+	if (system(command) != 0)
+		return 2;
+
+	/* what must not be listened to */
+	snprintf(netrc, sizeof(netrc), "%s/.netrc", directory);
+	file = fopen(netrc, "w");
+	fprintf(file, "default login someone password secret\n");
+	fclose(file);
+	setenv("HOME", directory, 1);
+	setenv("http_proxy", "http://127.0.0.1:1", 1);
+	setenv("https_proxy", "http://127.0.0.1:1", 1);
+	setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
+
+	plain = fault_server_start(NULL);
+	ok(http_epoll_fd() < 0 && http_init() && http_init() && http_epoll_fd() >= 0,
+	   "it is set up once");
+	test_policy();
+	/* early, so that its threads have ended when this program does */
+	test_resolver();
+	test_request();
+	test_sizes();
+	test_faults();
+	test_tls();
+	test_connections();
+	test_parallel();
+	test_http2();
+	test_memory();
+
+	policy(true, "", "", 2000);
+	fault_server_rules(&plain, "[{\"hang\":true}]");
+	snprintf(command, sizeof(command), "http://127.0.0.1:%d/", plain.port);
+	start(&owner, command, "a=b");
+	start(&owner, "ftp://127.0.0.1/", NULL);
+	http_drive();
+	http_shutdown();
+	ok(http_in_flight() == 0 && http_epoll_fd() < 0 && http_next_completed(&response) == NULL,
+	   "shutting down ends all transfers");
+	http_shutdown();
+	ok(http_init() && outcome(&plain, "/") == HTTP_FORBIDDEN, "and it can be set up anew");
+	http_shutdown();
+	fault_server_stop(&plain);
+	return tap_done();
+}
