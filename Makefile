@@ -10,6 +10,11 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 PG_CPPFLAGS = -Isrc $(shell curl-config --cflags)
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers \
 	-Wno-sign-compare
+ifneq ($(findstring clang,$(CC)),)
+# PostgreSQL's flags and headers are those of the compiler it was built with.
+PG_CFLAGS += -Wno-ignored-optimization-argument -Wno-ignored-attributes \
+	-Wno-unknown-warning-option -Wno-unused-command-line-argument
+endif
 SHLIB_LINK = -lcurl -lssl -lcrypto
 
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))

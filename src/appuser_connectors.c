@@ -25,7 +25,8 @@ PGDLLEXPORT void _PG_init(void);
 static shmem_request_hook_type previous_shmem_request_hook = NULL;
 static shmem_startup_hook_type previous_shmem_startup_hook = NULL;
 
-static void request_shmem(void)
+static void
+request_shmem(void)
 {
 	if (previous_shmem_request_hook)
 		previous_shmem_request_hook();
@@ -35,7 +36,8 @@ static void request_shmem(void)
 	RequestNamedLWLockTranche("appuser_connectors", 2);
 }
 
-static void startup_shmem(void)
+static void
+startup_shmem(void)
 {
 	if (previous_shmem_startup_hook)
 		previous_shmem_startup_hook();
@@ -46,7 +48,8 @@ static void startup_shmem(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
-void _PG_init(void)
+void
+_PG_init(void)
 {
 	if (!seal_self_test())
 		ereport(ERROR,

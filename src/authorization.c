@@ -57,7 +57,8 @@ static OwnFlow *own_flows = NULL; /* in TopTransactionContext */
 PG_FUNCTION_INFO_V1(connect_app_user);
 PG_FUNCTION_INFO_V1(oauth_callback);
 
-void authorization_hash(const char *text, uint8 digest[PG_SHA256_DIGEST_LENGTH])
+void
+authorization_hash(const char *text, uint8 digest[PG_SHA256_DIGEST_LENGTH])
 {
 	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
 
@@ -68,7 +69,8 @@ void authorization_hash(const char *text, uint8 digest[PG_SHA256_DIGEST_LENGTH])
 	pg_cryptohash_free(hash);
 }
 
-static StringInfo flow_aad(const Authorization *a)
+static StringInfo
+flow_aad(const Authorization *a)
 {
 	StringInfo aad = makeStringInfo();
 
@@ -86,7 +88,8 @@ static StringInfo flow_aad(const Authorization *a)
 	return aad;
 }
 
-void authorization_seal(Authorization *authorization, const char *code_verifier, const char *nonce)
+void
+authorization_seal(Authorization *authorization, const char *code_verifier, const char *nonce)
 {
 	StringInfoData plain;
 
@@ -98,7 +101,8 @@ void authorization_seal(Authorization *authorization, const char *code_verifier,
 	pfree(plain.data);
 }
 
-bool authorization_open(const Authorization *authorization, char **code_verifier, char **nonce)
+bool
+authorization_open(const Authorization *authorization, char **code_verifier, char **nonce)
 {
 	StringInfoData plain = {0};
 
@@ -110,7 +114,8 @@ bool authorization_open(const Authorization *authorization, char **code_verifier
 	return true;
 }
 
-static StringInfo state_aad(void)
+static StringInfo
+state_aad(void)
 {
 	StringInfo aad = makeStringInfo();
 
@@ -119,7 +124,8 @@ static StringInfo state_aad(void)
 	return aad;
 }
 
-static char *make_state(const char *app_user)
+static char *
+make_state(const char *app_user)
 {
 	char plain[STATE_RANDOM_BYTES + MAX_APP_USER];
 	size_t length = strlen(app_user);
@@ -136,7 +142,8 @@ static char *make_state(const char *app_user)
 }
 
 /* Whose flow a state is of; NULL for one that we did not make. */
-static char *open_state(const char *state)
+static char *
+open_state(const char *state)
 {
 	size_t length = strlen(state);
 	bytea *sealed;
@@ -156,13 +163,15 @@ static char *open_state(const char *state)
 	return pnstrdup(plain + STATE_RANDOM_BYTES, len - STATE_RANDOM_BYTES);
 }
 
-static void forget_own_flows(XactEvent event, void *arg)
+static void
+forget_own_flows(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 		own_flows = NULL;
 }
 
-static void remember_own_flow(const uint8 *state_hash)
+static void
+remember_own_flow(const uint8 *state_hash)
 {
 	static bool registered = false;
 	OwnFlow *flow = MemoryContextAlloc(TopTransactionContext, sizeof(OwnFlow));
@@ -178,7 +187,8 @@ static void remember_own_flow(const uint8 *state_hash)
 }
 
 /* 32 random bytes as base64url */
-static char *random_text(void)
+static char *
+random_text(void)
 {
 	uint8 bytes[32];
 	StringInfoData text;
@@ -194,12 +204,14 @@ static char *random_text(void)
 	return copy;
 }
 
-static char *optional_text(FunctionCallInfo fcinfo, int i)
+static char *
+optional_text(FunctionCallInfo fcinfo, int i)
 {
 	return PG_ARGISNULL(i) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(i));
 }
 
-static char *choose_redirect_uri(const Connector *connector, const char *given)
+static char *
+choose_redirect_uri(const Connector *connector, const char *given)
 {
 	if (given == NULL)
 		return connector->redirect_uris[0];
@@ -216,7 +228,8 @@ static char *choose_redirect_uri(const Connector *connector, const char *given)
  * A path of the application itself, a URL on the origin of one of the redirect
  * URIs, or one that the connector's options list: no open redirect.
  */
-static void check_return_to(const Connector *connector, const char *return_to)
+static void
+check_return_to(const Connector *connector, const char *return_to)
 {
 	int count;
 	char **allowed;
@@ -244,7 +257,8 @@ static void check_return_to(const Connector *connector, const char *return_to)
 }
 
 /* Each scope once, those of the connector first */
-static char **union_scopes(const Connector *connector, ArrayType *more, int *count)
+static char **
+union_scopes(const Connector *connector, ArrayType *more, int *count)
 {
 	int n_more = 0;
 	char **extra = more != NULL ? array_to_texts(more, &n_more) : NULL;
@@ -266,7 +280,8 @@ static char **union_scopes(const Connector *connector, ArrayType *more, int *cou
 }
 
 /* The client as this flow uses it: the connector's options put on top */
-static void apply_options(const Connector *connector, OAuthClient *client)
+static void
+apply_options(const Connector *connector, OAuthClient *client)
 {
 	int n_extra;
 	NameValue *extra = definition_params(connector->options, "authorization_params", &n_extra);
@@ -291,7 +306,8 @@ static void apply_options(const Connector *connector, OAuthClient *client)
 	client->n_authorization_params = count;
 }
 
-static Jsonb *merge_config(Jsonb *base, Jsonb *more)
+static Jsonb *
+merge_config(Jsonb *base, Jsonb *more)
 {
 	if (more != NULL && !JB_ROOT_IS_OBJECT(more))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -302,7 +318,8 @@ static Jsonb *merge_config(Jsonb *base, Jsonb *more)
 		DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(base), JsonbPGetDatum(more)));
 }
 
-Datum connect_app_user(PG_FUNCTION_ARGS)
+Datum
+connect_app_user(PG_FUNCTION_ARGS)
 {
 	const char *app_user = identity_require_app_user();
 	char *connector_id = optional_text(fcinfo, 0);
@@ -390,7 +407,8 @@ Datum connect_app_user(PG_FUNCTION_ARGS)
  * arguments that were not given; one that came more than once (an array) makes
  * the whole callback invalid (RFC 6749 §3.1).
  */
-static void read_params(Jsonb *params, Callback *callback, char **state)
+static void
+read_params(Jsonb *params, Callback *callback, char **state)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(&params->root);
 	JsonbIteratorToken token;
@@ -428,7 +446,8 @@ static void read_params(Jsonb *params, Callback *callback, char **state)
 	}
 }
 
-static void raise_refused(const char *detail)
+static void
+raise_refused(const char *detail)
 {
 	ereport(ERROR, (errcode(ERRCODE_UC_AUTHORIZATION_FAILED),
 					errmsg("the authorization callback was refused"), errdetail("%s", detail),
@@ -436,7 +455,8 @@ static void raise_refused(const char *detail)
 							"as the same app user or with the same browser_binding.")));
 }
 
-static void raise_outcome(ProviderCallOutcome outcome, const char *message)
+static void
+raise_outcome(ProviderCallOutcome outcome, const char *message)
 {
 	switch (outcome)
 	{
@@ -470,7 +490,8 @@ static void raise_outcome(ProviderCallOutcome outcome, const char *message)
 	}
 }
 
-Datum oauth_callback(PG_FUNCTION_ARGS)
+Datum
+oauth_callback(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Callback callback = {0};

@@ -54,7 +54,8 @@ static Datum return_connection(FunctionCallInfo fcinfo, const char *app_user, in
 static void read_fresh(const char *app_user, const char *connector_id, const char *connection_name,
 					   const TokenDemand *demand, Connection *connection, char **access_token);
 
-void connection_check_name(const char *connection_name)
+void
+connection_check_name(const char *connection_name)
 {
 	size_t length = strlen(connection_name);
 
@@ -63,7 +64,8 @@ void connection_check_name(const char *connection_name)
 						errmsg("connection_name must be 1 to %d bytes long", MAX_CONNECTION_NAME)));
 }
 
-static char *text_arg(FunctionCallInfo fcinfo, int i, const char *name)
+static char *
+text_arg(FunctionCallInfo fcinfo, int i, const char *name)
 {
 	if (PG_ARGISNULL(i))
 		ereport(ERROR,
@@ -71,14 +73,16 @@ static char *text_arg(FunctionCallInfo fcinfo, int i, const char *name)
 	return text_to_cstring(PG_GETARG_TEXT_PP(i));
 }
 
-static char *secret_arg(FunctionCallInfo fcinfo, int i)
+static char *
+secret_arg(FunctionCallInfo fcinfo, int i)
 {
 	text *value = PG_GETARG_TEXT_PP(i);
 
 	return secret_copy(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
 }
 
-static void raise_not_connected(const char *connector_id)
+static void
+raise_not_connected(const char *connector_id)
 {
 	(void) connector_require(connector_id); /* UC006 comes first */
 	ereport(ERROR, (errcode(ERRCODE_UC_CONNECTION_NOT_FOUND),
@@ -87,7 +91,8 @@ static void raise_not_connected(const char *connector_id)
 							"appuser_connectors.connect_app_user() returns.")));
 }
 
-static void raise_reconnect(const char *connector_id, const char *detail)
+static void
+raise_reconnect(const char *connector_id, const char *detail)
 {
 	ereport(ERROR, (errcode(ERRCODE_UC_RECONNECT_REQUIRED),
 					errmsg("the app user must connect \"%s\" again", connector_id),
@@ -97,7 +102,8 @@ static void raise_reconnect(const char *connector_id, const char *detail)
 }
 
 /* Names that required_scopes lacks in what was granted, or NULL */
-static char *lacking_scopes(ArrayType *required, ArrayType *granted)
+static char *
+lacking_scopes(ArrayType *required, ArrayType *granted)
 {
 	int n_required;
 	int n_granted;
@@ -117,14 +123,16 @@ static char *lacking_scopes(ArrayType *required, ArrayType *granted)
 	return lacking->len > 0 ? lacking->data : NULL;
 }
 
-static bool is_fresh(const Connection *connection, int64 min_validity)
+static bool
+is_fresh(const Connection *connection, int64 min_validity)
 {
 	return TIMESTAMP_IS_NOEND(connection->expires_at) ||
 		   GetCurrentTimestamp() + min_validity < connection->expires_at;
 }
 
 /* The stored access token; a row it does not belong to is an error of its own. */
-static char *open_access_token(const Connection *connection)
+static char *
+open_access_token(const Connection *connection)
 {
 	char *token = connection_open_access_token(connection);
 
@@ -140,7 +148,8 @@ static char *open_access_token(const Connection *connection)
 }
 
 /* Has the worker refresh the connection, as the caller has seen it. */
-static void ask_for_refresh(const Connection *connection)
+static void
+ask_for_refresh(const Connection *connection)
 {
 	StringInfo record = makeStringInfo();
 	char message[CALL_MESSAGE_SIZE];
@@ -202,9 +211,9 @@ static void ask_for_refresh(const Connection *connection)
 }
 
 /* True when there is a row; raises UC002 for one that must be reconnected. */
-static bool read_connected(const char *app_user, const char *connector_id,
-						   const char *connection_name, Snapshot snapshot,
-						   const TokenDemand *demand, Connection *connection)
+static bool
+read_connected(const char *app_user, const char *connector_id, const char *connection_name,
+			   Snapshot snapshot, const TokenDemand *demand, Connection *connection)
 {
 	char *lacking;
 
@@ -219,7 +228,8 @@ static bool read_connected(const char *app_user, const char *connector_id,
 }
 
 /* The token serves, unless it is the one that the API has rejected. */
-static bool serves(const Connection *connection, const TokenDemand *demand, char **access_token)
+static bool
+serves(const Connection *connection, const TokenDemand *demand, char **access_token)
 {
 	if (!is_fresh(connection, demand->min_validity))
 		return false;
@@ -227,8 +237,9 @@ static bool serves(const Connection *connection, const TokenDemand *demand, char
 	return demand->rejected_token == NULL || strcmp(demand->rejected_token, *access_token) != 0;
 }
 
-static void read_fresh(const char *app_user, const char *connector_id, const char *connection_name,
-					   const TokenDemand *demand, Connection *connection, char **access_token)
+static void
+read_fresh(const char *app_user, const char *connector_id, const char *connection_name,
+		   const TokenDemand *demand, Connection *connection, char **access_token)
 {
 	bool sees_latest = IsolationUsesXactSnapshot();
 	Connection seen;
@@ -263,7 +274,8 @@ static void read_fresh(const char *app_user, const char *connector_id, const cha
 	*access_token = open_access_token(connection);
 }
 
-static Datum return_connection(FunctionCallInfo fcinfo, const char *app_user, int first)
+static Datum
+return_connection(FunctionCallInfo fcinfo, const char *app_user, int first)
 {
 	FuncCallContext *context;
 	MemoryContext old;
@@ -316,12 +328,14 @@ static Datum return_connection(FunctionCallInfo fcinfo, const char *app_user, in
 	SRF_RETURN_NEXT(context, HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls)));
 }
 
-Datum current_app_user_connection(PG_FUNCTION_ARGS)
+Datum
+current_app_user_connection(PG_FUNCTION_ARGS)
 {
 	return return_connection(fcinfo, SRF_IS_FIRSTCALL() ? identity_require_app_user() : NULL, 0);
 }
 
-Datum app_user_connection(PG_FUNCTION_ARGS)
+Datum
+app_user_connection(PG_FUNCTION_ARGS)
 {
 	char *app_user = text_arg(fcinfo, 0, "app_user");
 
@@ -330,8 +344,9 @@ Datum app_user_connection(PG_FUNCTION_ARGS)
 }
 
 /* Deletes one connection and queues its tokens; false when there is none. */
-static bool disconnect(Connector *connector, const char *app_user, const char *connection_name,
-					   const char *event)
+static bool
+disconnect(Connector *connector, const char *app_user, const char *connection_name,
+		   const char *event)
 {
 	Connection deleted = {0};
 
@@ -341,7 +356,8 @@ static bool disconnect(Connector *connector, const char *app_user, const char *c
 	return true;
 }
 
-static void require_primary(void)
+static void
+require_primary(void)
 {
 	launcher_require_preload();
 	if (RecoveryInProgress())
@@ -349,7 +365,8 @@ static void require_primary(void)
 						errhint("Repeat the call on the primary.")));
 }
 
-Datum disconnect_app_user(PG_FUNCTION_ARGS)
+Datum
+disconnect_app_user(PG_FUNCTION_ARGS)
 {
 	const char *app_user = identity_require_app_user();
 	char *connector_id = text_arg(fcinfo, 0, "connector_id");
@@ -360,7 +377,8 @@ Datum disconnect_app_user(PG_FUNCTION_ARGS)
 		disconnect(connector_require(connector_id), app_user, connection_name, "disconnected"));
 }
 
-int64 connection_delete_all_of_connector(Connector *connector)
+int64
+connection_delete_all_of_connector(Connector *connector)
 {
 	int count;
 	int64 deleted = 0;
@@ -375,7 +393,8 @@ int64 connection_delete_all_of_connector(Connector *connector)
 	return deleted;
 }
 
-Datum app_user_connections(PG_FUNCTION_ARGS)
+Datum
+app_user_connections(PG_FUNCTION_ARGS)
 {
 	const char *app_user = identity_require_app_user();
 
@@ -384,7 +403,8 @@ Datum app_user_connections(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-Datum erase_app_user(PG_FUNCTION_ARGS)
+Datum
+erase_app_user(PG_FUNCTION_ARGS)
 {
 	char *app_user = text_arg(fcinfo, 0, "app_user");
 	int count;

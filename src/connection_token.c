@@ -13,7 +13,8 @@
 #include "keyring.h"
 #include "record.h"
 
-static StringInfo token_aad(const Connection *connection, const char *field)
+static StringInfo
+token_aad(const Connection *connection, const char *field)
 {
 	StringInfo aad = makeStringInfo();
 
@@ -29,8 +30,8 @@ static StringInfo token_aad(const Connection *connection, const char *field)
 	return aad;
 }
 
-void connection_seal_tokens(Connection *connection, const char *access_token,
-							const char *refresh_token)
+void
+connection_seal_tokens(Connection *connection, const char *access_token, const char *refresh_token)
 {
 	connection->access_token =
 		keyring_seal(token_aad(connection, "access_token"), access_token, strlen(access_token));
@@ -40,14 +41,16 @@ void connection_seal_tokens(Connection *connection, const char *access_token,
 												   refresh_token, strlen(refresh_token));
 }
 
-char *connection_open_access_token(const Connection *connection)
+char *
+connection_open_access_token(const Connection *connection)
 {
 	int len;
 
 	return keyring_open(token_aad(connection, "access_token"), connection->access_token, &len);
 }
 
-char *connection_open_refresh_token(const Connection *connection)
+char *
+connection_open_refresh_token(const Connection *connection)
 {
 	int len;
 

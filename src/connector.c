@@ -27,7 +27,8 @@
 
 static StringInfo secret_aad(const Connector *connector);
 
-Connector *connector_find(const char *connector_id)
+Connector *
+connector_find(const char *connector_id)
 {
 	Connector *connector = store_get_connector(connector_id);
 
@@ -36,7 +37,8 @@ Connector *connector_find(const char *connector_id)
 	return connector;
 }
 
-Connector *connector_require(const char *connector_id)
+Connector *
+connector_require(const char *connector_id)
 {
 	Connector *connector = connector_find(connector_id);
 
@@ -48,7 +50,8 @@ Connector *connector_require(const char *connector_id)
 	return connector;
 }
 
-void connector_derive(Connector *connector)
+void
+connector_derive(Connector *connector)
 {
 	OAuthClient *client = &connector->client;
 	char *pkce = definition_text(connector->options, "pkce");
@@ -72,7 +75,8 @@ void connector_derive(Connector *connector)
  * What the client secret is bound to: who it belongs to, and by hash everything
  * that says where secrets, codes and tokens go.
  */
-static StringInfo secret_aad(const Connector *connector)
+static StringInfo
+secret_aad(const Connector *connector)
 {
 	static const char *const trusted[] = {"issuer",
 										  "authorization_endpoint",
@@ -103,7 +107,8 @@ static StringInfo secret_aad(const Connector *connector)
 	return aad;
 }
 
-bytea *connector_seal_secret(const Connector *connector, const char *client_secret)
+bytea *
+connector_seal_secret(const Connector *connector, const char *client_secret)
 {
 	StringInfoData plain;
 	bytea *sealed;
@@ -118,7 +123,8 @@ bytea *connector_seal_secret(const Connector *connector, const char *client_secr
 	return sealed;
 }
 
-bool connector_open(Connector *connector)
+bool
+connector_open(Connector *connector)
 {
 	int len;
 	char *plain = keyring_open(secret_aad(connector), connector->client_secret, &len);
@@ -129,7 +135,8 @@ bool connector_open(Connector *connector)
 	return true;
 }
 
-void connector_require_open(Connector *connector)
+void
+connector_require_open(Connector *connector)
 {
 	if (!connector_open(connector))
 		ereport(ERROR,

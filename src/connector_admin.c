@@ -30,13 +30,15 @@ PG_FUNCTION_INFO_V1(register_connector);
 PG_FUNCTION_INFO_V1(update_connector);
 PG_FUNCTION_INFO_V1(delete_connector);
 
-static char *optional_text(FunctionCallInfo fcinfo, int i)
+static char *
+optional_text(FunctionCallInfo fcinfo, int i)
 {
 	return PG_ARGISNULL(i) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(i));
 }
 
 /* NULL as it is; a reference resolved */
-static char *secret_arg(FunctionCallInfo fcinfo, int i)
+static char *
+secret_arg(FunctionCallInfo fcinfo, int i)
 {
 	text *value;
 
@@ -46,14 +48,16 @@ static char *secret_arg(FunctionCallInfo fcinfo, int i)
 	return secret_resolve(secret_copy(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)));
 }
 
-static void check_text(const char *name, const char *value, size_t max)
+static void
+check_text(const char *name, const char *value, size_t max)
 {
 	if (value == NULL || value[0] == '\0' || strlen(value) > max)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("%s must be 1 to %zu bytes long", name, max)));
 }
 
-static void check_object(const char *name, const Jsonb *value)
+static void
+check_object(const char *name, const Jsonb *value)
 {
 	if (value != NULL && !JB_ROOT_IS_OBJECT(value))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -61,7 +65,8 @@ static void check_object(const char *name, const Jsonb *value)
 }
 
 /* What must be true of a connector, new or changed */
-static void check_connector(const Connector *connector, const char *client_secret)
+static void
+check_connector(const Connector *connector, const char *client_secret)
 {
 	check_text("connector_id", connector->connector_id, MAX_CONNECTOR_ID);
 	check_text("client_id", connector->client.client_id, 1024);
@@ -102,7 +107,8 @@ static void check_connector(const Connector *connector, const char *client_secre
 				 errdetail("The provider's token_endpoint_auth_method is not none.")));
 }
 
-static Jsonb *require_provider(const char *provider)
+static Jsonb *
+require_provider(const char *provider)
 {
 	Jsonb *definition = store_get_provider(provider);
 
@@ -115,7 +121,8 @@ static Jsonb *require_provider(const char *provider)
 	return definition;
 }
 
-static bool same_texts(char *const *a, int n_a, char *const *b, int n_b)
+static bool
+same_texts(char *const *a, int n_a, char *const *b, int n_b)
 {
 	if (n_a != n_b)
 		return false;
@@ -125,7 +132,8 @@ static bool same_texts(char *const *a, int n_a, char *const *b, int n_b)
 	return true;
 }
 
-static bool same_jsonb(Jsonb *a, Jsonb *b)
+static bool
+same_jsonb(Jsonb *a, Jsonb *b)
 {
 	if (a == NULL || b == NULL)
 		return a == b;
@@ -136,7 +144,8 @@ static bool same_jsonb(Jsonb *a, Jsonb *b)
  * Registered before with the same arguments?  The provider's definition may have
  * changed since: that reaches a connector through update_connector() only.
  */
-static bool is_same(Connector *there, const Connector *given, const char *client_secret)
+static bool
+is_same(Connector *there, const Connector *given, const char *client_secret)
 {
 	const char *secret;
 
@@ -154,7 +163,8 @@ static bool is_same(Connector *there, const Connector *given, const char *client
 		   same_jsonb(there->options, given->options);
 }
 
-Datum register_connector(PG_FUNCTION_ARGS)
+Datum
+register_connector(PG_FUNCTION_ARGS)
 {
 	Connector connector = {0};
 	Connector *there;
@@ -201,7 +211,8 @@ Datum register_connector(PG_FUNCTION_ARGS)
 }
 
 /* '{}' clears */
-static Jsonb *changed_object(FunctionCallInfo fcinfo, int i, Jsonb *old)
+static Jsonb *
+changed_object(FunctionCallInfo fcinfo, int i, Jsonb *old)
 {
 	Jsonb *given;
 
@@ -211,7 +222,8 @@ static Jsonb *changed_object(FunctionCallInfo fcinfo, int i, Jsonb *old)
 	return JB_ROOT_IS_OBJECT(given) && JB_ROOT_COUNT(given) == 0 ? NULL : given;
 }
 
-Datum update_connector(PG_FUNCTION_ARGS)
+Datum
+update_connector(PG_FUNCTION_ARGS)
 {
 	char *connector_id = optional_text(fcinfo, 0);
 	Connector *connector;
@@ -260,7 +272,8 @@ Datum update_connector(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-Datum delete_connector(PG_FUNCTION_ARGS)
+Datum
+delete_connector(PG_FUNCTION_ARGS)
 {
 	char *connector_id = optional_text(fcinfo, 0);
 	Connector *connector;

@@ -19,15 +19,17 @@
 
 #define EVENT_BATCH 1000
 
-static void notify(const pg_uuid_t *id)
+static void
+notify(const pg_uuid_t *id)
 {
 	char *text = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)));
 
 	Async_Notify(EVENT_CHANNEL, text);
 }
 
-void event_record(const char *app_user, const char *connector_id, const char *connection_name,
-				  const char *event, const char *detail)
+void
+event_record(const char *app_user, const char *connector_id, const char *connection_name,
+			 const char *event, const char *detail)
 {
 	pg_uuid_t id;
 	bool in_worker = am_worker();
@@ -40,7 +42,8 @@ void event_record(const char *app_user, const char *connector_id, const char *co
 		notify(&id);
 }
 
-void event_announce(void)
+void
+event_announce(void)
 {
 	int count;
 	OutboxKey *events = store_take_unannounced_events(EVENT_BATCH, &count);
@@ -49,7 +52,8 @@ void event_announce(void)
 		notify(&events[i].id);
 }
 
-void event_trim(void)
+void
+event_trim(void)
 {
 	(void) store_trim_events(
 		GetCurrentTimestamp() - guc_event_retention * INT64CONST(60) * USECS_PER_SEC, EVENT_BATCH);

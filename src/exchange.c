@@ -39,7 +39,8 @@ static bool refuse(Flight *flight, const char *why);
 static bool fail(Flight *flight, const char *failure);
 static void answer_with_row(Flight *flight);
 
-void callback_put(StringInfo record, const Callback *c)
+void
+callback_put(StringInfo record, const Callback *c)
 {
 	record_put_text(record, c->app_user);
 	record_put_bytes(record, c->state_hash, sizeof(c->state_hash));
@@ -59,7 +60,8 @@ void callback_put(StringInfo record, const Callback *c)
 	}
 }
 
-void callback_get(StringInfo record, Callback *c)
+void
+callback_get(StringInfo record, Callback *c)
 {
 	const char *bytes;
 	int len;
@@ -89,7 +91,8 @@ void callback_get(StringInfo record, Callback *c)
 	}
 }
 
-void exchange_take(StringInfo record, ProviderCallWaiter waiter)
+void
+exchange_take(StringInfo record, ProviderCallWaiter waiter)
 {
 	Callback callback;
 	ExchangeDetails *details;
@@ -108,14 +111,16 @@ void exchange_take(StringInfo record, ProviderCallWaiter waiter)
 }
 
 /* Not the one who began this flow, or no such flow: UC005. */
-static bool refuse(Flight *flight, const char *why)
+static bool
+refuse(Flight *flight, const char *why)
 {
 	flight_fail(flight, CALL_AUTHORIZATION_REFUSED, "%s", why);
 	return false;
 }
 
 /* The flow was found and ends here: a row with failure. */
-static bool fail(Flight *flight, const char *failure)
+static bool
+fail(Flight *flight, const char *failure)
 {
 	ExchangeDetails *details = flight->details;
 
@@ -126,7 +131,8 @@ static bool fail(Flight *flight, const char *failure)
 	return false;
 }
 
-static void answer_with_row(Flight *flight)
+static void
+answer_with_row(Flight *flight)
 {
 	ExchangeDetails *details = flight->details;
 	MemoryContext old = MemoryContextSwitchTo(flight->context);
@@ -147,7 +153,8 @@ static void answer_with_row(Flight *flight)
  * link followed by a victim would otherwise attach the victim's account to the
  * attacker.
  */
-static bool may_finish(const Callback *callback, const Authorization *authorization)
+static bool
+may_finish(const Callback *callback, const Authorization *authorization)
 {
 	if (callback->has_binding)
 	{
@@ -165,7 +172,8 @@ static bool may_finish(const Callback *callback, const Authorization *authorizat
 }
 
 /* {} with the callback's and token response's values, over what is there */
-static Jsonb *merge_values(Jsonb *config, const NameValue *values, int count)
+static Jsonb *
+merge_values(Jsonb *config, const NameValue *values, int count)
 {
 	JsonbParseState *state = NULL;
 	Jsonb *object;
@@ -192,7 +200,8 @@ static Jsonb *merge_values(Jsonb *config, const NameValue *values, int count)
 		DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(config), JsonbPGetDatum(object)));
 }
 
-static Jsonb *callback_config(const Connector *connector, const Callback *callback, Jsonb *config)
+static Jsonb *
+callback_config(const Connector *connector, const Callback *callback, Jsonb *config)
 {
 	int count;
 	char **names = definition_texts(connector->definition, "callback_values", &count);
@@ -206,7 +215,8 @@ static Jsonb *callback_config(const Connector *connector, const Callback *callba
 	return merge_values(config, kept, n_kept);
 }
 
-static bool exchange_prepare(Flight *flight)
+static bool
+exchange_prepare(Flight *flight)
 {
 	ExchangeDetails *details = flight->details;
 	Callback *callback = &details->callback;
@@ -273,7 +283,8 @@ static bool exchange_prepare(Flight *flight)
 	return true;
 }
 
-static void exchange_answered(Flight *flight, const HttpResponse *response)
+static void
+exchange_answered(Flight *flight, const HttpResponse *response)
 {
 	ExchangeDetails *details = flight->details;
 	TokenResponse *tokens = &flight->tokens;
@@ -317,7 +328,8 @@ static void exchange_answered(Flight *flight, const HttpResponse *response)
 	}
 }
 
-static bool exchange_apply(Flight *flight)
+static bool
+exchange_apply(Flight *flight)
 {
 	ExchangeDetails *details = flight->details;
 	const TokenResponse *tokens = &flight->tokens;
@@ -380,7 +392,8 @@ static bool exchange_apply(Flight *flight)
 	return true;
 }
 
-static void exchange_save(Flight *flight, StringInfo record)
+static void
+exchange_save(Flight *flight, StringInfo record)
 {
 	ExchangeDetails *details = flight->details;
 
@@ -391,7 +404,8 @@ static void exchange_save(Flight *flight, StringInfo record)
 	record_put_text(record, details->return_to);
 }
 
-static void exchange_load(Flight *flight, StringInfo record)
+static void
+exchange_load(Flight *flight, StringInfo record)
 {
 	ExchangeDetails *details = palloc0(sizeof(ExchangeDetails));
 	const char *config;

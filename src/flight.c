@@ -37,8 +37,9 @@ static void finish_flight(Flight *flight);
 static bool prepare_step(Flight *flight);
 static StringInfo pending_aad(const Flight *flight);
 
-Flight *flight_create(const FlightKind *kind, const char *app_user, const char *connector_id,
-					  const char *connection_name)
+Flight *
+flight_create(const FlightKind *kind, const char *app_user, const char *connector_id,
+			  const char *connection_name)
 {
 	MemoryContext context =
 		AllocSetContextCreate(TopMemoryContext, "provider call", ALLOCSET_SMALL_SIZES);
@@ -57,7 +58,8 @@ Flight *flight_create(const FlightKind *kind, const char *app_user, const char *
 	return flight;
 }
 
-void flight_add_waiter(Flight *flight, ProviderCallWaiter waiter)
+void
+flight_add_waiter(Flight *flight, ProviderCallWaiter waiter)
 {
 	MemoryContext old = MemoryContextSwitchTo(flight->context);
 
@@ -70,7 +72,8 @@ void flight_add_waiter(Flight *flight, ProviderCallWaiter waiter)
 	MemoryContextSwitchTo(old);
 }
 
-void flight_fail(Flight *flight, ProviderCallOutcome outcome, const char *format, ...)
+void
+flight_fail(Flight *flight, ProviderCallOutcome outcome, const char *format, ...)
 {
 	va_list args;
 
@@ -80,8 +83,9 @@ void flight_fail(Flight *flight, ProviderCallOutcome outcome, const char *format
 	va_end(args);
 }
 
-Flight *flight_find(const FlightKind *kind, const char *app_user, const char *connector_id,
-					const char *connection_name)
+Flight *
+flight_find(const FlightKind *kind, const char *app_user, const char *connector_id,
+			const char *connection_name)
 {
 	dlist_iter iter;
 
@@ -98,7 +102,8 @@ Flight *flight_find(const FlightKind *kind, const char *app_user, const char *co
 	return NULL;
 }
 
-int flight_count(const char *connector_id)
+int
+flight_count(const char *connector_id)
 {
 	dlist_iter iter;
 	int count = 0;
@@ -108,12 +113,14 @@ int flight_count(const char *connector_id)
 	return count;
 }
 
-int flight_total(void)
+int
+flight_total(void)
 {
 	return n_flights;
 }
 
-static void finish_flight(Flight *flight)
+static void
+finish_flight(Flight *flight)
 {
 	for (int i = 0; i < flight->n_waiters; i++)
 		provider_call_answer(flight->waiters[i], flight->outcome, flight->message, flight->answer);
@@ -128,7 +135,8 @@ static void finish_flight(Flight *flight)
  * Runs a step of several flights in one transaction.  False: it failed, and
  * nothing of it happened; the flights are as they were.
  */
-static bool run_batch(Flight **batch, bool *done, int count, FlightStep step)
+static bool
+run_batch(Flight **batch, bool *done, int count, FlightStep step)
 {
 	volatile bool committed = false;
 
@@ -156,7 +164,8 @@ static bool run_batch(Flight **batch, bool *done, int count, FlightStep step)
 }
 
 /* The same, one by one if together fails; done[i] is false where that failed. */
-static void run_step(Flight **batch, bool *done, bool *ran, int count, FlightStep step)
+static void
+run_step(Flight **batch, bool *done, bool *ran, int count, FlightStep step)
 {
 	if (count == 0)
 		return;
@@ -168,7 +177,8 @@ static void run_step(Flight **batch, bool *done, bool *ran, int count, FlightSte
 }
 
 /* The oldest flights in a state, at most MAX_BATCH */
-static int collect(FlightState state, Flight **batch)
+static int
+collect(FlightState state, Flight **batch)
 {
 	dlist_iter iter;
 	int count = 0;
@@ -185,13 +195,15 @@ static int collect(FlightState state, Flight **batch)
 	return count;
 }
 
-static bool prepare_step(Flight *flight)
+static bool
+prepare_step(Flight *flight)
 {
 	return flight->kind->prepare(flight);
 }
 
 /* Seals an answer that cannot be applied now into pending_answers. */
-static void save_answer(Flight *flight)
+static void
+save_answer(Flight *flight)
 {
 	StringInfoData record;
 
@@ -209,7 +221,8 @@ static void save_answer(Flight *flight)
 	pfree(record.data);
 }
 
-static bool apply_step(Flight *flight)
+static bool
+apply_step(Flight *flight)
 {
 	if (flight->kind->apply(flight))
 	{
@@ -222,13 +235,15 @@ static bool apply_step(Flight *flight)
 	return false;
 }
 
-static bool save_step(Flight *flight)
+static bool
+save_step(Flight *flight)
 {
 	save_answer(flight);
 	return false;
 }
 
-static StringInfo pending_aad(const Flight *flight)
+static StringInfo
+pending_aad(const Flight *flight)
 {
 	StringInfo aad = makeStringInfo();
 
@@ -240,7 +255,8 @@ static StringInfo pending_aad(const Flight *flight)
 }
 
 /* Waits for its turn: the caps on what is under way at once */
-static bool has_room(const Flight *flight, int starting)
+static bool
+has_room(const Flight *flight, int starting)
 {
 	dlist_iter iter;
 	int same_connector = 0;
@@ -257,7 +273,8 @@ static bool has_room(const Flight *flight, int starting)
 	return same_connector < guc_max_concurrent_requests_per_connector;
 }
 
-static void send_request(Flight *flight)
+static void
+send_request(Flight *flight)
 {
 	HttpRequest request = {.url = flight->request.url,
 						   .content_type = flight->request.content_type,
@@ -281,7 +298,8 @@ static void send_request(Flight *flight)
 }
 
 /* NEW to READY to SENT; what has nothing to send is finished. */
-static bool prepare_flights(void)
+static bool
+prepare_flights(void)
 {
 	Flight *batch[MAX_BATCH];
 	bool done[MAX_BATCH];
@@ -313,7 +331,8 @@ static bool prepare_flights(void)
 	return count > 0;
 }
 
-static bool collect_responses(void)
+static bool
+collect_responses(void)
 {
 	HttpResponse response;
 	Flight *flight;
@@ -336,7 +355,8 @@ static bool collect_responses(void)
 }
 
 /* ANSWERED and HELD to FINISHED, or to HELD. */
-static bool apply_flights(FlightState state)
+static bool
+apply_flights(FlightState state)
 {
 	Flight *batch[MAX_BATCH];
 	bool done[MAX_BATCH];
@@ -377,7 +397,8 @@ static bool apply_flights(FlightState state)
 	return any;
 }
 
-bool flights_turn(void)
+bool
+flights_turn(void)
 {
 	bool any = prepare_flights();
 
@@ -387,7 +408,8 @@ bool flights_turn(void)
 	return any;
 }
 
-long flights_timeout(void)
+long
+flights_timeout(void)
 {
 	dlist_iter iter;
 	long timeout = -1;
@@ -407,7 +429,8 @@ long flights_timeout(void)
 	return timeout;
 }
 
-bool flights_in_air(void)
+bool
+flights_in_air(void)
 {
 	dlist_iter iter;
 
@@ -425,7 +448,8 @@ bool flights_in_air(void)
 static const FlightKind *const saved_kinds[] = {&exchange_flight, &refresh_flight};
 
 /* Makes a flight of a row of pending_answers again. */
-static void load_pending(const OutboxKey *key)
+static void
+load_pending(const OutboxKey *key)
 {
 	bytea *sealed = store_get_pending_answer(key->app_user, &key->id);
 	Flight *flight = flight_create(&refresh_flight, key->app_user, "", "");
@@ -456,7 +480,8 @@ static void load_pending(const OutboxKey *key)
 	MemoryContextSwitchTo(old);
 }
 
-void flights_load_pending(void)
+void
+flights_load_pending(void)
 {
 	int count;
 	OutboxKey *keys = store_pending_answers(&count);
@@ -465,7 +490,8 @@ void flights_load_pending(void)
 		load_pending(&keys[i]);
 }
 
-void flight_put_tokens(StringInfo record, const Flight *flight)
+void
+flight_put_tokens(StringInfo record, const Flight *flight)
 {
 	const TokenResponse *tokens = &flight->tokens;
 	const Connector *connector = flight->connector;
@@ -495,7 +521,8 @@ void flight_put_tokens(StringInfo record, const Flight *flight)
 	record_put_text(record, connector->origins);
 }
 
-void flight_get_tokens(StringInfo record, Flight *flight)
+void
+flight_get_tokens(StringInfo record, Flight *flight)
 {
 	TokenResponse *tokens = &flight->tokens;
 	Connector *connector = palloc0(sizeof(Connector));

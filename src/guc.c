@@ -35,7 +35,8 @@ static bool check_allowed_networks(char **newval, void **extra, GucSource source
  * Called once, from _PG_init.  Each with unit, range, default and when to
  * change it.
  */
-void define_settings(void)
+void
+define_settings(void)
 {
 	/* path; changing it while running: pg_reload_conf() reads the key anew */
 	DefineCustomStringVariable("appuser_connectors.root_key_file",
@@ -128,7 +129,8 @@ void define_settings(void)
 	MarkGUCPrefixReserved("appuser_connectors");
 }
 
-static bool check_allowed_networks(char **newval, void **extra, GucSource source)
+static bool
+check_allowed_networks(char **newval, void **extra, GucSource source)
 {
 	if (http_valid_networks(*newval))
 		return true;

@@ -76,7 +76,8 @@ static void block_signals(sigset_t *saved);
 static void restore_signals(const sigset_t *saved);
 static int64_t now_ms(void);
 
-bool http_init(void)
+bool
+http_init(void)
 {
 	if (epoll_fd >= 0)
 		return true;
@@ -92,7 +93,8 @@ bool http_init(void)
 	return true;
 }
 
-void http_shutdown(void)
+void
+http_shutdown(void)
 {
 	if (epoll_fd < 0)
 		return;
@@ -112,7 +114,8 @@ void http_shutdown(void)
 	curl_global_cleanup();
 }
 
-bool http_set_policy(const HttpPolicy *policy)
+bool
+http_set_policy(const HttpPolicy *policy)
 {
 	HttpPool *pool;
 
@@ -132,17 +135,20 @@ bool http_set_policy(const HttpPolicy *policy)
 	return true;
 }
 
-bool http_valid_networks(const char *list)
+bool
+http_valid_networks(const char *list)
 {
 	return network_list_valid(list);
 }
 
-int http_epoll_fd(void)
+int
+http_epoll_fd(void)
 {
 	return epoll_fd;
 }
 
-long http_timeout_ms(void)
+long
+http_timeout_ms(void)
 {
 	int64_t wake_at = -1;
 	int64_t left;
@@ -159,7 +165,8 @@ long http_timeout_ms(void)
 	return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (long) left;
 }
 
-HttpTransfer *http_start(const HttpRequest *request, void *owner)
+HttpTransfer *
+http_start(const HttpRequest *request, void *owner)
 {
 	static const HttpPolicy strict = {false, "", "", 5000, 20000};
 	HttpTransfer *transfer = calloc(1, sizeof(HttpTransfer));
@@ -205,7 +212,8 @@ HttpTransfer *http_start(const HttpRequest *request, void *owner)
 	return transfer;
 }
 
-void http_drive(void)
+void
+http_drive(void)
 {
 	struct epoll_event events[EVENTS_AT_ONCE];
 	HttpPool *pool;
@@ -254,7 +262,8 @@ void http_drive(void)
 	restore_signals(&saved);
 }
 
-void *http_next_completed(HttpResponse *response)
+void *
+http_next_completed(HttpResponse *response)
 {
 	HttpTransfer *transfer = completed;
 	void *owner;
@@ -268,7 +277,8 @@ void *http_next_completed(HttpResponse *response)
 	return owner;
 }
 
-void http_cancel(HttpTransfer *transfer)
+void
+http_cancel(HttpTransfer *transfer)
 {
 	sigset_t saved;
 
@@ -283,12 +293,14 @@ void http_cancel(HttpTransfer *transfer)
 	in_flight--;
 }
 
-int http_in_flight(void)
+int
+http_in_flight(void)
 {
 	return in_flight;
 }
 
-static HttpPool *pool_create(const HttpPolicy *policy)
+static HttpPool *
+pool_create(const HttpPolicy *policy)
 {
 	HttpPool *pool = calloc(1, sizeof(HttpPool));
 
@@ -310,7 +322,8 @@ static HttpPool *pool_create(const HttpPolicy *policy)
 }
 
 /* Its handles, when the first transfer needs them. */
-static bool pool_open(HttpPool *pool)
+static bool
+pool_open(HttpPool *pool)
 {
 	if (epoll_fd < 0)
 		return false;
@@ -341,7 +354,8 @@ static bool pool_open(HttpPool *pool)
 	return true;
 }
 
-static void pool_free(HttpPool *pool)
+static void
+pool_free(HttpPool *pool)
 {
 	if (pool->multi != NULL)
 		curl_multi_cleanup(pool->multi);
@@ -354,7 +368,8 @@ static void pool_free(HttpPool *pool)
 }
 
 /* Frees the pools of older policies whose transfers have all ended. */
-static void retire_pools(void)
+static void
+retire_pools(void)
 {
 	HttpPool **link;
 
@@ -375,7 +390,8 @@ static void retire_pools(void)
 	}
 }
 
-static bool same_rules(const HttpRules *a, const HttpRules *b)
+static bool
+same_rules(const HttpRules *a, const HttpRules *b)
 {
 	return a->allow_insecure_loopback == b->allow_insecure_loopback &&
 		   strcmp(a->allowed_networks, b->allowed_networks) == 0 &&
@@ -387,7 +403,8 @@ static bool same_rules(const HttpRules *a, const HttpRules *b)
 }
 
 /* "" when there is no file to read, NULL when it cannot be read. */
-static char *read_authorities(const char *path)
+static char *
+read_authorities(const char *path)
 {
 	FILE *file;
 	char *text = NULL;
@@ -425,7 +442,8 @@ static char *read_authorities(const char *path)
 	return text;
 }
 
-static void leave_pool(HttpTransfer *transfer)
+static void
+leave_pool(HttpTransfer *transfer)
 {
 	if (transfer->pool == NULL)
 		return;
@@ -435,7 +453,8 @@ static void leave_pool(HttpTransfer *transfer)
 }
 
 /* To the end of the completed ones; all but the response is let go. */
-static void complete(HttpTransfer *transfer)
+static void
+complete(HttpTransfer *transfer)
 {
 	unlink_transfer(transfer);
 	leave_pool(transfer);
@@ -445,7 +464,8 @@ static void complete(HttpTransfer *transfer)
 	completed_tail = &transfer->next;
 }
 
-static void collect(HttpPool *pool)
+static void
+collect(HttpPool *pool)
 {
 	CURLMsg *message;
 	int left;
@@ -466,7 +486,8 @@ static void collect(HttpPool *pool)
 	}
 }
 
-static void unlink_transfer(HttpTransfer *transfer)
+static void
+unlink_transfer(HttpTransfer *transfer)
 {
 	if (transfer->link == NULL)
 		return;
@@ -479,7 +500,8 @@ static void unlink_transfer(HttpTransfer *transfer)
 	transfer->next = NULL;
 }
 
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
+static int
+on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 {
 	HttpPool *pool = arg;
 	struct epoll_event event;
@@ -505,7 +527,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kn
 	return 0;
 }
 
-static int on_timer(CURLM *multi, long timeout_ms, void *arg)
+static int
+on_timer(CURLM *multi, long timeout_ms, void *arg)
 {
 	HttpPool *pool = arg;
 
@@ -525,7 +548,8 @@ typedef union ChunkHeader
 	max_align_t align;
 } ChunkHeader;
 
-static void *cleansed_malloc(size_t size)
+static void *
+cleansed_malloc(size_t size)
 {
 	ChunkHeader *header = NULL;
 
@@ -537,7 +561,8 @@ static void *cleansed_malloc(size_t size)
 	return header + 1;
 }
 
-static void cleansed_free(void *bytes)
+static void
+cleansed_free(void *bytes)
 {
 	ChunkHeader *header = bytes;
 
@@ -548,7 +573,8 @@ static void cleansed_free(void *bytes)
 	free(header);
 }
 
-static void *cleansed_realloc(void *bytes, size_t size)
+static void *
+cleansed_realloc(void *bytes, size_t size)
 {
 	void *larger = cleansed_malloc(size);
 	size_t old;
@@ -561,7 +587,8 @@ static void *cleansed_realloc(void *bytes, size_t size)
 	return larger;
 }
 
-static void *cleansed_calloc(size_t count, size_t size)
+static void *
+cleansed_calloc(size_t count, size_t size)
 {
 	void *bytes;
 
@@ -573,7 +600,8 @@ static void *cleansed_calloc(size_t count, size_t size)
 	return bytes;
 }
 
-static char *cleansed_strdup(const char *string)
+static char *
+cleansed_strdup(const char *string)
 {
 	size_t size = strlen(string) + 1;
 	char *copy = cleansed_malloc(size);
@@ -583,7 +611,8 @@ static char *cleansed_strdup(const char *string)
 	return copy;
 }
 
-static void block_signals(sigset_t *saved)
+static void
+block_signals(sigset_t *saved)
 {
 	sigset_t all;
 
@@ -591,12 +620,14 @@ static void block_signals(sigset_t *saved)
 	pthread_sigmask(SIG_BLOCK, &all, saved);
 }
 
-static void restore_signals(const sigset_t *saved)
+static void
+restore_signals(const sigset_t *saved)
 {
 	pthread_sigmask(SIG_SETMASK, saved, NULL);
 }
 
-static int64_t now_ms(void)
+static int64_t
+now_ms(void)
 {
 	struct timespec now;
 

@@ -43,8 +43,9 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg);
 static char *copy_bytes(const char *bytes, size_t len);
 static void cleanse_free(char *bytes, size_t len);
 
-bool http_transfer_prepare(HttpTransfer *transfer, const HttpRequest *request,
-						   const HttpRules *rules, CURLSH *sessions)
+bool
+http_transfer_prepare(HttpTransfer *transfer, const HttpRequest *request, const HttpRules *rules,
+					  CURLSH *sessions)
 {
 	transfer->rules = rules;
 	if (!check_url(transfer, request->url))
@@ -57,14 +58,16 @@ bool http_transfer_prepare(HttpTransfer *transfer, const HttpRequest *request,
 	return true;
 }
 
-bool http_transfer_fail(HttpTransfer *transfer, HttpOutcome outcome, const char *reason)
+bool
+http_transfer_fail(HttpTransfer *transfer, HttpOutcome outcome, const char *reason)
 {
 	transfer->response.outcome = outcome;
 	snprintf(transfer->response.error, HTTP_ERROR_SIZE, "%s", reason);
 	return false;
 }
 
-void http_transfer_finish(HttpTransfer *transfer, CURLcode code)
+void
+http_transfer_finish(HttpTransfer *transfer, CURLcode code)
 {
 	HttpResponse *response = &transfer->response;
 	const char *type = NULL;
@@ -90,7 +93,8 @@ void http_transfer_finish(HttpTransfer *transfer, CURLcode code)
 		http_transfer_fail(transfer, HTTP_UNANSWERED, "out of memory");
 }
 
-void http_transfer_release(HttpTransfer *transfer)
+void
+http_transfer_release(HttpTransfer *transfer)
 {
 	struct curl_slist *header;
 
@@ -105,7 +109,8 @@ void http_transfer_release(HttpTransfer *transfer)
 }
 
 /* Declared in http.h. */
-void http_response_free(HttpResponse *response)
+void
+http_response_free(HttpResponse *response)
 {
 	cleanse_free(response->body, response->body_len);
 	response->body = NULL;
@@ -122,7 +127,8 @@ void http_response_free(HttpResponse *response)
  * percent-encoded letter, https:/host) is refused, because others who read the
  * same URL may read another host.
  */
-static bool check_url(HttpTransfer *transfer, const char *url)
+static bool
+check_url(HttpTransfer *transfer, const char *url)
 {
 	CURLU *parsed = curl_url();
 	char *scheme = NULL;
@@ -154,7 +160,8 @@ static bool check_url(HttpTransfer *transfer, const char *url)
 	return transfer->response.error[0] == '\0';
 }
 
-static bool unusual_host(const char *url, const char *scheme, const char *host)
+static bool
+unusual_host(const char *url, const char *scheme, const char *host)
 {
 	size_t scheme_len = strlen(scheme);
 	size_t host_len = strlen(host);
@@ -180,7 +187,8 @@ static bool unusual_host(const char *url, const char *scheme, const char *host)
 	return false;
 }
 
-static bool set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions)
+static bool
+set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions)
 {
 	const HttpRules *rules = transfer->rules;
 	const char *protocols = transfer->insecure ? "http" : "https";
@@ -262,7 +270,8 @@ static bool set_options(HttpTransfer *transfer, const HttpRequest *request, CURL
 }
 
 /* No value: libcurl's own header of that name is left out. */
-static bool add_header(HttpTransfer *transfer, const char *name, const char *value)
+static bool
+add_header(HttpTransfer *transfer, const char *name, const char *value)
 {
 	struct curl_slist *list;
 	size_t size;
@@ -283,7 +292,8 @@ static bool add_header(HttpTransfer *transfer, const char *name, const char *val
 	return true;
 }
 
-static HttpOutcome outcome_of(const HttpTransfer *transfer, CURLcode code)
+static HttpOutcome
+outcome_of(const HttpTransfer *transfer, CURLcode code)
 {
 	long request_bytes = 0;
 	long status = 0;
@@ -330,7 +340,8 @@ static HttpOutcome outcome_of(const HttpTransfer *transfer, CURLcode code)
  * libcurl's own words, which name the host and a certificate's fault, only up
  * to the point where they could.
  */
-static void describe(HttpTransfer *transfer, CURLcode code)
+static void
+describe(HttpTransfer *transfer, CURLcode code)
 {
 	HttpResponse *response = &transfer->response;
 	const char *text = curl_easy_strerror(code);
@@ -360,7 +371,8 @@ static void describe(HttpTransfer *transfer, CURLcode code)
  * The policy on addresses stands here, where the one address is known that
  * would be connected to: what a name resolved to earlier proves nothing.
  */
-static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+static curl_socket_t
+on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	HttpTransfer *transfer = arg;
 	const HttpRules *rules = transfer->rules;
@@ -393,8 +405,9 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 	return fd;
 }
 
-/* Adds ca_file's authorities to the system's, which libcurl has loaded. */
-static CURLcode on_ssl_context(CURL *easy, void *ssl_context, void *arg)
+/* Adds ca_file's authorities to the system's, which libcurl has loaded by now. */
+static CURLcode
+on_ssl_context(CURL *easy, void *ssl_context, void *arg)
 {
 	HttpTransfer *transfer = arg;
 	X509_STORE *store = SSL_CTX_get_cert_store((SSL_CTX *) ssl_context);
@@ -403,6 +416,10 @@ static CURLcode on_ssl_context(CURL *easy, void *ssl_context, void *arg)
 	CURLcode code = CURLE_OK;
 
 	(void) easy;
+#ifdef SSL_OP_CLEANSE_PLAINTEXT
+	/* or OpenSSL keeps the last answer's bytes in its buffer */
+	SSL_CTX_set_options((SSL_CTX *) ssl_context, SSL_OP_CLEANSE_PLAINTEXT);
+#endif
 	if (transfer->rules->authorities[0] == '\0')
 		return CURLE_OK;
 	bio = BIO_new_mem_buf(transfer->rules->authorities, -1);
@@ -420,7 +437,8 @@ static CURLcode on_ssl_context(CURL *easy, void *ssl_context, void *arg)
 }
 
 /* One line of the answer's headers, those of 1xx answers and trailers too. */
-static size_t on_header(char *data, size_t size, size_t count, void *arg)
+static size_t
+on_header(char *data, size_t size, size_t count, void *arg)
 {
 	static const char retry_after[] = "retry-after:";
 	HttpTransfer *transfer = arg;
@@ -459,7 +477,8 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
 	return len;
 }
 
-static size_t on_body(char *data, size_t size, size_t count, void *arg)
+static size_t
+on_body(char *data, size_t size, size_t count, void *arg)
 {
 	HttpTransfer *transfer = arg;
 	HttpResponse *response = &transfer->response;
@@ -496,7 +515,8 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
 	return len;
 }
 
-static char *copy_bytes(const char *bytes, size_t len)
+static char *
+copy_bytes(const char *bytes, size_t len)
 {
 	char *copy = malloc(len + 1);
 
@@ -508,7 +528,8 @@ static char *copy_bytes(const char *bytes, size_t len)
 	return copy;
 }
 
-static void cleanse_free(char *bytes, size_t len)
+static void
+cleanse_free(char *bytes, size_t len)
 {
 	if (bytes != NULL)
 		OPENSSL_cleanse(bytes, len);

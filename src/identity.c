@@ -54,26 +54,30 @@ PG_FUNCTION_INFO_V1(set_app_user);
 PG_FUNCTION_INFO_V1(current_app_user);
 PG_FUNCTION_INFO_V1(session_app_user);
 
-void identity_init(void)
+void
+identity_init(void)
 {
 	RegisterXactCallback(identity_xact_callback, NULL);
 	RegisterSubXactCallback(identity_subxact_callback, NULL);
 }
 
-static bool is_current(const Identity *identity)
+static bool
+is_current(const Identity *identity)
 {
 	return identity->is_set && (TIMESTAMP_IS_NOEND(identity->expires_at) ||
 								GetCurrentTimestamp() < identity->expires_at);
 }
 
-const char *identity_app_user(void)
+const char *
+identity_app_user(void)
 {
 	if (local_identity.is_set)
 		return is_current(&local_identity) ? local_identity.app_user : NULL;
 	return is_current(&session_identity) ? session_identity.app_user : NULL;
 }
 
-const char *identity_require_app_user(void)
+const char *
+identity_require_app_user(void)
 {
 	const char *app_user = identity_app_user();
 
@@ -88,7 +92,8 @@ const char *identity_require_app_user(void)
 	return app_user;
 }
 
-void identity_check_name(const char *app_user)
+void
+identity_check_name(const char *app_user)
 {
 	size_t length = strlen(app_user);
 
@@ -97,7 +102,8 @@ void identity_check_name(const char *app_user)
 						errmsg("app user must be 1 to %d bytes long", MAX_APP_USER)));
 }
 
-void identity_set(const char *app_user, bool is_local, TimestampTz expires_at)
+void
+identity_set(const char *app_user, bool is_local, TimestampTz expires_at)
 {
 	int nest_level = GetCurrentTransactionNestLevel();
 	Identity identity = {0};
@@ -138,13 +144,15 @@ void identity_set(const char *app_user, bool is_local, TimestampTz expires_at)
 		local_identity = identity;
 }
 
-void identity_discard(void)
+void
+identity_discard(void)
 {
 	memset(&local_identity, 0, sizeof(local_identity));
 	memset(&session_identity, 0, sizeof(session_identity));
 }
 
-void identity_act_for(const char *app_user)
+void
+identity_act_for(const char *app_user)
 {
 	acting = app_user != NULL;
 	if (acting)
@@ -152,7 +160,8 @@ void identity_act_for(const char *app_user)
 }
 
 /* Takes the innermost saved state off the stack, restoring it if asked to. */
-static void pop_saved(bool restore)
+static void
+pop_saved(bool restore)
 {
 	SavedIdentity *entry = saved;
 
@@ -165,7 +174,8 @@ static void pop_saved(bool restore)
 	pfree(entry);
 }
 
-static void identity_xact_callback(XactEvent event, void *arg)
+static void
+identity_xact_callback(XactEvent event, void *arg)
 {
 	switch (event)
 	{
@@ -187,8 +197,9 @@ static void identity_xact_callback(XactEvent event, void *arg)
 	memset(&local_identity, 0, sizeof(local_identity));
 }
 
-static void identity_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
-									  SubTransactionId parentSubid, void *arg)
+static void
+identity_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
+						  SubTransactionId parentSubid, void *arg)
 {
 	int nest_level = GetCurrentTransactionNestLevel();
 
@@ -209,7 +220,8 @@ static void identity_subxact_callback(SubXactEvent event, SubTransactionId mySub
 	}
 }
 
-Datum set_app_user(PG_FUNCTION_ARGS)
+Datum
+set_app_user(PG_FUNCTION_ARGS)
 {
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
@@ -219,7 +231,8 @@ Datum set_app_user(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-Datum current_app_user(PG_FUNCTION_ARGS)
+Datum
+current_app_user(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TEXT_P(cstring_to_text(identity_require_app_user()));
 }
@@ -228,7 +241,8 @@ Datum current_app_user(PG_FUNCTION_ARGS)
  * For row security.  Never raises: planning a query executes STABLE functions,
  * and one that raises breaks even EXPLAIN.
  */
-Datum session_app_user(PG_FUNCTION_ARGS)
+Datum
+session_app_user(PG_FUNCTION_ARGS)
 {
 	const char *app_user = acting ? acting_for : identity_app_user();
 

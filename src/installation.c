@@ -44,7 +44,8 @@ static uint64 cached_at = 0;
 
 static Installation read_installation(void);
 
-static bool visit_installation(TupleTableSlot *slot, void *arg)
+static bool
+visit_installation(TupleTableSlot *slot, void *arg)
 {
 	Installation *row = arg;
 	bool is_null;
@@ -58,7 +59,8 @@ static bool visit_installation(TupleTableSlot *slot, void *arg)
 	return false;
 }
 
-static Installation read_installation(void)
+static Installation
+read_installation(void)
 {
 	Installation row = {0};
 
@@ -66,7 +68,8 @@ static Installation read_installation(void)
 	return row;
 }
 
-const pg_uuid_t *installation_id(void)
+const pg_uuid_t *
+installation_id(void)
 {
 	if (cached_at != store_invalidations())
 	{
@@ -86,13 +89,15 @@ const pg_uuid_t *installation_id(void)
 }
 
 /* A rollback takes the row away again. */
-static void forget_at_abort(XactEvent event, void *arg)
+static void
+forget_at_abort(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_ABORT)
 		cached_at = 0;
 }
 
-void installation_ensure(void)
+void
+installation_ensure(void)
 {
 	static bool registered = false;
 	static StoreStatement lock = {
@@ -130,7 +135,8 @@ void installation_ensure(void)
 	cached_at = 0;
 }
 
-InstallationState installation_state(void)
+InstallationState
+installation_state(void)
 {
 	Installation row = read_installation();
 

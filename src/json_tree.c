@@ -40,7 +40,8 @@ static json_action scalar(void *state, char *token, JsonTokenType type);
  * server.  Only brackets outside strings count; text that is not JSON may count
  * wrongly, but the parser stops before it gets any deeper than this did.
  */
-static bool depth_within_cap(const char *json, size_t len)
+static bool
+depth_within_cap(const char *json, size_t len)
 {
 	int depth = 0;
 	bool in_string = false;
@@ -67,7 +68,8 @@ static bool depth_within_cap(const char *json, size_t len)
 	return true;
 }
 
-const JsonValue *json_parse_object(const char *json, size_t len)
+const JsonValue *
+json_parse_object(const char *json, size_t len)
 {
 	JsonBuilder builder = {0};
 	JsonSemAction actions = {0};
@@ -90,7 +92,8 @@ const JsonValue *json_parse_object(const char *json, size_t len)
 	return builder.root;
 }
 
-static void add_value(JsonBuilder *builder, JsonTokenType type, const char *text)
+static void
+add_value(JsonBuilder *builder, JsonTokenType type, const char *text)
 {
 	JsonValue *parent = builder->depth > 0 ? builder->open[builder->depth - 1] : NULL;
 	JsonValue *value;
@@ -133,19 +136,22 @@ static void add_value(JsonBuilder *builder, JsonTokenType type, const char *text
 	}
 }
 
-static json_action object_start(void *state)
+static json_action
+object_start(void *state)
 {
 	add_value(state, JSON_TOKEN_OBJECT_START, NULL);
 	JSON_ACTION_RETURN;
 }
 
-static json_action array_start(void *state)
+static json_action
+array_start(void *state)
 {
 	add_value(state, JSON_TOKEN_ARRAY_START, NULL);
 	JSON_ACTION_RETURN;
 }
 
-static json_action container_end(void *state)
+static json_action
+container_end(void *state)
 {
 	JsonBuilder *builder = state;
 
@@ -154,7 +160,8 @@ static json_action container_end(void *state)
 	JSON_ACTION_RETURN;
 }
 
-static json_action member_start(void *state, char *name, bool isnull pg_attribute_unused())
+static json_action
+member_start(void *state, char *name, bool isnull pg_attribute_unused())
 {
 	JsonBuilder *builder = state;
 
@@ -162,13 +169,15 @@ static json_action member_start(void *state, char *name, bool isnull pg_attribut
 	JSON_ACTION_RETURN;
 }
 
-static json_action scalar(void *state, char *token, JsonTokenType type)
+static json_action
+scalar(void *state, char *token, JsonTokenType type)
 {
 	add_value(state, type, token);
 	JSON_ACTION_RETURN;
 }
 
-const JsonValue *json_member(const JsonValue *object, const char *name)
+const JsonValue *
+json_member(const JsonValue *object, const char *name)
 {
 	if (object->type != JSON_TOKEN_OBJECT_START)
 		return NULL;
@@ -178,7 +187,8 @@ const JsonValue *json_member(const JsonValue *object, const char *name)
 	return NULL;
 }
 
-const char *json_string(const JsonValue *value)
+const char *
+json_string(const JsonValue *value)
 {
 	return value != NULL && value->type == JSON_TOKEN_STRING ? value->text : NULL;
 }

@@ -50,7 +50,8 @@ static bool ed25519_point_usable(const unsigned char *point);
 static EVP_PKEY *key_from_params(const char *type, OSSL_PARAM_BLD *builder);
 static void release_key(JwtKey *key);
 
-JwtKeySet *jwt_keys_parse(const char *json, size_t len, int *n_usable)
+JwtKeySet *
+jwt_keys_parse(const char *json, size_t len, int *n_usable)
 {
 	const JsonValue *root;
 	const JsonValue *list;
@@ -90,7 +91,8 @@ JwtKeySet *jwt_keys_parse(const char *json, size_t len, int *n_usable)
 	return keys;
 }
 
-JwtKeySet *jwt_keys_from_secret(const unsigned char *secret, size_t len)
+JwtKeySet *
+jwt_keys_from_secret(const unsigned char *secret, size_t len)
 {
 	JwtKeySet *keys;
 	JwtKey *key;
@@ -120,7 +122,8 @@ JwtKeySet *jwt_keys_from_secret(const unsigned char *secret, size_t len)
 	return keys;
 }
 
-void jwt_keys_free(JwtKeySet *keys)
+void
+jwt_keys_free(JwtKeySet *keys)
 {
 	if (keys == NULL)
 		return;
@@ -129,7 +132,8 @@ void jwt_keys_free(JwtKeySet *keys)
 	free(keys);
 }
 
-static void release_key(JwtKey *key)
+static void
+release_key(JwtKey *key)
 {
 	EVP_PKEY_free(key->pkey);
 	if (key->secret != NULL)
@@ -143,7 +147,8 @@ static void release_key(JwtKey *key)
  * RFC 7517 §5: a key that is not understood is ignored, not an error.  So is a
  * symmetric key: whoever may read the set could sign with it.
  */
-static bool parse_key(const JsonValue *jwk, JwtKey *key)
+static bool
+parse_key(const JsonValue *jwk, JwtKey *key)
 {
 	const char *kty;
 	const char *alg;
@@ -184,7 +189,8 @@ static bool parse_key(const JsonValue *jwk, JwtKey *key)
 }
 
 /* RFC 7517 §4.2, §4.3.  A published private key proves nothing about anyone. */
-static bool meant_for_verifying(const JsonValue *jwk)
+static bool
+meant_for_verifying(const JsonValue *jwk)
 {
 	const JsonValue *use = json_member(jwk, "use");
 	const JsonValue *operations = json_member(jwk, "key_ops");
@@ -205,7 +211,8 @@ static bool meant_for_verifying(const JsonValue *jwk)
 }
 
 /* -1 unless it is a string of base64url that fits */
-static int decode_member(const JsonValue *jwk, const char *name, unsigned char *out, size_t size)
+static int
+decode_member(const JsonValue *jwk, const char *name, unsigned char *out, size_t size)
 {
 	const char *text = json_string(json_member(jwk, name));
 	size_t len;
@@ -218,7 +225,8 @@ static int decode_member(const JsonValue *jwk, const char *name, unsigned char *
 	return decode_base64url(text, len, out);
 }
 
-static EVP_PKEY *rsa_key(const JsonValue *jwk)
+static EVP_PKEY *
+rsa_key(const JsonValue *jwk)
 {
 	/* a leading zero byte, forbidden but seen, is let pass */
 	unsigned char modulus[JWK_MAX_RSA_BITS / 8 + 1];
@@ -247,7 +255,8 @@ static EVP_PKEY *rsa_key(const JsonValue *jwk)
 	return pkey;
 }
 
-static EVP_PKEY *ec_key(const JsonValue *jwk, unsigned *key_algorithms)
+static EVP_PKEY *
+ec_key(const JsonValue *jwk, unsigned *key_algorithms)
 {
 	unsigned char point[1 + 2 * JWK_MAX_COORDINATE_BYTES];
 	const char *crv = json_string(json_member(jwk, "crv"));
@@ -290,7 +299,8 @@ static EVP_PKEY *ec_key(const JsonValue *jwk, unsigned *key_algorithms)
 	return NULL;
 }
 
-static EVP_PKEY *ed25519_key(const JsonValue *jwk)
+static EVP_PKEY *
+ed25519_key(const JsonValue *jwk)
 {
 	unsigned char point[ED25519_KEY_BYTES];
 	const char *crv = json_string(json_member(jwk, "crv"));
@@ -308,7 +318,8 @@ static EVP_PKEY *ed25519_key(const JsonValue *jwk)
  * subgroup are 0, 1, -1 and the two below, whatever the sign of x; y of p or
  * more is not canonical (RFC 8032 §5.1.3), which OpenSSL takes as well.
  */
-static bool ed25519_point_usable(const unsigned char *point)
+static bool
+ed25519_point_usable(const unsigned char *point)
 {
 	static const unsigned char order_8[2][ED25519_KEY_BYTES] = {
 		{0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b,
@@ -334,7 +345,8 @@ static bool ed25519_point_usable(const unsigned char *point)
 	return memcmp(y, order_8[0], sizeof(y)) != 0 && memcmp(y, order_8[1], sizeof(y)) != 0;
 }
 
-static EVP_PKEY *key_from_params(const char *type, OSSL_PARAM_BLD *builder)
+static EVP_PKEY *
+key_from_params(const char *type, OSSL_PARAM_BLD *builder)
 {
 	OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(builder);
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);

@@ -71,8 +71,9 @@ static bool hmac_valid(const JwtKey *key, const AlgorithmRow *row, const char *t
 static int ecdsa_to_der(JwtAlgorithm algorithm, const unsigned char *signature,
 						size_t signature_len, unsigned char **der);
 
-JwtResult jwt_verify(const char *jwt, size_t len, const JwtKeySet *keys,
-					 unsigned allowed_algorithms, char **payload, size_t *payload_len)
+JwtResult
+jwt_verify(const char *jwt, size_t len, const JwtKeySet *keys, unsigned allowed_algorithms,
+		   char **payload, size_t *payload_len)
 {
 	ParsedJws jws;
 	const char *alg;
@@ -138,14 +139,16 @@ JwtResult jwt_verify(const char *jwt, size_t len, const JwtKeySet *keys,
 	return JWT_VERIFIED;
 }
 
-bool jwt_unverified_kid(const char *jwt, size_t len, char *kid, size_t kid_size)
+bool
+jwt_unverified_kid(const char *jwt, size_t len, char *kid, size_t kid_size)
 {
 	ParsedJws jws;
 
 	return parse_jws(jwt, len, &jws) && copy_string_member(jws.header, "kid", kid, kid_size);
 }
 
-bool jwt_unverified_issuer(const char *jwt, size_t len, char *iss, size_t iss_size)
+bool
+jwt_unverified_issuer(const char *jwt, size_t len, char *iss, size_t iss_size)
 {
 	ParsedJws jws;
 	char *decoded;
@@ -163,7 +166,8 @@ bool jwt_unverified_issuer(const char *jwt, size_t len, char *iss, size_t iss_si
 }
 
 /* Exactly two dots, and a header that is a JSON object */
-static bool parse_jws(const char *jwt, size_t len, ParsedJws *jws)
+static bool
+parse_jws(const char *jwt, size_t len, ParsedJws *jws)
 {
 	const char *first;
 	const char *second;
@@ -194,7 +198,8 @@ static bool parse_jws(const char *jwt, size_t len, ParsedJws *jws)
 	return jws->header != NULL;
 }
 
-static bool copy_string_member(const JsonValue *object, const char *name, char *out, size_t size)
+static bool
+copy_string_member(const JsonValue *object, const char *name, char *out, size_t size)
 {
 	const char *text = json_string(json_member(object, name));
 
@@ -206,8 +211,8 @@ static bool copy_string_member(const JsonValue *object, const char *name, char *
  * key without a kid, if no other could be meant.  Without, the only key that
  * can.  Signatures are never tried against several keys.
  */
-static JwtResult choose_key(const JwtKeySet *keys, const char *kid, JwtAlgorithm algorithm,
-							const JwtKey **chosen)
+static JwtResult
+choose_key(const JwtKeySet *keys, const char *kid, JwtAlgorithm algorithm, const JwtKey **chosen)
 {
 	const JwtKey *candidate = NULL;
 	const JwtKey *named = NULL;
@@ -242,8 +247,9 @@ static JwtResult choose_key(const JwtKeySet *keys, const char *kid, JwtAlgorithm
 	return n_candidates == 1 ? JWT_VERIFIED : JWT_KEY_AMBIGUOUS;
 }
 
-static bool signature_valid(const JwtKey *key, const AlgorithmRow *row, const char *text,
-							size_t text_len, const unsigned char *signature, size_t signature_len)
+static bool
+signature_valid(const JwtKey *key, const AlgorithmRow *row, const char *text, size_t text_len,
+				const unsigned char *signature, size_t signature_len)
 {
 	EVP_MD_CTX *ctx;
 	EVP_PKEY_CTX *pkey_ctx;
@@ -284,8 +290,9 @@ static bool signature_valid(const JwtKey *key, const AlgorithmRow *row, const ch
 	return valid;
 }
 
-static bool hmac_valid(const JwtKey *key, const AlgorithmRow *row, const char *text,
-					   size_t text_len, const unsigned char *signature, size_t signature_len)
+static bool
+hmac_valid(const JwtKey *key, const AlgorithmRow *row, const char *text, size_t text_len,
+		   const unsigned char *signature, size_t signature_len)
 {
 	unsigned char mac[EVP_MAX_MD_SIZE];
 	size_t mac_len = 0;
@@ -302,8 +309,9 @@ static bool hmac_valid(const JwtKey *key, const AlgorithmRow *row, const char *t
  * other.  Zero in either is refused here (CVE-2022-21449 was somebody else who
  * did not); values of the order or more are OpenSSL's to refuse.
  */
-static int ecdsa_to_der(JwtAlgorithm algorithm, const unsigned char *signature,
-						size_t signature_len, unsigned char **der)
+static int
+ecdsa_to_der(JwtAlgorithm algorithm, const unsigned char *signature, size_t signature_len,
+			 unsigned char **der)
 {
 	ECDSA_SIG *pair = ECDSA_SIG_new();
 	int half = 0;
@@ -332,7 +340,8 @@ static int ecdsa_to_der(JwtAlgorithm algorithm, const unsigned char *signature,
 	return der_len;
 }
 
-static const AlgorithmRow *algorithm_row(JwtAlgorithm algorithm)
+static const AlgorithmRow *
+algorithm_row(JwtAlgorithm algorithm)
 {
 	for (size_t i = 0; i < lengthof(algorithms); i++)
 		if (algorithms[i].algorithm == algorithm)
@@ -340,14 +349,16 @@ static const AlgorithmRow *algorithm_row(JwtAlgorithm algorithm)
 	return NULL;
 }
 
-const char *jwt_algorithm_name(JwtAlgorithm algorithm)
+const char *
+jwt_algorithm_name(JwtAlgorithm algorithm)
 {
 	const AlgorithmRow *row = algorithm_row(algorithm);
 
 	return row != NULL ? row->name : NULL;
 }
 
-JwtAlgorithm jwt_algorithm_by_name(const char *name)
+JwtAlgorithm
+jwt_algorithm_by_name(const char *name)
 {
 	for (size_t i = 0; i < lengthof(algorithms); i++)
 		if (strcmp(algorithms[i].name, name) == 0)
@@ -355,7 +366,8 @@ JwtAlgorithm jwt_algorithm_by_name(const char *name)
 	return 0;
 }
 
-const char *jwt_result_text(JwtResult result)
+const char *
+jwt_result_text(JwtResult result)
 {
 	switch (result)
 	{

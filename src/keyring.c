@@ -79,12 +79,14 @@ static SealKey *root_key(void);
 static SealKey *data_key(uint32 key_id);
 static StringInfo data_key_aad(uint32 key_id);
 
-Size keyring_shmem_size(void)
+Size
+keyring_shmem_size(void)
 {
 	return sizeof(KeyringShmem);
 }
 
-void keyring_shmem_init(void)
+void
+keyring_shmem_init(void)
 {
 	bool found;
 
@@ -100,7 +102,8 @@ void keyring_shmem_init(void)
  * The checks of the server's own private key file: a regular file, owned by the
  * server's user with no access for others, or by root and readable by its group.
  */
-static bool read_key_file(const char *path, char *hex, char *problem, size_t problem_size)
+static bool
+read_key_file(const char *path, char *hex, char *problem, size_t problem_size)
 {
 	struct stat status;
 	FILE *file;
@@ -150,7 +153,8 @@ static bool read_key_file(const char *path, char *hex, char *problem, size_t pro
 	return true;
 }
 
-static bool run_key_command(const char *command, char *hex, char *problem, size_t problem_size)
+static bool
+run_key_command(const char *command, char *hex, char *problem, size_t problem_size)
 {
 	FILE *pipe = OpenPipeStream(command, "r");
 	size_t length;
@@ -173,7 +177,8 @@ static bool run_key_command(const char *command, char *hex, char *problem, size_
 	return true;
 }
 
-static bool decode_hex_key(char *hex, uint8 *key)
+static bool
+decode_hex_key(char *hex, uint8 *key)
 {
 	size_t length = strlen(hex);
 
@@ -190,7 +195,8 @@ static bool decode_hex_key(char *hex, uint8 *key)
 	return true;
 }
 
-void keyring_load(void)
+void
+keyring_load(void)
 {
 	char hex[ROOT_KEY_HEX + 3] = {0};
 	uint8 key[SEAL_KEY_BYTES];
@@ -235,7 +241,8 @@ void keyring_load(void)
 		ereport(LOG, (errmsg("appuser_connectors has no new root key: %s", problem)));
 }
 
-bool keyring_available(void)
+bool
+keyring_available(void)
 {
 	RootKeyState state;
 	TimestampTz start = 0;
@@ -262,7 +269,8 @@ bool keyring_available(void)
 }
 
 /* The root key, to be freed by the caller at once. */
-static SealKey *root_key(void)
+static SealKey *
+root_key(void)
 {
 	SealKey *key;
 	uint8 bytes[SEAL_KEY_BYTES];
@@ -293,7 +301,8 @@ static SealKey *root_key(void)
 	return key;
 }
 
-static StringInfo data_key_aad(uint32 key_id)
+static StringInfo
+data_key_aad(uint32 key_id)
 {
 	StringInfo aad = makeStringInfo();
 
@@ -303,7 +312,8 @@ static StringInfo data_key_aad(uint32 key_id)
 	return aad;
 }
 
-static bool visit_key(TupleTableSlot *slot, void *arg)
+static bool
+visit_key(TupleTableSlot *slot, void *arg)
 {
 	bool is_null;
 
@@ -311,7 +321,8 @@ static bool visit_key(TupleTableSlot *slot, void *arg)
 	return false;
 }
 
-static SealKey *cache_key(uint32 key_id, const uint8 *bytes)
+static SealKey *
+cache_key(uint32 key_id, const uint8 *bytes)
 {
 	CachedKey *entry = MemoryContextAlloc(TopMemoryContext, sizeof(CachedKey));
 
@@ -324,7 +335,8 @@ static SealKey *cache_key(uint32 key_id, const uint8 *bytes)
 	return entry->key;
 }
 
-static SealKey *data_key(uint32 key_id)
+static SealKey *
+data_key(uint32 key_id)
 {
 	ScanKeyData scan_key;
 	bytea *wrapped = NULL;
@@ -378,7 +390,8 @@ static SealKey *data_key(uint32 key_id)
 }
 
 /* The id of the key to seal with, 0 when there is none yet */
-static uint32 active_key_id(void)
+static uint32
+active_key_id(void)
 {
 	static StoreStatement select = {
 		"SELECT key_id FROM appuser_connectors.encryption_keys WHERE state = 'active'"};
@@ -392,7 +405,8 @@ static uint32 active_key_id(void)
 	return key_id;
 }
 
-void keyring_ensure(void)
+void
+keyring_ensure(void)
 {
 	static StoreStatement lock = {
 		"LOCK TABLE appuser_connectors.encryption_keys IN SHARE ROW EXCLUSIVE MODE"};
@@ -437,7 +451,8 @@ void keyring_ensure(void)
 	CommandCounterIncrement();
 }
 
-bytea *keyring_seal(StringInfo aad, const char *plain, int len)
+bytea *
+keyring_seal(StringInfo aad, const char *plain, int len)
 {
 	uint32 key_id = active_key_id();
 	bytea *sealed;
@@ -453,7 +468,8 @@ bytea *keyring_seal(StringInfo aad, const char *plain, int len)
 	return sealed;
 }
 
-char *keyring_open(StringInfo aad, const bytea *sealed, int *len)
+char *
+keyring_open(StringInfo aad, const bytea *sealed, int *len)
 {
 	const uint8 *bytes = (const uint8 *) VARDATA_ANY(sealed);
 	size_t size = VARSIZE_ANY_EXHDR(sealed);

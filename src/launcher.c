@@ -87,19 +87,22 @@ PGDLLEXPORT void appuser_connectors_scanner_main(Datum main_arg);
 static void release_hold(void);
 static void reconcile(void);
 
-static int max_holds(void)
+static int
+max_holds(void)
 {
 	return MaxBackends;
 }
 
-Size launcher_shmem_size(void)
+Size
+launcher_shmem_size(void)
 {
 	return add_size(MAXALIGN(sizeof(LauncherShmem)),
 					add_size(mul_size(max_worker_processes, sizeof(WorkerEntry)),
 							 mul_size(max_holds(), sizeof(Oid))));
 }
 
-void launcher_shmem_init(void)
+void
+launcher_shmem_init(void)
 {
 	bool found;
 
@@ -116,7 +119,8 @@ void launcher_shmem_init(void)
 	holds = (Oid *) (entries + shared->n_entries);
 }
 
-void launcher_register(void)
+void
+launcher_register(void)
 {
 	BackgroundWorker worker = {0};
 
@@ -131,7 +135,8 @@ void launcher_register(void)
 	RegisterBackgroundWorker(&worker);
 }
 
-void launcher_require_preload(void)
+void
+launcher_require_preload(void)
 {
 	if (shared == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UC_WORKER_NOT_RUNNING),
@@ -140,13 +145,15 @@ void launcher_require_preload(void)
 								"the server.")));
 }
 
-LWLock *launcher_lock(void)
+LWLock *
+launcher_lock(void)
 {
 	return shared->lock;
 }
 
 /* Caller holds the lock. */
-static WorkerEntry *find_entry(Oid database)
+static WorkerEntry *
+find_entry(Oid database)
 {
 	for (int i = 0; i < shared->n_entries; i++)
 		if (entries[i].database == database)
@@ -155,7 +162,8 @@ static WorkerEntry *find_entry(Oid database)
 }
 
 /* Caller holds the lock. */
-static bool is_held(Oid database)
+static bool
+is_held(Oid database)
 {
 	for (int i = 0; i < shared->n_holds; i++)
 		if (holds[i] == database)
@@ -163,13 +171,15 @@ static bool is_held(Oid database)
 	return false;
 }
 
-static void wake_launcher(void)
+static void
+wake_launcher(void)
 {
 	if (shared->launcher_latch != NULL)
 		SetLatch(shared->launcher_latch);
 }
 
-void launcher_want_worker(Oid database)
+void
+launcher_want_worker(Oid database)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	if (find_entry(database) == NULL)
@@ -187,7 +197,8 @@ void launcher_want_worker(Oid database)
 	LWLockRelease(shared->lock);
 }
 
-void launcher_wake_worker(Oid database)
+void
+launcher_wake_worker(Oid database)
 {
 	WorkerEntry *entry;
 
@@ -198,7 +209,8 @@ void launcher_wake_worker(Oid database)
 	LWLockRelease(shared->lock);
 }
 
-void launcher_rescan(void)
+void
+launcher_rescan(void)
 {
 	if (shared == NULL)
 		return;
@@ -208,7 +220,8 @@ void launcher_rescan(void)
 	LWLockRelease(shared->lock);
 }
 
-static void release_hold(void)
+static void
+release_hold(void)
 {
 	Oid *hold;
 
@@ -224,18 +237,21 @@ static void release_hold(void)
 	LWLockRelease(shared->lock);
 }
 
-static void release_hold_at_exit(int code, Datum arg)
+static void
+release_hold_at_exit(int code, Datum arg)
 {
 	release_hold();
 }
 
-static void release_hold_at_xact_end(XactEvent event, void *arg)
+static void
+release_hold_at_xact_end(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 		release_hold();
 }
 
-void launcher_hold_worker(Oid database)
+void
+launcher_hold_worker(Oid database)
 {
 	WorkerEntry *entry;
 	pid_t pid;
@@ -267,7 +283,8 @@ void launcher_hold_worker(Oid database)
 	ConditionVariableCancelSleep();
 }
 
-static void worker_detach(int code, Datum arg)
+static void
+worker_detach(int code, Datum arg)
 {
 	WorkerEntry *entry;
 
@@ -283,7 +300,8 @@ static void worker_detach(int code, Datum arg)
 	ConditionVariableBroadcast(&shared->worker_gone);
 }
 
-bool launcher_worker_attach(Oid database)
+bool
+launcher_worker_attach(Oid database)
 {
 	WorkerEntry *entry;
 	bool attached = false;
@@ -302,7 +320,8 @@ bool launcher_worker_attach(Oid database)
 	return attached;
 }
 
-void launcher_forget_database(Oid database)
+void
+launcher_forget_database(Oid database)
 {
 	WorkerEntry *entry;
 
@@ -313,8 +332,8 @@ void launcher_forget_database(Oid database)
 	LWLockRelease(shared->lock);
 }
 
-static bool start_process(const char *function, const char *type, Oid database,
-						  BackgroundWorkerHandle **handle)
+static bool
+start_process(const char *function, const char *type, Oid database, BackgroundWorkerHandle **handle)
 {
 	BackgroundWorker worker = {0};
 
@@ -330,7 +349,8 @@ static bool start_process(const char *function, const char *type, Oid database,
 	return RegisterDynamicBackgroundWorker(&worker, handle);
 }
 
-static bool is_running(BackgroundWorkerHandle **handle)
+static bool
+is_running(BackgroundWorkerHandle **handle)
 {
 	pid_t pid;
 
@@ -344,7 +364,8 @@ static bool is_running(BackgroundWorkerHandle **handle)
 }
 
 /* A database that connections are allowed to, and nobody holds. */
-static Oid connectable_database(void)
+static Oid
+connectable_database(void)
 {
 	Relation relation;
 	TableScanDesc scan;
@@ -374,7 +395,8 @@ static Oid connectable_database(void)
 }
 
 /* Starts what should run and does not. */
-static void reconcile(void)
+static void
+reconcile(void)
 {
 	static TimestampTz last_scan = 0;
 	bool rescan;
@@ -437,7 +459,8 @@ static void reconcile(void)
 }
 
 /* How long until something is due, if nobody wakes the launcher. */
-static long launcher_timeout(void)
+static long
+launcher_timeout(void)
 {
 	long timeout = SCAN_INTERVAL;
 
@@ -453,14 +476,16 @@ static long launcher_timeout(void)
 	return timeout;
 }
 
-static void launcher_exit(int code, Datum arg)
+static void
+launcher_exit(int code, Datum arg)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	shared->launcher_latch = NULL;
 	LWLockRelease(shared->lock);
 }
 
-void appuser_connectors_launcher_main(Datum main_arg)
+void
+appuser_connectors_launcher_main(Datum main_arg)
 {
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
@@ -497,7 +522,8 @@ void appuser_connectors_launcher_main(Datum main_arg)
 /*
  * Lists the databases where the owner role owns something, then ends.
  */
-void appuser_connectors_scanner_main(Datum main_arg)
+void
+appuser_connectors_scanner_main(Datum main_arg)
 {
 	Oid owner;
 

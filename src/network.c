@@ -49,7 +49,8 @@ static bool is_ipv4(const Address *address);
 static bool address_of(const struct sockaddr *sockaddr, Address *address);
 static Address unwrap(const Address *address);
 
-bool network_list_valid(const char *list)
+bool
+network_list_valid(const char *list)
 {
 	Network network;
 	bool valid = true;
@@ -59,7 +60,8 @@ bool network_list_valid(const char *list)
 	return valid;
 }
 
-bool network_list_contains(const char *list, const struct sockaddr *sockaddr)
+bool
+network_list_contains(const char *list, const struct sockaddr *sockaddr)
 {
 	Address address;
 	Address inner;
@@ -70,14 +72,16 @@ bool network_list_contains(const char *list, const struct sockaddr *sockaddr)
 	return list_contains(list, &address) || list_contains(list, &inner);
 }
 
-bool network_is_loopback(const struct sockaddr *sockaddr)
+bool
+network_is_loopback(const struct sockaddr *sockaddr)
 {
 	Address address;
 
 	return address_of(sockaddr, &address) && list_contains("127.0.0.0/8,::1", &address);
 }
 
-bool network_is_public(const struct sockaddr *sockaddr)
+bool
+network_is_public(const struct sockaddr *sockaddr)
 {
 	Address address;
 
@@ -91,7 +95,8 @@ bool network_is_public(const struct sockaddr *sockaddr)
  * One address or CIDR network.  Bits beyond the prefix are refused, as by
  * PostgreSQL's cidr: they are most likely a wrong prefix.
  */
-static bool parse_network(const char *text, size_t len, Network *network)
+static bool
+parse_network(const char *text, size_t len, Network *network)
 {
 	char buffer[64];
 	char *slash;
@@ -135,7 +140,8 @@ static bool parse_network(const char *text, size_t len, Network *network)
 }
 
 /* False at the end, and at an item that is none (*valid is then false). */
-static bool next_network(const char **cursor, Network *network, bool *valid)
+static bool
+next_network(const char **cursor, Network *network, bool *valid)
 {
 	const char *item = *cursor + strspn(*cursor, " \t");
 	size_t len = strcspn(item, ",");
@@ -153,7 +159,8 @@ static bool next_network(const char **cursor, Network *network, bool *valid)
 	return *valid;
 }
 
-static bool network_contains(const Network *network, const Address *address)
+static bool
+network_contains(const Network *network, const Address *address)
 {
 	int whole = network->prefix / 8;
 	int rest = network->prefix % 8;
@@ -167,7 +174,8 @@ static bool network_contains(const Network *network, const Address *address)
 	return rest == 0 || ((network->address.bytes[whole] ^ address->bytes[whole]) & mask) == 0;
 }
 
-static bool list_contains(const char *list, const Address *address)
+static bool
+list_contains(const char *list, const Address *address)
 {
 	Network network;
 	bool valid;
@@ -178,7 +186,8 @@ static bool list_contains(const char *list, const Address *address)
 	return false;
 }
 
-static Address map_ipv4(const unsigned char *bytes)
+static Address
+map_ipv4(const unsigned char *bytes)
 {
 	Address address;
 
@@ -187,12 +196,14 @@ static Address map_ipv4(const unsigned char *bytes)
 	return address;
 }
 
-static bool is_ipv4(const Address *address)
+static bool
+is_ipv4(const Address *address)
 {
 	return memcmp(address->bytes, mapped_prefix, sizeof(mapped_prefix)) == 0;
 }
 
-static bool address_of(const struct sockaddr *sockaddr, Address *address)
+static bool
+address_of(const struct sockaddr *sockaddr, Address *address)
 {
 	if (sockaddr->sa_family == AF_INET)
 	{
@@ -209,7 +220,8 @@ static bool address_of(const struct sockaddr *sockaddr, Address *address)
 }
 
 /* The IPv4 address that NAT64 or 6to4 would deliver to. */
-static Address unwrap(const Address *address)
+static Address
+unwrap(const Address *address)
 {
 	if (memcmp(address->bytes, nat64_prefix, sizeof(nat64_prefix)) == 0)
 		return map_ipv4(address->bytes + 12);

@@ -61,13 +61,15 @@ static json_action scalar(void *state, char *token, JsonTokenType type);
 static void set_scalar(BodyMember *member, const char *text, JsonTokenType type);
 static bool decode_form(const char *text, size_t len, char *out, size_t *out_len);
 
-static bool valid_utf8(const char *text, size_t len)
+static bool
+valid_utf8(const char *text, size_t len)
 {
 	return memchr(text, '\0', len) == NULL &&
 		   pg_encoding_verifymbstr(PG_UTF8, text, (int) len) == (int) len;
 }
 
-static BodyObject *make_object(const char *path)
+static BodyObject *
+make_object(const char *path)
 {
 	BodyObject *object = palloc(sizeof(BodyObject));
 
@@ -78,7 +80,8 @@ static BodyObject *make_object(const char *path)
 	return object;
 }
 
-static BodyMember *add_member(BodyObject *object, const char *name)
+static BodyMember *
+add_member(BodyObject *object, const char *name)
 {
 	BodyMember *member;
 
@@ -95,7 +98,8 @@ static BodyMember *add_member(BodyObject *object, const char *name)
 }
 
 /* The member whose value comes next, when it is in an object that is read */
-static BodyMember *open_member(BodyReader *reader)
+static BodyMember *
+open_member(BodyReader *reader)
 {
 	BodyObject *object = reader->reading[reader->depth];
 
@@ -104,7 +108,8 @@ static BodyMember *open_member(BodyReader *reader)
 	return &object->members[object->n_members - 1];
 }
 
-static bool has_duplicates(const BodyObject *object)
+static bool
+has_duplicates(const BodyObject *object)
 {
 	int i;
 	int j;
@@ -128,7 +133,8 @@ static bool has_duplicates(const BodyObject *object)
  * What remains of a dotted path below the member; NULL when the path does not
  * go through it, "" when it ends there.
  */
-static const char *path_below(const char *path, const char *name)
+static const char *
+path_below(const char *path, const char *name)
 {
 	size_t len = strlen(name);
 
@@ -139,7 +145,8 @@ static const char *path_below(const char *path, const char *name)
 	return path[len] == '\0' ? path + len : NULL;
 }
 
-static int hex_value(char c)
+static int
+hex_value(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -151,7 +158,8 @@ static int hex_value(char c)
 }
 
 /* in is at the backslash of a \uXXXX */
-static bool read_code_unit(const char *in, const char *end, pg_wchar *unit)
+static bool
+read_code_unit(const char *in, const char *end, pg_wchar *unit)
 {
 	int i;
 
@@ -173,7 +181,8 @@ static bool read_code_unit(const char *in, const char *end, pg_wchar *unit)
  * Copies one \uXXXX escape, or a surrogate pair of them, and returns where the
  * input goes on; NULL when it is no character, or NUL.
  */
-static const char *copy_unicode_escape(const char *in, const char *end, char **out)
+static const char *
+copy_unicode_escape(const char *in, const char *end, char **out)
 {
 	pg_wchar first;
 	pg_wchar second;
@@ -206,7 +215,8 @@ static const char *copy_unicode_escape(const char *in, const char *end, char **o
  *
  * Also refuses what is nested too deep, before anything recurses into it.
  */
-static const char *normalize_json(const char *body, size_t len, char *copy, size_t *copy_len)
+static const char *
+normalize_json(const char *body, size_t len, char *copy, size_t *copy_len)
 {
 	const char *in = body;
 	const char *end = body + len;
@@ -243,7 +253,8 @@ static const char *normalize_json(const char *body, size_t len, char *copy, size
 	return NULL;
 }
 
-static json_action object_start(void *state)
+static json_action
+object_start(void *state)
 {
 	BodyReader *reader = state;
 	BodyObject *object = NULL;
@@ -267,7 +278,8 @@ static json_action object_start(void *state)
 	JSON_ACTION_RETURN;
 }
 
-static json_action object_end(void *state)
+static json_action
+object_end(void *state)
 {
 	BodyReader *reader = state;
 
@@ -275,7 +287,8 @@ static json_action object_end(void *state)
 	JSON_ACTION_RETURN;
 }
 
-static json_action array_start(void *state)
+static json_action
+array_start(void *state)
 {
 	BodyReader *reader = state;
 	BodyMember *member = open_member(reader);
@@ -294,7 +307,8 @@ static json_action array_start(void *state)
 	JSON_ACTION_RETURN;
 }
 
-static json_action array_end(void *state)
+static json_action
+array_end(void *state)
 {
 	BodyReader *reader = state;
 
@@ -309,7 +323,8 @@ static json_action array_end(void *state)
 	JSON_ACTION_RETURN;
 }
 
-static json_action field_start(void *state, char *fname, bool isnull)
+static json_action
+field_start(void *state, char *fname, bool isnull)
 {
 	BodyReader *reader = state;
 	BodyObject *object = reader->reading[reader->depth];
@@ -320,7 +335,8 @@ static json_action field_start(void *state, char *fname, bool isnull)
 	JSON_ACTION_RETURN;
 }
 
-static json_action field_end(void *state, char *fname, bool isnull)
+static json_action
+field_end(void *state, char *fname, bool isnull)
 {
 	(void) state;
 	(void) isnull;
@@ -328,7 +344,8 @@ static json_action field_end(void *state, char *fname, bool isnull)
 	JSON_ACTION_RETURN;
 }
 
-static json_action scalar(void *state, char *token, JsonTokenType type)
+static json_action
+scalar(void *state, char *token, JsonTokenType type)
 {
 	BodyReader *reader = state;
 	BodyMember *member = open_member(reader);
@@ -346,7 +363,8 @@ static json_action scalar(void *state, char *token, JsonTokenType type)
 	JSON_ACTION_RETURN;
 }
 
-static void set_scalar(BodyMember *member, const char *text, JsonTokenType type)
+static void
+set_scalar(BodyMember *member, const char *text, JsonTokenType type)
 {
 	switch (type)
 	{
@@ -370,7 +388,8 @@ static void set_scalar(BodyMember *member, const char *text, JsonTokenType type)
 	member->text = secret_copy(text, member->len);
 }
 
-static const char *parse_json(const char *json, size_t len, const char *path, BodyObject **root)
+static const char *
+parse_json(const char *json, size_t len, const char *path, BodyObject **root)
 {
 	BodyReader reader = {0};
 	JsonSemAction check = {0};
@@ -417,7 +436,8 @@ static const char *parse_json(const char *json, size_t len, const char *path, Bo
 	return refusal;
 }
 
-const char *read_json_body(const char *body, size_t len, const char *path, BodyObject **root)
+const char *
+read_json_body(const char *body, size_t len, const char *path, BodyObject **root)
 {
 	char *copy;
 	size_t copy_len = 0;
@@ -443,7 +463,8 @@ const char *read_json_body(const char *body, size_t len, const char *path, BodyO
  * False on a '%' without two hexadecimal digits, on characters that no encoder
  * leaves as they are, and on what decodes to no text.
  */
-static bool decode_form(const char *text, size_t len, char *out, size_t *out_len)
+static bool
+decode_form(const char *text, size_t len, char *out, size_t *out_len)
 {
 	size_t n = 0;
 	size_t i;
@@ -472,7 +493,8 @@ static bool decode_form(const char *text, size_t len, char *out, size_t *out_len
 	return valid_utf8(out, n);
 }
 
-const char *read_form_body(const char *body, size_t len, BodyObject **root)
+const char *
+read_form_body(const char *body, size_t len, BodyObject **root)
 {
 	BodyObject *object;
 	const char *refusal = NULL;
@@ -529,7 +551,8 @@ const char *read_form_body(const char *body, size_t len, BodyObject **root)
 	return refusal;
 }
 
-const BodyMember *body_member(const BodyObject *object, const char *name)
+const BodyMember *
+body_member(const BodyObject *object, const char *name)
 {
 	int i;
 
@@ -541,7 +564,8 @@ const BodyMember *body_member(const BodyObject *object, const char *name)
 	return NULL;
 }
 
-const BodyObject *body_object_at(const BodyObject *object, const char *path)
+const BodyObject *
+body_object_at(const BodyObject *object, const char *path)
 {
 	int i;
 
@@ -558,7 +582,8 @@ const BodyObject *body_object_at(const BodyObject *object, const char *path)
 	return NULL;
 }
 
-void body_free(BodyObject *root)
+void
+body_free(BodyObject *root)
 {
 	int i;
 

@@ -63,7 +63,8 @@ static const char hex[] = "0123456789ABCDEF";
  * A StringInfo over secret memory.  It must never grow, since secret memory
  * cannot be repalloc'ed: size is an upper bound of what will be appended.
  */
-static void init_secret_buffer(StringInfo buffer, size_t size)
+static void
+init_secret_buffer(StringInfo buffer, size_t size)
 {
 	/* appendStringInfoChar grows one byte early */
 	size += 2;
@@ -74,7 +75,8 @@ static void init_secret_buffer(StringInfo buffer, size_t size)
 	buffer->cursor = 0;
 }
 
-static void append_encoded(StringInfo out, const char *text, const char *space)
+static void
+append_encoded(StringInfo out, const char *text, const char *space)
 {
 	const unsigned char *c;
 
@@ -94,13 +96,15 @@ static void append_encoded(StringInfo out, const char *text, const char *space)
 	}
 }
 
-void append_form_encoded(StringInfo out, const char *text)
+void
+append_form_encoded(StringInfo out, const char *text)
 {
 	append_encoded(out, text, "+");
 }
 
 /* RFC 8259 §7 */
-static void append_json_string(StringInfo out, const char *text)
+static void
+append_json_string(StringInfo out, const char *text)
 {
 	const unsigned char *c;
 
@@ -124,8 +128,9 @@ static void append_json_string(StringInfo out, const char *text)
 	appendStringInfoChar(out, '"');
 }
 
-static void append_base64(StringInfo out, const unsigned char *bytes, size_t len,
-						  const char *alphabet, bool padded)
+static void
+append_base64(StringInfo out, const unsigned char *bytes, size_t len, const char *alphabet,
+			  bool padded)
 {
 	size_t i;
 
@@ -153,12 +158,14 @@ static void append_base64(StringInfo out, const unsigned char *bytes, size_t len
 	}
 }
 
-void append_base64url(StringInfo out, const unsigned char *bytes, size_t len)
+void
+append_base64url(StringInfo out, const unsigned char *bytes, size_t len)
 {
 	append_base64(out, bytes, len, base64url_alphabet, false);
 }
 
-static int base64url_value(char c)
+static int
+base64url_value(char c)
 {
 	if (c >= 'A' && c <= 'Z')
 		return c - 'A';
@@ -173,7 +180,8 @@ static int base64url_value(char c)
 	return -1;
 }
 
-int decode_base64url(const char *text, size_t len, unsigned char *out)
+int
+decode_base64url(const char *text, size_t len, unsigned char *out)
 {
 	unsigned int bits = 0;
 	int n_bits = 0;
@@ -206,7 +214,8 @@ int decode_base64url(const char *text, size_t len, unsigned char *out)
  * Should hashing fail, which takes memory running out, the challenge is empty:
  * the provider refuses that, where a weaker one would be accepted.
  */
-void code_challenge_s256(const char *code_verifier, char challenge[CODE_CHALLENGE_LENGTH + 1])
+void
+code_challenge_s256(const char *code_verifier, char challenge[CODE_CHALLENGE_LENGTH + 1])
 {
 	unsigned char digest[PG_SHA256_DIGEST_LENGTH];
 	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
@@ -227,13 +236,15 @@ void code_challenge_s256(const char *code_verifier, char challenge[CODE_CHALLENG
 	pg_cryptohash_free(hash);
 }
 
-static const char *scope_parameter(const OAuthClient *client)
+static const char *
+scope_parameter(const OAuthClient *client)
 {
 	return client->scope_parameter != NULL ? client->scope_parameter : "scope";
 }
 
 /* Spaces as %20: every server decodes that, and some do not decode '+'. */
-static void append_query_param(StringInfo url, bool *first, const char *name, const char *value)
+static void
+append_query_param(StringInfo url, bool *first, const char *name, const char *value)
 {
 	if (!*first)
 		appendStringInfoChar(url, '&');
@@ -243,8 +254,9 @@ static void append_query_param(StringInfo url, bool *first, const char *name, co
 	append_encoded(url, value, "%20");
 }
 
-static void append_scopes(StringInfo url, bool *first, const OAuthClient *client,
-						  const AuthorizationParams *params)
+static void
+append_scopes(StringInfo url, bool *first, const OAuthClient *client,
+			  const AuthorizationParams *params)
 {
 	const char *separator = client->scope_separator != NULL ? client->scope_separator : " ";
 	StringInfoData scopes;
@@ -262,7 +274,8 @@ static void append_scopes(StringInfo url, bool *first, const OAuthClient *client
 }
 
 /* What an extra parameter of the provider's row may never say instead of us */
-static bool is_authorization_protocol_param(const OAuthClient *client, const char *name)
+static bool
+is_authorization_protocol_param(const OAuthClient *client, const char *name)
 {
 	static const char *const names[] = {
 		"response_type", "client_id",      "redirect_uri",         "state",
@@ -277,8 +290,9 @@ static bool is_authorization_protocol_param(const OAuthClient *client, const cha
 	return strcmp(name, scope_parameter(client)) == 0;
 }
 
-void build_authorization_url(const OAuthClient *client, const AuthorizationParams *params,
-							 StringInfo url)
+void
+build_authorization_url(const OAuthClient *client, const AuthorizationParams *params,
+						StringInfo url)
 {
 	const char *endpoint = client->authorization_endpoint;
 
@@ -319,7 +333,8 @@ void build_authorization_url(const OAuthClient *client, const AuthorizationParam
 	}
 }
 
-static bool is_token_protocol_param(const char *name)
+static bool
+is_token_protocol_param(const char *name)
 {
 	static const char *const names[] = {"grant_type",    "code",          "redirect_uri",
 										"code_verifier", "refresh_token", "client_id",
@@ -334,13 +349,15 @@ static bool is_token_protocol_param(const char *name)
 	return false;
 }
 
-static void init_params(ParamList *params, int n_extra)
+static void
+init_params(ParamList *params, int n_extra)
 {
 	params->items = palloc(sizeof(NameValue) * (size_t) (MAX_PROTOCOL_PARAMS + n_extra));
 	params->count = 0;
 }
 
-static void add_param(ParamList *params, const char *name, const char *value)
+static void
+add_param(ParamList *params, const char *name, const char *value)
 {
 	params->items[params->count].name = name;
 	params->items[params->count].value = value;
@@ -348,7 +365,8 @@ static void add_param(ParamList *params, const char *name, const char *value)
 }
 
 /* RFC 6749 §2.3.1: never two methods in one request */
-static void add_client_authentication(const OAuthClient *client, ParamList *params)
+static void
+add_client_authentication(const OAuthClient *client, ParamList *params)
 {
 	switch (client->auth_method)
 	{
@@ -366,7 +384,8 @@ static void add_client_authentication(const OAuthClient *client, ParamList *para
 }
 
 /* §2.3.1: form-encoded first, so that a ':' in the id cannot move the border */
-static char *basic_authorization(const OAuthClient *client)
+static char *
+basic_authorization(const OAuthClient *client)
 {
 	const char *secret = client->client_secret != NULL ? client->client_secret : "";
 	StringInfoData credentials;
@@ -385,8 +404,8 @@ static char *basic_authorization(const OAuthClient *client)
 	return header.data;
 }
 
-static void finish_request(const OAuthClient *client, const char *url, ParamList *params,
-						   OAuthRequest *request)
+static void
+finish_request(const OAuthClient *client, const char *url, ParamList *params, OAuthRequest *request)
 {
 	bool json = client->token_body_format == TOKEN_BODY_JSON;
 	size_t size = 2;
@@ -430,8 +449,9 @@ static void finish_request(const OAuthClient *client, const char *url, ParamList
 		client->auth_method == CLIENT_SECRET_BASIC ? basic_authorization(client) : NULL;
 }
 
-void build_code_request(const OAuthClient *client, const char *code, const char *redirect_uri,
-						const char *code_verifier, OAuthRequest *request)
+void
+build_code_request(const OAuthClient *client, const char *code, const char *redirect_uri,
+				   const char *code_verifier, OAuthRequest *request)
 {
 	ParamList params;
 	int i;
@@ -451,8 +471,8 @@ void build_code_request(const OAuthClient *client, const char *code, const char 
 	finish_request(client, client->token_endpoint, &params, request);
 }
 
-void build_refresh_request(const OAuthClient *client, const char *refresh_token,
-						   OAuthRequest *request)
+void
+build_refresh_request(const OAuthClient *client, const char *refresh_token, OAuthRequest *request)
 {
 	ParamList params;
 	int i;
@@ -472,8 +492,9 @@ void build_refresh_request(const OAuthClient *client, const char *refresh_token,
 	finish_request(client, client->token_endpoint, &params, request);
 }
 
-void build_revocation_request(const OAuthClient *client, const char *token,
-							  const char *token_type_hint, OAuthRequest *request)
+void
+build_revocation_request(const OAuthClient *client, const char *token, const char *token_type_hint,
+						 OAuthRequest *request)
 {
 	ParamList params;
 
@@ -485,7 +506,8 @@ void build_revocation_request(const OAuthClient *client, const char *token,
 	finish_request(client, client->revocation_endpoint, &params, request);
 }
 
-void oauth_request_free(OAuthRequest *request)
+void
+oauth_request_free(OAuthRequest *request)
 {
 	if (request->body.data != NULL)
 		secret_cleanse(request->body.data, (size_t) request->body.maxlen);

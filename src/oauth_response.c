@@ -88,7 +88,8 @@ static int64_t seconds_of_date(int year, int month, int day);
 static bool parse_http_date(const char *value, int64_t now, int64_t *when);
 static int month_number(const char *name);
 
-void sanitize_provider_text(const char *text, size_t len, char *out, size_t size)
+void
+sanitize_provider_text(const char *text, size_t len, char *out, size_t size)
 {
 	size_t i;
 
@@ -99,7 +100,8 @@ void sanitize_provider_text(const char *text, size_t len, char *out, size_t size
 	out[i] = '\0';
 }
 
-bool valid_error_code(const char *text)
+bool
+valid_error_code(const char *text)
 {
 	size_t i;
 
@@ -114,7 +116,8 @@ bool valid_error_code(const char *text)
 	return true;
 }
 
-bool issuer_matches(const char *expected, const char *iss)
+bool
+issuer_matches(const char *expected, const char *iss)
 {
 	const char *placeholder;
 	const char *authority;
@@ -147,7 +150,8 @@ bool issuer_matches(const char *expected, const char *iss)
 	return strcmp(placeholder, iss + segment) == 0;
 }
 
-static bool has_prefix_nocase(const char *text, const char *prefix)
+static bool
+has_prefix_nocase(const char *text, const char *prefix)
 {
 	return pg_strncasecmp(text, prefix, strlen(prefix)) == 0;
 }
@@ -156,8 +160,9 @@ static bool has_prefix_nocase(const char *text, const char *prefix)
  * The body's shape decides what it is; the content type only explains why it
  * could not be read.
  */
-static const char *read_body(const OAuthClient *client, const char *content_type, const char *body,
-							 size_t body_len, BodyObject **root)
+static const char *
+read_body(const OAuthClient *client, const char *content_type, const char *body, size_t body_len,
+		  BodyObject **root)
 {
 	const char *refusal;
 	size_t start = 0;
@@ -181,8 +186,8 @@ static const char *read_body(const OAuthClient *client, const char *content_type
  * which is when "error" is absent, null, false or empty and "ok" is not false.
  * Some providers send an object that has the code somewhere inside.
  */
-static const char *read_error(const BodyObject *root, char error[MAX_ERROR_CODE + 1],
-							  const BodyMember **description)
+static const char *
+read_error(const BodyObject *root, char error[MAX_ERROR_CODE + 1], const BodyMember **description)
 {
 	static const char *const code_names[] = {"code", "type", "status"};
 	const BodyMember *member;
@@ -227,7 +232,8 @@ static const char *read_error(const BodyObject *root, char error[MAX_ERROR_CODE 
 	return code;
 }
 
-static TokenOutcome error_outcome(const char *code)
+static TokenOutcome
+error_outcome(const char *code)
 {
 	int i;
 
@@ -239,8 +245,9 @@ static TokenOutcome error_outcome(const char *code)
 	return TOKEN_REFUSED;
 }
 
-void parse_token_response(const OAuthClient *client, int status, const char *content_type,
-						  const char *body, size_t body_len, TokenResponse *response)
+void
+parse_token_response(const OAuthClient *client, int status, const char *content_type,
+					 const char *body, size_t body_len, TokenResponse *response)
 {
 	BodyObject *root;
 	const BodyMember *description;
@@ -290,13 +297,15 @@ void parse_token_response(const OAuthClient *client, int status, const char *con
 	body_free(root);
 }
 
-static bool is_blank(const BodyMember *member)
+static bool
+is_blank(const BodyMember *member)
 {
 	return member->kind == BODY_STRING && member->len == 0;
 }
 
 /* RFC 6749 appendix A.12 and A.17: 1*VSCHAR.  No CR or LF for a header. */
-static bool is_token_text(const BodyMember *member)
+static bool
+is_token_text(const BodyMember *member)
 {
 	size_t i;
 
@@ -318,7 +327,8 @@ static bool is_token_text(const BodyMember *member)
  * tokens at the path the top level is taken, but only if it says to be of a
  * type that the row lists: never the bot's for the user's.
  */
-static const BodyObject *token_object(const OAuthClient *client, const BodyObject *root)
+static const BodyObject *
+token_object(const OAuthClient *client, const BodyObject *root)
 {
 	const BodyObject *object = body_object_at(root, client->token_path);
 	const BodyMember *type = body_member(root, "token_type");
@@ -335,7 +345,8 @@ static const BodyObject *token_object(const OAuthClient *client, const BodyObjec
 }
 
 /* The type as we name it, "Bearer" when absent; NULL when not accepted. */
-static const char *accepted_token_type(const OAuthClient *client, const BodyMember *member)
+static const char *
+accepted_token_type(const OAuthClient *client, const BodyMember *member)
 {
 	int i;
 
@@ -354,8 +365,8 @@ static const char *accepted_token_type(const OAuthClient *client, const BodyMemb
 }
 
 /* Returns NULL, or why the answer is no token response; then nothing is set. */
-static const char *read_tokens(const OAuthClient *client, const BodyObject *root,
-							   TokenResponse *response)
+static const char *
+read_tokens(const OAuthClient *client, const BodyObject *root, TokenResponse *response)
 {
 	const BodyObject *object = token_object(client, root);
 	const BodyMember *access_token;
@@ -400,7 +411,8 @@ static const char *read_tokens(const OAuthClient *client, const BodyObject *root
 }
 
 /* A JSON number, or a string that is one; what is below a second is cut off. */
-static bool parse_seconds(const BodyMember *member, int64_t *seconds)
+static bool
+parse_seconds(const BodyMember *member, int64_t *seconds)
 {
 	double value;
 
@@ -414,8 +426,8 @@ static bool parse_seconds(const BodyMember *member, int64_t *seconds)
 	return true;
 }
 
-static void read_expires_in(const OAuthClient *client, const BodyMember *member,
-							TokenResponse *response)
+static void
+read_expires_in(const OAuthClient *client, const BodyMember *member, TokenResponse *response)
 {
 	int64_t seconds;
 
@@ -432,7 +444,8 @@ static void read_expires_in(const OAuthClient *client, const BodyMember *member,
  * A string is split at the row's separator and at spaces and commas, because
  * some providers ask with one and answer with another.
  */
-static void read_scope(const OAuthClient *client, const BodyMember *member, TokenResponse *response)
+static void
+read_scope(const OAuthClient *client, const BodyMember *member, TokenResponse *response)
 {
 	const char *separator = client->scope_separator != NULL ? client->scope_separator : "";
 	size_t separator_len = strlen(separator);
@@ -464,7 +477,8 @@ static void read_scope(const OAuthClient *client, const BodyMember *member, Toke
 }
 
 /* What is no scope-token of RFC 6749 §3.3 was never asked for: left out. */
-static void add_scope(TokenResponse *response, const char *scope, size_t len)
+static void
+add_scope(TokenResponse *response, const char *scope, size_t len)
 {
 	size_t i;
 	int j;
@@ -487,7 +501,8 @@ static void add_scope(TokenResponse *response, const char *scope, size_t len)
 }
 
 /* UTF-8 without C0 and C1 controls; these become part of an API's URL. */
-static bool is_plain_value(const BodyMember *member)
+static bool
+is_plain_value(const BodyMember *member)
 {
 	const unsigned char *text = (const unsigned char *) member->text;
 	size_t i;
@@ -502,7 +517,8 @@ static bool is_plain_value(const BodyMember *member)
 	return true;
 }
 
-static void read_values(const OAuthClient *client, const BodyObject *root, TokenResponse *response)
+static void
+read_values(const OAuthClient *client, const BodyObject *root, TokenResponse *response)
 {
 	static const char *const secrets[] = {"access_token", "refresh_token", "id_token"};
 	int i;
@@ -528,14 +544,16 @@ static void read_values(const OAuthClient *client, const BodyObject *root, Token
 	}
 }
 
-static void cleanse_token(char **token)
+static void
+cleanse_token(char **token)
 {
 	if (*token != NULL)
 		secret_cleanse(*token, strlen(*token));
 	*token = NULL;
 }
 
-void token_response_cleanse(TokenResponse *response)
+void
+token_response_cleanse(TokenResponse *response)
 {
 	cleanse_token(&response->access_token);
 	cleanse_token(&response->refresh_token);
@@ -543,8 +561,9 @@ void token_response_cleanse(TokenResponse *response)
 	cleanse_token(&response->token_type);
 }
 
-RevocationOutcome classify_revocation_response(int status, const char *body, size_t body_len,
-											   char error[MAX_ERROR_CODE + 1])
+RevocationOutcome
+classify_revocation_response(int status, const char *body, size_t body_len,
+							 char error[MAX_ERROR_CODE + 1])
 {
 	/* what providers say of a token that is dead already; RFC 7009 says 200 */
 	static const char *const dead[] = {"invalid_token", "token_revoked", "token_expired"};
@@ -587,7 +606,8 @@ RevocationOutcome classify_revocation_response(int status, const char *body, siz
 	return outcome;
 }
 
-static int month_number(const char *name)
+static int
+month_number(const char *name)
 {
 	static const char *const names[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
 										"Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
@@ -602,7 +622,8 @@ static int month_number(const char *name)
 }
 
 /* Unix seconds at midnight UTC, of the proleptic Gregorian calendar */
-static int64_t seconds_of_date(int year, int month, int day)
+static int64_t
+seconds_of_date(int year, int month, int day)
 {
 	/* years that begin in March have their leap day last */
 	int64_t y = month <= 2 ? year - 1 : year;
@@ -612,7 +633,8 @@ static int64_t seconds_of_date(int year, int month, int day)
 }
 
 /* RFC 9110 §5.6.7: all three forms */
-static bool parse_http_date(const char *value, int64_t now, int64_t *when)
+static bool
+parse_http_date(const char *value, int64_t now, int64_t *when)
 {
 	char month_name[4];
 	int year;
@@ -652,7 +674,8 @@ static bool parse_http_date(const char *value, int64_t now, int64_t *when)
 	return true;
 }
 
-int parse_retry_after(const char *value, int64_t now)
+int
+parse_retry_after(const char *value, int64_t now)
 {
 	int64_t seconds = 0;
 	size_t digits;

@@ -82,7 +82,8 @@ static void check_members(const Jsonb *object, const char *what, const Member *m
 						  int n_members);
 static void check_member(const Member *member, const JsonbValue *value);
 
-static JsonbValue *find_member(const Jsonb *object, const char *name, JsonbValue *value)
+static JsonbValue *
+find_member(const Jsonb *object, const char *name, JsonbValue *value)
 {
 	if (object == NULL)
 		return NULL;
@@ -91,12 +92,14 @@ static JsonbValue *find_member(const Jsonb *object, const char *name, JsonbValue
 	return value == NULL || value->type == jbvNull ? NULL : value;
 }
 
-static char *value_text(const JsonbValue *value)
+static char *
+value_text(const JsonbValue *value)
 {
 	return pnstrdup(value->val.string.val, value->val.string.len);
 }
 
-char *definition_text(const Jsonb *definition, const char *name)
+char *
+definition_text(const Jsonb *definition, const char *name)
 {
 	JsonbValue buffer;
 	JsonbValue *value = find_member(definition, name, &buffer);
@@ -104,7 +107,8 @@ char *definition_text(const Jsonb *definition, const char *name)
 	return value == NULL || value->type != jbvString ? NULL : value_text(value);
 }
 
-bool definition_bool(const Jsonb *definition, const char *name, bool default_value)
+bool
+definition_bool(const Jsonb *definition, const char *name, bool default_value)
 {
 	JsonbValue buffer;
 	JsonbValue *value = find_member(definition, name, &buffer);
@@ -112,7 +116,8 @@ bool definition_bool(const Jsonb *definition, const char *name, bool default_val
 	return value == NULL || value->type != jbvBool ? default_value : value->val.boolean;
 }
 
-int64 definition_int(const Jsonb *definition, const char *name, int64 default_value)
+int64
+definition_int(const Jsonb *definition, const char *name, int64 default_value)
 {
 	JsonbValue buffer;
 	JsonbValue *value = find_member(definition, name, &buffer);
@@ -122,7 +127,8 @@ int64 definition_int(const Jsonb *definition, const char *name, int64 default_va
 	return DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(value->val.numeric)));
 }
 
-char **definition_texts(const Jsonb *definition, const char *name, int *count)
+char **
+definition_texts(const Jsonb *definition, const char *name, int *count)
 {
 	JsonbValue buffer;
 	JsonbValue *value = find_member(definition, name, &buffer);
@@ -142,7 +148,8 @@ char **definition_texts(const Jsonb *definition, const char *name, int *count)
 	return texts;
 }
 
-NameValue *definition_params(const Jsonb *definition, const char *name, int *count)
+NameValue *
+definition_params(const Jsonb *definition, const char *name, int *count)
 {
 	JsonbValue buffer;
 	JsonbValue *value = find_member(definition, name, &buffer);
@@ -166,13 +173,15 @@ NameValue *definition_params(const Jsonb *definition, const char *name, int *cou
 	return params;
 }
 
-static void bad_value(const char *name, const char *detail)
+static void
+bad_value(const char *name, const char *detail)
 {
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					errmsg("invalid value for \"%s\"", name), errdetail("%s", detail)));
 }
 
-static bool is_choice(const char *choices, const char *text)
+static bool
+is_choice(const char *choices, const char *text)
 {
 	size_t length = strlen(text);
 
@@ -186,7 +195,8 @@ static bool is_choice(const char *choices, const char *text)
 }
 
 /* Every element of an array or object must be a string. */
-static void check_strings(const Member *member, const JsonbValue *value, bool is_object)
+static void
+check_strings(const Member *member, const JsonbValue *value, bool is_object)
 {
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
@@ -214,7 +224,8 @@ static void check_strings(const Member *member, const JsonbValue *value, bool is
 	}
 }
 
-static void check_member(const Member *member, const JsonbValue *value)
+static void
+check_member(const Member *member, const JsonbValue *value)
 {
 	const char *problem;
 
@@ -259,8 +270,8 @@ static void check_member(const Member *member, const JsonbValue *value)
 	}
 }
 
-static void check_members(const Jsonb *object, const char *what, const Member *members,
-						  int n_members)
+static void
+check_members(const Jsonb *object, const char *what, const Member *members, int n_members)
 {
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
@@ -297,7 +308,8 @@ static void check_members(const Jsonb *object, const char *what, const Member *m
 	}
 }
 
-void provider_check_definition(const Jsonb *definition)
+void
+provider_check_definition(const Jsonb *definition)
 {
 	check_members(definition, "provider definition", definition_members,
 				  lengthof(definition_members));
@@ -308,18 +320,21 @@ void provider_check_definition(const Jsonb *definition)
 						errdetail("authorization_endpoint and token_endpoint are required.")));
 }
 
-void provider_check_options(const Jsonb *options)
+void
+provider_check_options(const Jsonb *options)
 {
 	if (options != NULL)
 		check_members(options, "connector options", option_members, lengthof(option_members));
 }
 
-static bool text_is(const char *text, const char *value)
+static bool
+text_is(const char *text, const char *value)
 {
 	return text != NULL && strcmp(text, value) == 0;
 }
 
-void provider_read_definition(const Jsonb *definition, OAuthClient *client)
+void
+provider_read_definition(const Jsonb *definition, OAuthClient *client)
 {
 	char *text;
 	int count;
@@ -364,7 +379,8 @@ void provider_read_definition(const Jsonb *definition, OAuthClient *client)
 		text_is(definition_text(definition, "token_response_format"), "form");
 }
 
-Datum register_provider(PG_FUNCTION_ARGS)
+Datum
+register_provider(PG_FUNCTION_ARGS)
 {
 	char *provider;
 	Jsonb *definition;

@@ -58,18 +58,21 @@ static ProviderCallShmem *shared = NULL;
 
 static void abandon_call(int code, Datum arg);
 
-static int max_slots(void)
+static int
+max_slots(void)
 {
 	return MaxBackends;
 }
 
-Size provider_call_shmem_size(void)
+Size
+provider_call_shmem_size(void)
 {
 	return add_size(offsetof(ProviderCallShmem, slots),
 					mul_size(max_slots(), sizeof(ProviderCallSlot)));
 }
 
-void provider_call_shmem_init(void)
+void
+provider_call_shmem_init(void)
 {
 	bool found;
 
@@ -83,7 +86,8 @@ void provider_call_shmem_init(void)
 }
 
 /* Caller holds the lock. */
-static void free_slot(ProviderCallSlot *slot)
+static void
+free_slot(ProviderCallSlot *slot)
 {
 	secret_cleanse(slot->payload, slot->payload_len);
 	slot->payload_len = 0;
@@ -91,7 +95,8 @@ static void free_slot(ProviderCallSlot *slot)
 	slot->epoch++;
 }
 
-static void abandon_call(int code, Datum arg)
+static void
+abandon_call(int code, Datum arg)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	free_slot(&shared->slots[my_process_number()]);
@@ -99,7 +104,8 @@ static void abandon_call(int code, Datum arg)
 }
 
 /* Waits until the slot is done; false at the deadline. */
-static bool wait_for_answer(ProviderCallSlot *slot)
+static bool
+wait_for_answer(ProviderCallSlot *slot)
 {
 	static uint32 wait_event = 0;
 	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), guc_wait_timeout);
@@ -126,7 +132,8 @@ static bool wait_for_answer(ProviderCallSlot *slot)
 	}
 }
 
-ProviderCallOutcome provider_call(ProviderCallKind kind, StringInfo record, char *message)
+ProviderCallOutcome
+provider_call(ProviderCallKind kind, StringInfo record, char *message)
 {
 	ProviderCallSlot *slot;
 	volatile ProviderCallOutcome outcome = CALL_FAILED;
@@ -184,7 +191,8 @@ ProviderCallOutcome provider_call(ProviderCallKind kind, StringInfo record, char
 	return outcome;
 }
 
-bool provider_call_take(ProviderCallKind *kind, StringInfo record, ProviderCallWaiter *waiter)
+bool
+provider_call_take(ProviderCallKind *kind, StringInfo record, ProviderCallWaiter *waiter)
 {
 	static int next = 0; /* takes turns, so that no slot starves */
 	bool taken = false;
@@ -212,8 +220,9 @@ bool provider_call_take(ProviderCallKind *kind, StringInfo record, ProviderCallW
 }
 
 /* Caller holds the lock. */
-static void finish_slot(ProviderCallSlot *slot, ProviderCallOutcome outcome, const char *message,
-						StringInfo record)
+static void
+finish_slot(ProviderCallSlot *slot, ProviderCallOutcome outcome, const char *message,
+			StringInfo record)
 {
 	secret_cleanse(slot->payload, slot->payload_len);
 	slot->payload_len = 0;
@@ -228,8 +237,9 @@ static void finish_slot(ProviderCallSlot *slot, ProviderCallOutcome outcome, con
 	SetLatch(slot->latch);
 }
 
-void provider_call_answer(ProviderCallWaiter waiter, ProviderCallOutcome outcome,
-						  const char *message, StringInfo record)
+void
+provider_call_answer(ProviderCallWaiter waiter, ProviderCallOutcome outcome, const char *message,
+					 StringInfo record)
 {
 	ProviderCallSlot *slot = &shared->slots[waiter.slot];
 
@@ -239,7 +249,8 @@ void provider_call_answer(ProviderCallWaiter waiter, ProviderCallOutcome outcome
 	LWLockRelease(shared->lock);
 }
 
-void provider_call_fail_all(Oid database, ProviderCallOutcome outcome)
+void
+provider_call_fail_all(Oid database, ProviderCallOutcome outcome)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < shared->n_slots; i++)

@@ -12,13 +12,15 @@
 #include "record.h"
 #include "secret.h"
 
-void record_init(StringInfo record, int size)
+void
+record_init(StringInfo record, int size)
 {
 	initStringInfo(record);
 	enlargeStringInfo(record, size);
 }
 
-void record_put_bytes(StringInfo record, const void *bytes, int len)
+void
+record_put_bytes(StringInfo record, const void *bytes, int len)
 {
 	uint32 n = pg_hton32((uint32) (bytes == NULL ? -1 : len));
 
@@ -27,26 +29,30 @@ void record_put_bytes(StringInfo record, const void *bytes, int len)
 		appendBinaryStringInfo(record, bytes, len);
 }
 
-void record_put_text(StringInfo record, const char *text)
+void
+record_put_text(StringInfo record, const char *text)
 {
 	record_put_bytes(record, text, text == NULL ? 0 : strlen(text));
 }
 
-void record_put_int(StringInfo record, int64 value)
+void
+record_put_int(StringInfo record, int64 value)
 {
 	uint64 n = pg_hton64((uint64) value);
 
 	record_put_bytes(record, &n, sizeof(n));
 }
 
-void record_put_texts(StringInfo record, char *const *texts, int count)
+void
+record_put_texts(StringInfo record, char *const *texts, int count)
 {
 	record_put_int(record, count);
 	for (int i = 0; i < count; i++)
 		record_put_text(record, texts[i]);
 }
 
-const char *record_get_bytes(StringInfo record, int *len)
+const char *
+record_get_bytes(StringInfo record, int *len)
 {
 	uint32 n;
 	const char *bytes;
@@ -68,7 +74,8 @@ cut_short:
 	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("record is cut short")));
 }
 
-char *record_get_text(StringInfo record)
+char *
+record_get_text(StringInfo record)
 {
 	int len;
 	const char *bytes = record_get_bytes(record, &len);
@@ -76,7 +83,8 @@ char *record_get_text(StringInfo record)
 	return bytes == NULL ? NULL : secret_copy(bytes, len);
 }
 
-int64 record_get_int(StringInfo record)
+int64
+record_get_int(StringInfo record)
 {
 	int len;
 	const char *bytes = record_get_bytes(record, &len);
@@ -88,7 +96,8 @@ int64 record_get_int(StringInfo record)
 	return (int64) pg_ntoh64(n);
 }
 
-char **record_get_texts(StringInfo record, int *count)
+char **
+record_get_texts(StringInfo record, int *count)
 {
 	char **texts;
 

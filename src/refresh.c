@@ -66,13 +66,15 @@ static void note_failure(const char *connector_id);
 static void note_success(Flight *flight);
 static void note_client_refusal(Flight *flight);
 
-TimestampTz refresh_expires_at(TimestampTz sent_at, int64 expires_in)
+TimestampTz
+refresh_expires_at(TimestampTz sent_at, int64 expires_in)
 {
 	return expires_in < 0 ? DT_NOEND : sent_at + expires_in * USECS_PER_SEC;
 }
 
-TimestampTz refresh_due_at(const Connector *connector, bool has_refresh_token, TimestampTz now,
-						   TimestampTz expires_at)
+TimestampTz
+refresh_due_at(const Connector *connector, bool has_refresh_token, TimestampTz now,
+			   TimestampTz expires_at)
 {
 	int64 lifetime = expires_at - now;
 	int64 margin;
@@ -87,7 +89,8 @@ TimestampTz refresh_due_at(const Connector *connector, bool has_refresh_token, T
 	return expires_at - (int64) (margin * (0.8 + 0.2 * pg_prng_double(&pg_global_prng_state)));
 }
 
-int64 refresh_backoff(int failures, int retry_after)
+int64
+refresh_backoff(int failures, int retry_after)
 {
 	double delay = BACKOFF_FIRST * pow(2, Min(failures, 20) - 1);
 
@@ -98,7 +101,8 @@ int64 refresh_backoff(int failures, int retry_after)
 	return (int64) delay;
 }
 
-static ConnectorHealth *health_of(const char *connector_id)
+static ConnectorHealth *
+health_of(const char *connector_id)
 {
 	char key[MAX_CONNECTOR_ID + 1] = {0};
 	bool found;
@@ -122,7 +126,8 @@ static ConnectorHealth *health_of(const char *connector_id)
 	return health;
 }
 
-static void note_failure(const char *connector_id)
+static void
+note_failure(const char *connector_id)
 {
 	ConnectorHealth *health = health_of(connector_id);
 
@@ -132,7 +137,8 @@ static void note_failure(const char *connector_id)
 			Min(refresh_backoff(health->failures - CIRCUIT_FAILURES + 1, -1), CIRCUIT_OPEN_MAX));
 }
 
-static void note_success(Flight *flight)
+static void
+note_success(Flight *flight)
 {
 	RefreshDetails *details = flight->details;
 	ConnectorHealth *health = health_of(flight->connector_id);
@@ -150,7 +156,8 @@ static void note_success(Flight *flight)
  * invalid_client may be about one connection (a tenant that removed the app) or
  * about the client; it is the client's when several connections say so.
  */
-static void note_client_refusal(Flight *flight)
+static void
+note_client_refusal(Flight *flight)
 {
 	RefreshDetails *details = flight->details;
 	ConnectorHealth *health = health_of(flight->connector_id);
@@ -178,7 +185,8 @@ static void note_client_refusal(Flight *flight)
 	}
 }
 
-void refresh_call_put(StringInfo record, const Connection *connection)
+void
+refresh_call_put(StringInfo record, const Connection *connection)
 {
 	record_put_text(record, connection->app_user);
 	record_put_text(record, connection->connector_id);
@@ -188,8 +196,8 @@ void refresh_call_put(StringInfo record, const Connection *connection)
 }
 
 /* The flight for this connection, new or under way */
-static Flight *join_or_create(const char *app_user, const char *connector_id,
-							  const char *connection_name)
+static Flight *
+join_or_create(const char *app_user, const char *connector_id, const char *connection_name)
 {
 	Flight *flight = flight_find(&refresh_flight, app_user, connector_id, connection_name);
 
@@ -201,7 +209,8 @@ static Flight *join_or_create(const char *app_user, const char *connector_id,
 	return flight;
 }
 
-void refresh_take(StringInfo record, ProviderCallWaiter waiter)
+void
+refresh_take(StringInfo record, ProviderCallWaiter waiter)
 {
 	char *app_user = record_get_text(record);
 	char *connector_id = record_get_text(record);
@@ -222,7 +231,8 @@ void refresh_take(StringInfo record, ProviderCallWaiter waiter)
 	flight_add_waiter(flight, waiter);
 }
 
-TimestampTz refresh_start_due(void)
+TimestampTz
+refresh_start_due(void)
 {
 	int n_connectors;
 	char **connectors = store_connector_ids(&n_connectors);
@@ -267,7 +277,8 @@ TimestampTz refresh_start_due(void)
 }
 
 /* Writes a change that is no new token; skipped when somebody holds the row. */
-static bool lock_same_grant(Flight *flight, Connection *connection)
+static bool
+lock_same_grant(Flight *flight, Connection *connection)
 {
 	RefreshDetails *details = flight->details;
 
@@ -278,7 +289,8 @@ static bool lock_same_grant(Flight *flight, Connection *connection)
 }
 
 /* The grant is gone: the person must connect again. */
-static void require_reconnect(Flight *flight, const char *reason)
+static void
+require_reconnect(Flight *flight, const char *reason)
 {
 	Connection connection = {0};
 
@@ -295,7 +307,8 @@ static void require_reconnect(Flight *flight, const char *reason)
 }
 
 /* Tried in vain: not before delay (ms) again. */
-static void postpone(Flight *flight, const char *reason, int64 delay, bool is_refusal)
+static void
+postpone(Flight *flight, const char *reason, int64 delay, bool is_refusal)
 {
 	Connection connection = {0};
 	TimestampTz now = GetCurrentTimestamp();
@@ -325,7 +338,8 @@ static void postpone(Flight *flight, const char *reason, int64 delay, bool is_re
 	store_update_connection(&connection);
 }
 
-static bool refresh_prepare(Flight *flight)
+static bool
+refresh_prepare(Flight *flight)
 {
 	RefreshDetails *details = flight->details;
 	Connection connection = {0};
@@ -427,7 +441,8 @@ static bool refresh_prepare(Flight *flight)
 	return true;
 }
 
-static void refresh_answered(Flight *flight, const HttpResponse *response)
+static void
+refresh_answered(Flight *flight, const HttpResponse *response)
 {
 	if (response->outcome != HTTP_ANSWERED)
 	{
@@ -450,7 +465,8 @@ static void refresh_answered(Flight *flight, const HttpResponse *response)
  * may hold another grant (reconnected): then they are discarded, since revoking
  * one could end the new grant as well.
  */
-static bool store_granted(Flight *flight)
+static bool
+store_granted(Flight *flight)
 {
 	RefreshDetails *details = flight->details;
 	const TokenResponse *tokens = &flight->tokens;
@@ -504,7 +520,8 @@ static bool store_granted(Flight *flight)
 }
 
 /* Nothing was granted; says what to tell the callers, and records it. */
-static void store_failure(Flight *flight)
+static void
+store_failure(Flight *flight)
 {
 	const char *problem = flight->problem;
 	Connection connection = {0};
@@ -551,7 +568,8 @@ static void store_failure(Flight *flight)
 	}
 }
 
-static bool refresh_apply(Flight *flight)
+static bool
+refresh_apply(Flight *flight)
 {
 	if (flight->http_outcome == HTTP_ANSWERED && flight->tokens.outcome == TOKEN_GRANTED)
 		return store_granted(flight);
@@ -559,7 +577,8 @@ static bool refresh_apply(Flight *flight)
 	return true;
 }
 
-static void refresh_save(Flight *flight, StringInfo record)
+static void
+refresh_save(Flight *flight, StringInfo record)
 {
 	RefreshDetails *details = flight->details;
 
@@ -569,7 +588,8 @@ static void refresh_save(Flight *flight, StringInfo record)
 	record_put_text(record, details->refresh_token);
 }
 
-static void refresh_load(Flight *flight, StringInfo record)
+static void
+refresh_load(Flight *flight, StringInfo record)
 {
 	RefreshDetails *details = palloc0(sizeof(RefreshDetails));
 	int len;

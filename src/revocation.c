@@ -40,7 +40,8 @@ typedef struct RevocationDetails
 
 static bool wake_at_commit = false;
 
-static void wake_worker(XactEvent event, void *arg)
+static void
+wake_worker(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_COMMIT && wake_at_commit)
 		launcher_wake_worker(MyDatabaseId);
@@ -48,7 +49,8 @@ static void wake_worker(XactEvent event, void *arg)
 		wake_at_commit = false;
 }
 
-static StringInfo revocation_aad(const Revocation *row)
+static StringInfo
+revocation_aad(const Revocation *row)
 {
 	StringInfo aad = makeStringInfo();
 
@@ -59,8 +61,9 @@ static StringInfo revocation_aad(const Revocation *row)
 	return aad;
 }
 
-bool revocation_queue(const Connector *connector, const char *app_user, const char *connection_name,
-					  const char *account, const char *access_token, const char *refresh_token)
+bool
+revocation_queue(const Connector *connector, const char *app_user, const char *connection_name,
+				 const char *account, const char *access_token, const char *refresh_token)
 {
 	static bool registered = false;
 	Revocation row = {.app_user = app_user,
@@ -97,7 +100,8 @@ bool revocation_queue(const Connector *connector, const char *app_user, const ch
 	return true;
 }
 
-void revocation_queue_deleted(Connector *connector, const Connection *deleted, const char *event)
+void
+revocation_queue_deleted(Connector *connector, const Connection *deleted, const char *event)
 {
 	char *access_token = connection_open_access_token(deleted);
 	char *refresh_token =
@@ -114,7 +118,8 @@ void revocation_queue_deleted(Connector *connector, const Connection *deleted, c
 	event_record(deleted->app_user, deleted->connector_id, deleted->connection_name, event, detail);
 }
 
-TimestampTz revocation_start_due(void)
+TimestampTz
+revocation_start_due(void)
 {
 	int count;
 	TimestampTz next_due;
@@ -145,7 +150,8 @@ TimestampTz revocation_start_due(void)
 	return next_due;
 }
 
-static void give_up(RevocationDetails *details, const char *event, const char *detail)
+static void
+give_up(RevocationDetails *details, const char *event, const char *detail)
 {
 	Revocation *row = &details->row;
 
@@ -153,7 +159,8 @@ static void give_up(RevocationDetails *details, const char *event, const char *d
 	event_record(row->app_user, row->connector_id, row->connection_name, event, detail);
 }
 
-static bool revocation_prepare(Flight *flight)
+static bool
+revocation_prepare(Flight *flight)
 {
 	RevocationDetails *details = flight->details;
 	Revocation *row = &details->row;
@@ -205,7 +212,8 @@ static bool revocation_prepare(Flight *flight)
 	return true;
 }
 
-static void revocation_answered(Flight *flight, const HttpResponse *response)
+static void
+revocation_answered(Flight *flight, const HttpResponse *response)
 {
 	RevocationDetails *details = flight->details;
 
@@ -220,7 +228,8 @@ static void revocation_answered(Flight *flight, const HttpResponse *response)
 	}
 }
 
-static bool revocation_apply(Flight *flight)
+static bool
+revocation_apply(Flight *flight)
 {
 	RevocationDetails *details = flight->details;
 	Revocation *row = &details->row;

@@ -52,7 +52,8 @@ static SealResult xaes_decrypt(SealKey *key, const uint8_t *nonce, const uint8_t
 							   const uint8_t *cipher, size_t len, uint8_t *out);
 static bool vector_holds(uint8_t key_byte, const char *aad, const uint8_t *expected);
 
-static bool fetch_ciphers(void)
+static bool
+fetch_ciphers(void)
 {
 	if (aes_256_ecb == NULL)
 		aes_256_ecb = EVP_CIPHER_fetch(NULL, "AES-256-ECB", NULL);
@@ -61,7 +62,8 @@ static bool fetch_ciphers(void)
 	return aes_256_ecb != NULL && aes_256_gcm != NULL;
 }
 
-SealKey *seal_key_create(const uint8_t bytes[SEAL_KEY_BYTES], uint32_t key_id)
+SealKey *
+seal_key_create(const uint8_t bytes[SEAL_KEY_BYTES], uint32_t key_id)
 {
 	SealKey *key = calloc(1, sizeof(SealKey));
 	uint8_t carry;
@@ -91,7 +93,8 @@ SealKey *seal_key_create(const uint8_t bytes[SEAL_KEY_BYTES], uint32_t key_id)
 	return key;
 }
 
-void seal_key_free(SealKey *key)
+void
+seal_key_free(SealKey *key)
 {
 	if (key == NULL)
 		return;
@@ -101,13 +104,15 @@ void seal_key_free(SealKey *key)
 	free(key);
 }
 
-uint32_t seal_key_id(const SealKey *key)
+uint32_t
+seal_key_id(const SealKey *key)
 {
 	return key->key_id;
 }
 
-SealResult seal(SealKey *key, const uint8_t *aad, size_t aad_len, const uint8_t *plain, size_t len,
-				uint8_t *out)
+SealResult
+seal(SealKey *key, const uint8_t *aad, size_t aad_len, const uint8_t *plain, size_t len,
+	 uint8_t *out)
 {
 	uint8_t *nonce = out + SEAL_HEADER_BYTES;
 	SealResult result;
@@ -134,8 +139,9 @@ SealResult seal(SealKey *key, const uint8_t *aad, size_t aad_len, const uint8_t 
 	return result;
 }
 
-SealResult seal_open(SealKey *key, const uint8_t *aad, size_t aad_len, const uint8_t *sealed,
-					 size_t sealed_len, uint8_t *out)
+SealResult
+seal_open(SealKey *key, const uint8_t *aad, size_t aad_len, const uint8_t *sealed,
+		  size_t sealed_len, uint8_t *out)
 {
 	uint32_t key_id;
 	SealResult result;
@@ -160,7 +166,8 @@ SealResult seal_open(SealKey *key, const uint8_t *aad, size_t aad_len, const uin
 	return result;
 }
 
-bool sealed_key_id(const uint8_t *sealed, size_t sealed_len, uint32_t *key_id)
+bool
+sealed_key_id(const uint8_t *sealed, size_t sealed_len, uint32_t *key_id)
 {
 	if (sealed_len < SEAL_OVERHEAD || sealed_len > INT_MAX || sealed[0] != SEAL_VERSION ||
 		sealed[1] != ALGORITHM_XAES_256_GCM)
@@ -170,9 +177,10 @@ bool sealed_key_id(const uint8_t *sealed, size_t sealed_len, uint32_t *key_id)
 	return true;
 }
 
-SealResult xaes_256_gcm_encrypt(const uint8_t key[SEAL_KEY_BYTES],
-								const uint8_t nonce[SEAL_NONCE_BYTES], const uint8_t *aad,
-								size_t aad_len, const uint8_t *plain, size_t len, uint8_t *out)
+SealResult
+xaes_256_gcm_encrypt(const uint8_t key[SEAL_KEY_BYTES], const uint8_t nonce[SEAL_NONCE_BYTES],
+					 const uint8_t *aad, size_t aad_len, const uint8_t *plain, size_t len,
+					 uint8_t *out)
 {
 	SealKey *seal_key = seal_key_create(key, 0);
 	SealResult result;
@@ -188,7 +196,8 @@ SealResult xaes_256_gcm_encrypt(const uint8_t key[SEAL_KEY_BYTES],
  * The first vector's key has MSB(L) = 0 and the second's 1, so that both ways
  * of doubling are taken.
  */
-bool seal_self_test(void)
+bool
+seal_self_test(void)
 {
 	static const uint8_t first[] = {0xce, 0x54, 0x6e, 0xf6, 0x3c, 0x9c, 0xc6, 0x07, 0x65, 0x92,
 									0x36, 0x09, 0xb3, 0x3a, 0x9a, 0x19, 0x74, 0xe9, 0x6e, 0x52,
@@ -201,7 +210,8 @@ bool seal_self_test(void)
 }
 
 /* In place, whole blocks */
-static bool encrypt_blocks(SealKey *key, uint8_t *blocks, int len)
+static bool
+encrypt_blocks(SealKey *key, uint8_t *blocks, int len)
 {
 	int written;
 
@@ -209,7 +219,8 @@ static bool encrypt_blocks(SealKey *key, uint8_t *blocks, int len)
 }
 
 /* Derives the key of this nonce and puts GCM at its start. */
-static bool start_gcm(SealKey *key, const uint8_t *nonce, bool encrypting)
+static bool
+start_gcm(SealKey *key, const uint8_t *nonce, bool encrypting)
 {
 	uint8_t derived[SEAL_KEY_BYTES];
 	bool started;
@@ -234,7 +245,8 @@ static bool start_gcm(SealKey *key, const uint8_t *nonce, bool encrypting)
 	return started;
 }
 
-static bool add_associated_data(SealKey *key, const uint8_t *aad, size_t len)
+static bool
+add_associated_data(SealKey *key, const uint8_t *aad, size_t len)
 {
 	int written;
 
@@ -243,9 +255,9 @@ static bool add_associated_data(SealKey *key, const uint8_t *aad, size_t len)
 	return len <= INT_MAX && EVP_CipherUpdate(key->gcm, NULL, &written, aad, (int) len);
 }
 
-static SealResult xaes_encrypt(SealKey *key, const uint8_t *nonce, const uint8_t *header,
-							   size_t header_len, const uint8_t *aad, size_t aad_len,
-							   const uint8_t *plain, size_t len, uint8_t *out)
+static SealResult
+xaes_encrypt(SealKey *key, const uint8_t *nonce, const uint8_t *header, size_t header_len,
+			 const uint8_t *aad, size_t aad_len, const uint8_t *plain, size_t len, uint8_t *out)
 {
 	int written;
 	uint8_t none[AES_BLOCK_BYTES];
@@ -263,9 +275,9 @@ static SealResult xaes_encrypt(SealKey *key, const uint8_t *nonce, const uint8_t
 }
 
 /* The tag follows the len bytes of ciphertext. */
-static SealResult xaes_decrypt(SealKey *key, const uint8_t *nonce, const uint8_t *header,
-							   size_t header_len, const uint8_t *aad, size_t aad_len,
-							   const uint8_t *cipher, size_t len, uint8_t *out)
+static SealResult
+xaes_decrypt(SealKey *key, const uint8_t *nonce, const uint8_t *header, size_t header_len,
+			 const uint8_t *aad, size_t aad_len, const uint8_t *cipher, size_t len, uint8_t *out)
 {
 	int written;
 	uint8_t none[AES_BLOCK_BYTES];
@@ -282,7 +294,8 @@ static SealResult xaes_decrypt(SealKey *key, const uint8_t *nonce, const uint8_t
 	return EVP_DecryptFinal_ex(key->gcm, none, &written) ? SEAL_OK : SEAL_REFUSED;
 }
 
-static bool vector_holds(uint8_t key_byte, const char *aad, const uint8_t *expected)
+static bool
+vector_holds(uint8_t key_byte, const char *aad, const uint8_t *expected)
 {
 	static const uint8_t nonce[] = "ABCDEFGHIJKLMNOPQRSTUVWX";
 	static const uint8_t plain[] = "XAES-256-GCM";

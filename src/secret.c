@@ -35,14 +35,16 @@ typedef struct SecretChunk
 
 static void cleanse_chunk(void *arg);
 
-static void cleanse_chunk(void *arg)
+static void
+cleanse_chunk(void *arg)
 {
 	SecretChunk *chunk = arg;
 
 	OPENSSL_cleanse(chunk->bytes, chunk->size);
 }
 
-char *secret_alloc(size_t size)
+char *
+secret_alloc(size_t size)
 {
 	SecretChunk *chunk;
 
@@ -60,7 +62,8 @@ char *secret_alloc(size_t size)
 
 #else
 
-char *secret_alloc(size_t size)
+char *
+secret_alloc(size_t size)
 {
 	char *bytes = pg_malloc(size + 1);
 
@@ -70,7 +73,8 @@ char *secret_alloc(size_t size)
 
 #endif
 
-char *secret_copy(const char *bytes, size_t len)
+char *
+secret_copy(const char *bytes, size_t len)
 {
 	char *copy = secret_alloc(len);
 
@@ -79,7 +83,8 @@ char *secret_copy(const char *bytes, size_t len)
 	return copy;
 }
 
-void secret_cleanse(void *bytes, size_t len)
+void
+secret_cleanse(void *bytes, size_t len)
 {
 	if (bytes != NULL)
 		OPENSSL_cleanse(bytes, len);

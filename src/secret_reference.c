@@ -18,7 +18,8 @@
 #define PREFIX "file:"
 #define MAX_SECRET 65536
 
-char *secret_resolve(char *secret)
+char *
+secret_resolve(char *secret)
 {
 	const char *name = secret + strlen(PREFIX);
 	char path[MAXPGPATH];

@@ -51,7 +51,8 @@ static int n_cached_relations = 0;
 static uint64 invalidations = 1;
 static bool invalidation_registered = false;
 
-static void relcache_invalidated(Datum arg, Oid relid)
+static void
+relcache_invalidated(Datum arg, Oid relid)
 {
 	if (relid == InvalidOid)
 	{
@@ -68,12 +69,14 @@ static void relcache_invalidated(Datum arg, Oid relid)
 		}
 }
 
-uint64 store_invalidations(void)
+uint64
+store_invalidations(void)
 {
 	return invalidations;
 }
 
-Oid store_relation(const char *name)
+Oid
+store_relation(const char *name)
 {
 	Oid namespace_oid;
 	Oid relation_oid;
@@ -97,7 +100,8 @@ Oid store_relation(const char *name)
 	return relation_oid;
 }
 
-void store_begin(const char *app_user)
+void
+store_begin(const char *app_user)
 {
 	store_context = CurrentMemoryContext;
 	GetUserIdAndSecContext(&saved_user, &saved_security_context);
@@ -114,7 +118,8 @@ void store_begin(const char *app_user)
 		elog(ERROR, "SPI_connect failed");
 }
 
-void store_end(void)
+void
+store_end(void)
 {
 	SPI_finish();
 	identity_act_for(NULL);
@@ -122,7 +127,8 @@ void store_end(void)
 	SetUserIdAndSecContext(saved_user, saved_security_context);
 }
 
-uint64 store_run(StoreStatement *statement, StoreArgs *args)
+uint64
+store_run(StoreStatement *statement, StoreArgs *args)
 {
 	int result;
 
@@ -141,7 +147,8 @@ uint64 store_run(StoreStatement *statement, StoreArgs *args)
 	return SPI_processed;
 }
 
-static void add_arg(StoreArgs *args, Oid type, Datum value, bool is_null)
+static void
+add_arg(StoreArgs *args, Oid type, Datum value, bool is_null)
 {
 	Assert(args->count < STORE_MAX_ARGS);
 	args->types[args->count] = type;
@@ -150,58 +157,69 @@ static void add_arg(StoreArgs *args, Oid type, Datum value, bool is_null)
 	args->count++;
 }
 
-void arg_text(StoreArgs *args, const char *value)
+void
+arg_text(StoreArgs *args, const char *value)
 {
 	add_arg(args, TEXTOID, value ? CStringGetTextDatum(value) : (Datum) 0, value == NULL);
 }
 
-void arg_int(StoreArgs *args, int32 value)
+void
+arg_int(StoreArgs *args, int32 value)
 {
 	add_arg(args, INT4OID, Int32GetDatum(value), false);
 }
 
-void arg_bigint(StoreArgs *args, int64 value)
+void
+arg_bigint(StoreArgs *args, int64 value)
 {
 	add_arg(args, INT8OID, Int64GetDatum(value), false);
 }
 
-void arg_oid(StoreArgs *args, Oid value)
+void
+arg_oid(StoreArgs *args, Oid value)
 {
 	add_arg(args, OIDOID, ObjectIdGetDatum(value), false);
 }
 
-void arg_uuid(StoreArgs *args, const pg_uuid_t *value)
+void
+arg_uuid(StoreArgs *args, const pg_uuid_t *value)
 {
 	add_arg(args, UUIDOID, UUIDPGetDatum(value), false);
 }
 
-void arg_bytes(StoreArgs *args, const bytea *value)
+void
+arg_bytes(StoreArgs *args, const bytea *value)
 {
 	add_arg(args, BYTEAOID, PointerGetDatum(value), value == NULL);
 }
 
-void arg_timestamp(StoreArgs *args, TimestampTz value)
+void
+arg_timestamp(StoreArgs *args, TimestampTz value)
 {
 	add_arg(args, TIMESTAMPTZOID, TimestampTzGetDatum(value), TIMESTAMP_IS_NOEND(value));
 }
 
-void arg_jsonb(StoreArgs *args, const Jsonb *value)
+void
+arg_jsonb(StoreArgs *args, const Jsonb *value)
 {
 	add_arg(args, JSONBOID, PointerGetDatum(value), value == NULL);
 }
 
-void arg_texts(StoreArgs *args, char *const *values, int count)
+void
+arg_texts(StoreArgs *args, char *const *values, int count)
 {
 	add_arg(args, TEXTARRAYOID, PointerGetDatum(texts_to_array(values, count)), false);
 }
 
-static Datum result_datum(uint64 row, int column, bool *is_null)
+static Datum
+result_datum(uint64 row, int column, bool *is_null)
 {
 	Assert(row < SPI_tuptable->numvals);
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, is_null);
 }
 
-char *result_text(uint64 row, int column)
+char *
+result_text(uint64 row, int column)
 {
 	bool is_null;
 	Datum value = result_datum(row, column, &is_null);
@@ -212,35 +230,40 @@ char *result_text(uint64 row, int column)
 	return result;
 }
 
-int32 result_int(uint64 row, int column)
+int32
+result_int(uint64 row, int column)
 {
 	bool is_null;
 
 	return DatumGetInt32(result_datum(row, column, &is_null));
 }
 
-int64 result_bigint(uint64 row, int column)
+int64
+result_bigint(uint64 row, int column)
 {
 	bool is_null;
 
 	return DatumGetInt64(result_datum(row, column, &is_null));
 }
 
-bool result_bool(uint64 row, int column)
+bool
+result_bool(uint64 row, int column)
 {
 	bool is_null;
 
 	return DatumGetBool(result_datum(row, column, &is_null)) && !is_null;
 }
 
-pg_uuid_t result_uuid(uint64 row, int column)
+pg_uuid_t
+result_uuid(uint64 row, int column)
 {
 	bool is_null;
 
 	return *DatumGetUUIDP(result_datum(row, column, &is_null));
 }
 
-bytea *result_bytes(uint64 row, int column)
+bytea *
+result_bytes(uint64 row, int column)
 {
 	bool is_null;
 	Datum value = result_datum(row, column, &is_null);
@@ -251,7 +274,8 @@ bytea *result_bytes(uint64 row, int column)
 	return bytes;
 }
 
-TimestampTz result_timestamp(uint64 row, int column)
+TimestampTz
+result_timestamp(uint64 row, int column)
 {
 	bool is_null;
 	Datum value = result_datum(row, column, &is_null);
@@ -259,7 +283,8 @@ TimestampTz result_timestamp(uint64 row, int column)
 	return is_null ? DT_NOEND : DatumGetTimestampTz(value);
 }
 
-Jsonb *result_jsonb(uint64 row, int column)
+Jsonb *
+result_jsonb(uint64 row, int column)
 {
 	bool is_null;
 	Datum value = result_datum(row, column, &is_null);
@@ -270,7 +295,8 @@ Jsonb *result_jsonb(uint64 row, int column)
 	return jsonb;
 }
 
-char **result_texts(uint64 row, int column, int *count)
+char **
+result_texts(uint64 row, int column, int *count)
 {
 	bool is_null;
 	Datum value = result_datum(row, column, &is_null);
@@ -284,7 +310,8 @@ char **result_texts(uint64 row, int column, int *count)
 	return texts;
 }
 
-ArrayType *texts_to_array(char *const *values, int count)
+ArrayType *
+texts_to_array(char *const *values, int count)
 {
 	Datum *elements = palloc(sizeof(Datum) * (count + 1));
 
@@ -293,7 +320,8 @@ ArrayType *texts_to_array(char *const *values, int count)
 	return construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT);
 }
 
-char **array_to_texts(ArrayType *array, int *count)
+char **
+array_to_texts(ArrayType *array, int *count)
 {
 	Datum *elements;
 	char **texts;
@@ -309,7 +337,8 @@ char **array_to_texts(ArrayType *array, int *count)
 }
 
 /* Opens a relation of ours; the extension may have been dropped meanwhile. */
-static Relation open_table(const char *table)
+static Relation
+open_table(const char *table)
 {
 	Oid oid = store_relation(table);
 
@@ -320,8 +349,9 @@ static Relation open_table(const char *table)
 	return table_open(oid, AccessShareLock);
 }
 
-void store_scan(const char *table, const char *index, Snapshot snapshot, ScanKey keys, int nkeys,
-				StoreVisitor visit, void *arg)
+void
+store_scan(const char *table, const char *index, Snapshot snapshot, ScanKey keys, int nkeys,
+		   StoreVisitor visit, void *arg)
 {
 	Relation table_relation = open_table(table);
 	Relation index_relation = index_open(store_relation(index), AccessShareLock);
@@ -341,7 +371,8 @@ void store_scan(const char *table, const char *index, Snapshot snapshot, ScanKey
 	table_close(table_relation, AccessShareLock);
 }
 
-void store_scan_table(const char *table, Snapshot snapshot, StoreVisitor visit, void *arg)
+void
+store_scan_table(const char *table, Snapshot snapshot, StoreVisitor visit, void *arg)
 {
 	Relation table_relation = open_table(table);
 	TupleTableSlot *slot = table_slot_create(table_relation, NULL);

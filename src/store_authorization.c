@@ -21,7 +21,8 @@ enum
 	ANUM_STATE_HASH = 2
 };
 
-static bytea *hash_bytea(const uint8 *hash)
+static bytea *
+hash_bytea(const uint8 *hash)
 {
 	bytea *bytes = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
 
@@ -30,7 +31,8 @@ static bytea *hash_bytea(const uint8 *hash)
 	return bytes;
 }
 
-void store_insert_authorization(const Authorization *a)
+void
+store_insert_authorization(const Authorization *a)
 {
 	static StoreStatement insert = {
 		"INSERT INTO appuser_connectors.authorizations (app_user, state_hash, connector_id, "
@@ -77,7 +79,8 @@ void store_insert_authorization(const Authorization *a)
 	store_end();
 }
 
-Authorization *store_consume_authorization(const char *app_user, const uint8 *state_hash)
+Authorization *
+store_consume_authorization(const char *app_user, const uint8 *state_hash)
 {
 	static StoreStatement consume = {
 		"DELETE FROM appuser_connectors.authorizations WHERE app_user = $1 AND state_hash = "
@@ -120,7 +123,8 @@ typedef struct SweepList
 	int limit;
 } SweepList;
 
-static bool visit_expired(TupleTableSlot *slot, void *arg)
+static bool
+visit_expired(TupleTableSlot *slot, void *arg)
 {
 	SweepList *list = arg;
 
@@ -130,7 +134,8 @@ static bool visit_expired(TupleTableSlot *slot, void *arg)
 	return ++list->count < list->limit;
 }
 
-int store_sweep_authorizations(TimestampTz now, int limit)
+int
+store_sweep_authorizations(TimestampTz now, int limit)
 {
 	ScanKeyData key;
 	SweepList list = {palloc(sizeof(char *) * limit), palloc(sizeof(bytea *) * limit), 0, limit};
@@ -144,7 +149,8 @@ int store_sweep_authorizations(TimestampTz now, int limit)
 	return list.count;
 }
 
-void store_delete_authorizations(const char *app_user)
+void
+store_delete_authorizations(const char *app_user)
 {
 	static StoreStatement delete = {
 		"DELETE FROM appuser_connectors.authorizations WHERE app_user = $1"};

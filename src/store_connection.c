@@ -46,18 +46,21 @@ enum
 };
 
 /* Copies out of the scan's slot, which goes away. */
-static char *slot_text(TupleTableSlot *slot, int column)
+static char *
+slot_text(TupleTableSlot *slot, int column)
 {
 	return slot->tts_isnull[column - 1] ? NULL : TextDatumGetCString(slot->tts_values[column - 1]);
 }
 
-static void *slot_varlena(TupleTableSlot *slot, int column)
+static void *
+slot_varlena(TupleTableSlot *slot, int column)
 {
 	return slot->tts_isnull[column - 1] ? NULL
 										: PG_DETOAST_DATUM_COPY(slot->tts_values[column - 1]);
 }
 
-static TimestampTz slot_timestamp(TupleTableSlot *slot, int column)
+static TimestampTz
+slot_timestamp(TupleTableSlot *slot, int column)
 {
 	return slot->tts_isnull[column - 1] ? DT_NOEND
 										: DatumGetTimestampTz(slot->tts_values[column - 1]);
@@ -69,7 +72,8 @@ typedef struct ReadArg
 	bool found;
 } ReadArg;
 
-static bool visit_connection(TupleTableSlot *slot, void *arg)
+static bool
+visit_connection(TupleTableSlot *slot, void *arg)
 {
 	Connection *c = ((ReadArg *) arg)->connection;
 
@@ -98,14 +102,16 @@ static bool visit_connection(TupleTableSlot *slot, void *arg)
 	return false;
 }
 
-static void text_key(ScanKey key, int column, const char *value)
+static void
+text_key(ScanKey key, int column, const char *value)
 {
 	ScanKeyEntryInitialize(key, 0, column, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
 						   F_TEXTEQ, CStringGetTextDatum(value));
 }
 
-bool store_read_connection(const char *app_user, const char *connector_id,
-						   const char *connection_name, Snapshot snapshot, Connection *connection)
+bool
+store_read_connection(const char *app_user, const char *connector_id, const char *connection_name,
+					  Snapshot snapshot, Connection *connection)
 {
 	ScanKeyData keys[3];
 	ReadArg arg = {connection, false};
@@ -120,8 +126,9 @@ bool store_read_connection(const char *app_user, const char *connector_id,
 	return arg.found;
 }
 
-LockResult store_lock_connection(const char *app_user, const char *connector_id,
-								 const char *connection_name, Connection *connection)
+LockResult
+store_lock_connection(const char *app_user, const char *connector_id, const char *connection_name,
+					  Connection *connection)
 {
 	static StoreStatement lock = {
 		"SELECT 1 FROM appuser_connectors.connections WHERE app_user = $1 AND connector_id = $2 "
@@ -142,7 +149,8 @@ LockResult store_lock_connection(const char *app_user, const char *connector_id,
 	return locked ? LOCK_TAKEN : LOCK_HELD;
 }
 
-LockResult store_lock_connector(const char *connector_id)
+LockResult
+store_lock_connector(const char *connector_id)
 {
 	static StoreStatement lock = {"SELECT 1 FROM appuser_connectors.connectors "
 								  "WHERE connector_id = $1 FOR KEY SHARE SKIP LOCKED"};
@@ -159,7 +167,8 @@ LockResult store_lock_connector(const char *connector_id)
 	return result;
 }
 
-static void connection_args(StoreArgs *args, const Connection *c)
+static void
+connection_args(StoreArgs *args, const Connection *c)
 {
 	arg_text(args, c->app_user);
 	arg_text(args, c->connector_id);
@@ -189,7 +198,8 @@ static void connection_args(StoreArgs *args, const Connection *c)
 	arg_bytes(args, c->refresh_token);
 }
 
-static void run_with_connection(StoreStatement *statement, const Connection *connection)
+static void
+run_with_connection(StoreStatement *statement, const Connection *connection)
 {
 	StoreArgs args = {0};
 
@@ -199,7 +209,8 @@ static void run_with_connection(StoreStatement *statement, const Connection *con
 	store_end();
 }
 
-void store_insert_connection(const Connection *connection)
+void
+store_insert_connection(const Connection *connection)
 {
 	static StoreStatement insert = {
 		"INSERT INTO appuser_connectors.connections (app_user, connector_id, connection_name, "
@@ -212,7 +223,8 @@ void store_insert_connection(const Connection *connection)
 	run_with_connection(&insert, connection);
 }
 
-void store_update_connection(const Connection *connection)
+void
+store_update_connection(const Connection *connection)
 {
 	static StoreStatement update = {
 		"UPDATE appuser_connectors.connections SET grant_id = $4, generation = $5, status = $6, "
@@ -225,8 +237,9 @@ void store_update_connection(const Connection *connection)
 	run_with_connection(&update, connection);
 }
 
-bool store_delete_connection(const char *app_user, const char *connector_id,
-							 const char *connection_name, Connection *deleted)
+bool
+store_delete_connection(const char *app_user, const char *connector_id, const char *connection_name,
+						Connection *deleted)
 {
 	static StoreStatement lock = {
 		"SELECT 1 FROM appuser_connectors.connections WHERE app_user = $1 AND connector_id = $2 "
@@ -252,7 +265,8 @@ bool store_delete_connection(const char *app_user, const char *connector_id,
 	return true;
 }
 
-int store_count_connections(const char *app_user, const char *connector_id)
+int
+store_count_connections(const char *app_user, const char *connector_id)
 {
 	static StoreStatement count = {"SELECT count(*)::integer FROM appuser_connectors.connections "
 								   "WHERE app_user = $1 AND connector_id = $2"};
@@ -268,7 +282,8 @@ int store_count_connections(const char *app_user, const char *connector_id)
 	return result;
 }
 
-void store_list_connections(const char *app_user, Tuplestorestate *tuples)
+void
+store_list_connections(const char *app_user, Tuplestorestate *tuples)
 {
 	static StoreStatement list = {
 		"SELECT n.connector_id::text, c.connection_name::text, n.provider::text, n.name, "
@@ -306,7 +321,8 @@ typedef struct KeyList
 	TimestampTz next_due;
 } KeyList;
 
-static void init_key_list(KeyList *list, int limit)
+static void
+init_key_list(KeyList *list, int limit)
 {
 	list->keys = palloc(sizeof(ConnectionKey) * 16);
 	list->count = 0;
@@ -315,7 +331,8 @@ static void init_key_list(KeyList *list, int limit)
 	list->next_due = DT_NOEND;
 }
 
-static bool visit_key(TupleTableSlot *slot, void *arg)
+static bool
+visit_key(TupleTableSlot *slot, void *arg)
 {
 	KeyList *list = arg;
 
@@ -338,7 +355,8 @@ static bool visit_key(TupleTableSlot *slot, void *arg)
 	return true;
 }
 
-ConnectionKey *store_keys_of_connector(const char *connector_id, int *count)
+ConnectionKey *
+store_keys_of_connector(const char *connector_id, int *count)
 {
 	ScanKeyData key;
 	KeyList list;
@@ -351,7 +369,8 @@ ConnectionKey *store_keys_of_connector(const char *connector_id, int *count)
 	return list.keys;
 }
 
-ConnectionKey *store_keys_of_app_user(const char *app_user, int *count)
+ConnectionKey *
+store_keys_of_app_user(const char *app_user, int *count)
 {
 	ScanKeyData key;
 	KeyList list;
@@ -363,8 +382,9 @@ ConnectionKey *store_keys_of_app_user(const char *app_user, int *count)
 	return list.keys;
 }
 
-ConnectionKey *store_due_connections(const char *connector_id, TimestampTz now, int limit,
-									 int *count, TimestampTz *next_due)
+ConnectionKey *
+store_due_connections(const char *connector_id, TimestampTz now, int limit, int *count,
+					  TimestampTz *next_due)
 {
 	ScanKeyData key;
 	KeyList list;
@@ -385,7 +405,8 @@ typedef struct SharedArg
 	bool found;
 } SharedArg;
 
-static bool visit_shared(TupleTableSlot *slot, void *arg)
+static bool
+visit_shared(TupleTableSlot *slot, void *arg)
 {
 	SharedArg *shared = arg;
 
@@ -395,8 +416,9 @@ static bool visit_shared(TupleTableSlot *slot, void *arg)
 	return !shared->found;
 }
 
-bool store_account_is_shared(const char *connector_id, const char *account, const char *app_user,
-							 const char *connection_name)
+bool
+store_account_is_shared(const char *connector_id, const char *account, const char *app_user,
+						const char *connection_name)
 {
 	ScanKeyData keys[2];
 	SharedArg arg = {app_user, connection_name, false};

@@ -11,7 +11,8 @@
 	"connector_id, provider, name, client_id, client_secret, scopes, redirect_uris, "              \
 	"connection_config, options, definition, stopped_at, stopped_reason, probe_at"
 
-void store_put_provider(const char *provider, const Jsonb *definition, TimestampTz now)
+void
+store_put_provider(const char *provider, const Jsonb *definition, TimestampTz now)
 {
 	static StoreStatement put = {
 		"INSERT INTO appuser_connectors.providers AS p (provider, definition, built_in, "
@@ -29,7 +30,8 @@ void store_put_provider(const char *provider, const Jsonb *definition, Timestamp
 	store_end();
 }
 
-Jsonb *store_get_provider(const char *provider)
+Jsonb *
+store_get_provider(const char *provider)
 {
 	static StoreStatement get = {
 		"SELECT definition FROM appuser_connectors.providers WHERE provider = $1"};
@@ -44,7 +46,8 @@ Jsonb *store_get_provider(const char *provider)
 	return definition;
 }
 
-Connector *store_get_connector(const char *connector_id)
+Connector *
+store_get_connector(const char *connector_id)
 {
 	static StoreStatement get = {"SELECT " CONNECTOR_COLUMNS
 								 " FROM appuser_connectors.connectors WHERE connector_id = $1"};
@@ -75,7 +78,8 @@ Connector *store_get_connector(const char *connector_id)
 	return found ? connector : NULL;
 }
 
-static void connector_args(StoreArgs *args, const Connector *connector, TimestampTz now)
+static void
+connector_args(StoreArgs *args, const Connector *connector, TimestampTz now)
 {
 	arg_text(args, connector->connector_id);
 	arg_text(args, connector->provider);
@@ -90,7 +94,8 @@ static void connector_args(StoreArgs *args, const Connector *connector, Timestam
 	arg_timestamp(args, now);
 }
 
-void store_insert_connector(const Connector *connector, TimestampTz now)
+void
+store_insert_connector(const Connector *connector, TimestampTz now)
 {
 	static StoreStatement insert = {
 		"INSERT INTO appuser_connectors.connectors (connector_id, provider, name, client_id, "
@@ -104,7 +109,8 @@ void store_insert_connector(const Connector *connector, TimestampTz now)
 	store_end();
 }
 
-void store_update_connector(const Connector *connector, TimestampTz now)
+void
+store_update_connector(const Connector *connector, TimestampTz now)
 {
 	static StoreStatement update = {
 		"UPDATE appuser_connectors.connectors SET provider = $2, name = $3, client_id = $4, "
@@ -119,7 +125,8 @@ void store_update_connector(const Connector *connector, TimestampTz now)
 	store_end();
 }
 
-void store_lock_connector_for_delete(const char *connector_id)
+void
+store_lock_connector_for_delete(const char *connector_id)
 {
 	static StoreStatement lock = {
 		"SELECT 1 FROM appuser_connectors.connectors WHERE connector_id = $1 FOR UPDATE"};
@@ -131,7 +138,8 @@ void store_lock_connector_for_delete(const char *connector_id)
 	store_end();
 }
 
-bool store_delete_connector(const char *connector_id)
+bool
+store_delete_connector(const char *connector_id)
 {
 	static StoreStatement delete = {
 		"DELETE FROM appuser_connectors.connectors WHERE connector_id = $1"};
@@ -145,7 +153,8 @@ bool store_delete_connector(const char *connector_id)
 	return found;
 }
 
-char **store_connector_ids(int *count)
+char **
+store_connector_ids(int *count)
 {
 	static StoreStatement get = {"SELECT connector_id FROM appuser_connectors.connectors"};
 	StoreArgs args = {0};
@@ -160,8 +169,9 @@ char **store_connector_ids(int *count)
 	return ids;
 }
 
-void store_stop_connector(const char *connector_id, const char *reason, TimestampTz now,
-						  TimestampTz probe_at)
+void
+store_stop_connector(const char *connector_id, const char *reason, TimestampTz now,
+					 TimestampTz probe_at)
 {
 	static StoreStatement stop = {
 		"UPDATE appuser_connectors.connectors SET stopped_at = CASE WHEN $2 IS NOT NULL THEN "

@@ -33,7 +33,8 @@ typedef struct OutboxList
 	TimestampTz next_due;
 } OutboxList;
 
-static bool visit_key(TupleTableSlot *slot, void *arg)
+static bool
+visit_key(TupleTableSlot *slot, void *arg)
 {
 	OutboxList *list = arg;
 	bool is_null;
@@ -59,7 +60,8 @@ static bool visit_key(TupleTableSlot *slot, void *arg)
 	return true;
 }
 
-static OutboxList new_list(int limit)
+static OutboxList
+new_list(int limit)
 {
 	OutboxList list = {palloc(sizeof(OutboxKey) * 16), 0, limit, false, 0, DT_NOEND};
 
@@ -67,7 +69,8 @@ static OutboxList new_list(int limit)
 }
 
 /* Runs a statement on one row, given by its key. */
-static uint64 run_on_key(StoreStatement *statement, const char *app_user, const pg_uuid_t *id)
+static uint64
+run_on_key(StoreStatement *statement, const char *app_user, const pg_uuid_t *id)
 {
 	StoreArgs args = {0};
 	uint64 rows;
@@ -80,8 +83,9 @@ static uint64 run_on_key(StoreStatement *statement, const char *app_user, const 
 	return rows;
 }
 
-void store_insert_pending_answer(const char *app_user, const pg_uuid_t *id, const bytea *sealed,
-								 TimestampTz now)
+void
+store_insert_pending_answer(const char *app_user, const pg_uuid_t *id, const bytea *sealed,
+							TimestampTz now)
 {
 	static StoreStatement insert = {
 		"INSERT INTO appuser_connectors.pending_answers (app_user, answer_id, sealed_answer, "
@@ -97,7 +101,8 @@ void store_insert_pending_answer(const char *app_user, const pg_uuid_t *id, cons
 	store_end();
 }
 
-bytea *store_get_pending_answer(const char *app_user, const pg_uuid_t *id)
+bytea *
+store_get_pending_answer(const char *app_user, const pg_uuid_t *id)
 {
 	static StoreStatement get = {"SELECT sealed_answer FROM appuser_connectors.pending_answers "
 								 "WHERE app_user = $1 AND answer_id = $2"};
@@ -113,7 +118,8 @@ bytea *store_get_pending_answer(const char *app_user, const pg_uuid_t *id)
 	return sealed;
 }
 
-void store_delete_pending_answer(const char *app_user, const pg_uuid_t *id)
+void
+store_delete_pending_answer(const char *app_user, const pg_uuid_t *id)
 {
 	static StoreStatement delete = {"DELETE FROM appuser_connectors.pending_answers "
 									"WHERE app_user = $1 AND answer_id = $2"};
@@ -121,7 +127,8 @@ void store_delete_pending_answer(const char *app_user, const pg_uuid_t *id)
 	run_on_key(&delete, app_user, id);
 }
 
-OutboxKey *store_pending_answers(int *count)
+OutboxKey *
+store_pending_answers(int *count)
 {
 	OutboxList list = new_list(INT_MAX);
 
@@ -130,7 +137,8 @@ OutboxKey *store_pending_answers(int *count)
 	return list.keys;
 }
 
-void store_insert_revocation(const Revocation *revocation)
+void
+store_insert_revocation(const Revocation *revocation)
 {
 	static StoreStatement insert = {
 		"INSERT INTO appuser_connectors.revocations (app_user, revocation_id, connector_id, "
@@ -150,7 +158,8 @@ void store_insert_revocation(const Revocation *revocation)
 	store_end();
 }
 
-bool store_get_revocation(Revocation *revocation)
+bool
+store_get_revocation(Revocation *revocation)
 {
 	static StoreStatement get = {
 		"SELECT connector_id, connection_name, account, sealed_tokens, attempts, created_at "
@@ -175,7 +184,8 @@ bool store_get_revocation(Revocation *revocation)
 	return found;
 }
 
-void store_delete_revocation(const char *app_user, const pg_uuid_t *id)
+void
+store_delete_revocation(const char *app_user, const pg_uuid_t *id)
 {
 	static StoreStatement delete = {"DELETE FROM appuser_connectors.revocations "
 									"WHERE app_user = $1 AND revocation_id = $2"};
@@ -183,8 +193,9 @@ void store_delete_revocation(const char *app_user, const pg_uuid_t *id)
 	run_on_key(&delete, app_user, id);
 }
 
-void store_postpone_revocation(const char *app_user, const pg_uuid_t *id, int attempts,
-							   TimestampTz attempt_at)
+void
+store_postpone_revocation(const char *app_user, const pg_uuid_t *id, int attempts,
+						  TimestampTz attempt_at)
 {
 	static StoreStatement postpone = {
 		"UPDATE appuser_connectors.revocations SET attempts = $3, attempt_at = $4 "
@@ -200,7 +211,8 @@ void store_postpone_revocation(const char *app_user, const pg_uuid_t *id, int at
 	store_end();
 }
 
-OutboxKey *store_due_revocations(TimestampTz now, int limit, int *count, TimestampTz *next_due)
+OutboxKey *
+store_due_revocations(TimestampTz now, int limit, int *count, TimestampTz *next_due)
 {
 	OutboxList list = new_list(limit);
 
@@ -212,9 +224,10 @@ OutboxKey *store_due_revocations(TimestampTz now, int limit, int *count, Timesta
 	return list.keys;
 }
 
-void store_insert_event(const char *app_user, const pg_uuid_t *id, const char *connector_id,
-						const char *connection_name, const char *event, const char *detail,
-						TimestampTz now, bool announced)
+void
+store_insert_event(const char *app_user, const pg_uuid_t *id, const char *connector_id,
+				   const char *connection_name, const char *event, const char *detail,
+				   TimestampTz now, bool announced)
 {
 	static StoreStatement insert = {
 		"INSERT INTO appuser_connectors.connection_events (app_user, event_id, connector_id, "
@@ -235,7 +248,8 @@ void store_insert_event(const char *app_user, const pg_uuid_t *id, const char *c
 	store_end();
 }
 
-void store_delete_events(const char *app_user)
+void
+store_delete_events(const char *app_user)
 {
 	static StoreStatement delete = {
 		"DELETE FROM appuser_connectors.connection_events WHERE app_user = $1"};
@@ -247,7 +261,8 @@ void store_delete_events(const char *app_user)
 	store_end();
 }
 
-int store_trim_events(TimestampTz before, int limit)
+int
+store_trim_events(TimestampTz before, int limit)
 {
 	static StoreStatement delete = {"DELETE FROM appuser_connectors.connection_events "
 									"WHERE app_user = $1 AND event_id = $2"};
@@ -262,7 +277,8 @@ int store_trim_events(TimestampTz before, int limit)
 	return list.count;
 }
 
-OutboxKey *store_take_unannounced_events(int limit, int *count)
+OutboxKey *
+store_take_unannounced_events(int limit, int *count)
 {
 	static StoreStatement mark = {"UPDATE appuser_connectors.connection_events "
 								  "SET announced = true WHERE app_user = $1 AND event_id = $2"};

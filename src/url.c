@@ -25,7 +25,8 @@ static bool url_parse(const char *url, UrlParts *parts);
 static bool is_loopback(const char *host);
 
 /* libcurl's string as ours, so that an error cannot leak it. */
-static char *take_part(CURLU *handle, CURLUPart part, unsigned int flags)
+static char *
+take_part(CURLU *handle, CURLUPart part, unsigned int flags)
 {
 	char *value;
 	char *copy = NULL;
@@ -39,7 +40,8 @@ static char *take_part(CURLU *handle, CURLUPart part, unsigned int flags)
 	return copy;
 }
 
-static bool url_parse(const char *url, UrlParts *parts)
+static bool
+url_parse(const char *url, UrlParts *parts)
 {
 	CURLU *handle;
 	bool parsed;
@@ -67,13 +69,15 @@ static bool url_parse(const char *url, UrlParts *parts)
 	return parsed && parts->scheme != NULL;
 }
 
-static bool is_loopback(const char *host)
+static bool
+is_loopback(const char *host)
 {
 	return pg_strcasecmp(host, "localhost") == 0 || strcmp(host, "127.0.0.1") == 0 ||
 		   strcmp(host, "[::1]") == 0;
 }
 
-const char *url_endpoint_problem(const char *url)
+const char *
+url_endpoint_problem(const char *url)
 {
 	UrlParts parts;
 
@@ -93,7 +97,8 @@ const char *url_endpoint_problem(const char *url)
 	return "Its scheme is not https.";
 }
 
-const char *url_redirect_problem(const char *url)
+const char *
+url_redirect_problem(const char *url)
 {
 	UrlParts parts;
 
@@ -129,7 +134,8 @@ const char *url_redirect_problem(const char *url)
 	return NULL;
 }
 
-char *url_origin(const char *url)
+char *
+url_origin(const char *url)
 {
 	UrlParts parts;
 	char *origin;
@@ -143,7 +149,8 @@ char *url_origin(const char *url)
 	return origin;
 }
 
-bool url_redirect_matches(const char *registered, const char *given)
+bool
+url_redirect_matches(const char *registered, const char *given)
 {
 	UrlParts r;
 	UrlParts g;
@@ -163,7 +170,8 @@ bool url_redirect_matches(const char *registered, const char *given)
 		   strcmp(registered_path ? registered_path : "", given_path ? given_path : "") == 0;
 }
 
-bool url_is_local_path(const char *path)
+bool
+url_is_local_path(const char *path)
 {
 	if (path[0] != '/' || path[1] == '/')
 		return false;

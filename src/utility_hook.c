@@ -31,7 +31,8 @@ static ProcessUtility_hook_type previous_hook = NULL;
 /* This transaction may have made a database ready for a worker. */
 static bool rescan_at_commit = false;
 
-static void rescan_after_commit(XactEvent event, void *arg)
+static void
+rescan_after_commit(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_COMMIT && rescan_at_commit)
 		launcher_rescan();
@@ -40,7 +41,8 @@ static void rescan_after_commit(XactEvent event, void *arg)
 }
 
 /* The value of an option of CREATE or ALTER DATABASE, or NULL */
-static const char *database_option(List *options, const char *name)
+static const char *
+database_option(List *options, const char *name)
 {
 	ListCell *cell;
 
@@ -58,7 +60,8 @@ static const char *database_option(List *options, const char *name)
  * Whoever may not run the command anyway must not be able to stop the worker by
  * trying.
  */
-static bool may_hold(Oid database, bool creating)
+static bool
+may_hold(Oid database, bool creating)
 {
 	HeapTuple tuple;
 	bool creates = false;
@@ -74,7 +77,8 @@ static bool may_hold(Oid database, bool creating)
 	return creates;
 }
 
-static void before_command(Node *command)
+static void
+before_command(Node *command)
 {
 	const char *database = NULL;
 	bool drops_extension = false;
@@ -129,10 +133,10 @@ static void before_command(Node *command)
 	}
 }
 
-static void process_utility(PlannedStmt *statement, const char *query, bool read_only,
-							ProcessUtilityContext context, ParamListInfo params,
-							QueryEnvironment *environment, DestReceiver *dest,
-							QueryCompletion *completion)
+static void
+process_utility(PlannedStmt *statement, const char *query, bool read_only,
+				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
+				DestReceiver *dest, QueryCompletion *completion)
 {
 	Node *command = statement->utilityStmt;
 	bool discard_all =
@@ -148,7 +152,8 @@ static void process_utility(PlannedStmt *statement, const char *query, bool read
 		identity_discard();
 }
 
-void utility_hook_init(void)
+void
+utility_hook_init(void)
 {
 	previous_hook = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;

@@ -47,12 +47,14 @@ static volatile sig_atomic_t committing = false;
 
 PGDLLEXPORT void appuser_connectors_worker_main(Datum main_arg);
 
-bool am_worker(void)
+bool
+am_worker(void)
 {
 	return is_worker;
 }
 
-int worker_last_error(void)
+int
+worker_last_error(void)
 {
 	return last_error;
 }
@@ -62,7 +64,8 @@ int worker_last_error(void)
  * asks; but a commit that waits for a synchronous standby must end, and may: it
  * is already durable here.
  */
-static void handle_sigterm(SIGNAL_ARGS)
+static void
+handle_sigterm(SIGNAL_ARGS)
 {
 	int save_errno = errno;
 
@@ -76,14 +79,16 @@ static void handle_sigterm(SIGNAL_ARGS)
 	errno = save_errno;
 }
 
-void worker_begin(void)
+void
+worker_begin(void)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
-void worker_commit(void)
+void
+worker_commit(void)
 {
 	PopActiveSnapshot();
 	committing = true;
@@ -91,7 +96,8 @@ void worker_commit(void)
 	committing = false;
 }
 
-void worker_rollback(void)
+void
+worker_rollback(void)
 {
 	HOLD_INTERRUPTS();
 	committing = false;
@@ -102,7 +108,8 @@ void worker_rollback(void)
 	RESUME_INTERRUPTS();
 }
 
-static void set_http_policy(void)
+static void
+set_http_policy(void)
 {
 	HttpPolicy policy = {.allow_insecure_loopback = guc_allow_insecure_loopback,
 						 .allowed_networks = guc_allowed_networks,
@@ -115,7 +122,8 @@ static void set_http_policy(void)
 							 "stays in force")));
 }
 
-static void take_calls(void)
+static void
+take_calls(void)
 {
 	ProviderCallKind kind;
 	ProviderCallWaiter waiter;
@@ -146,7 +154,8 @@ static void take_calls(void)
 }
 
 /* A step that needs a transaction of its own; errors are logged, and it goes on. */
-static bool in_transaction(void (*step)(void *arg), void *arg)
+static bool
+in_transaction(void (*step)(void *arg), void *arg)
 {
 	volatile bool committed = false;
 
@@ -165,17 +174,20 @@ static bool in_transaction(void (*step)(void *arg), void *arg)
 	return committed;
 }
 
-static void check_extension(void *arg)
+static void
+check_extension(void *arg)
 {
 	*(bool *) arg = OidIsValid(get_extension_oid("appuser_connectors", true));
 }
 
-static void load_pending(void *arg)
+static void
+load_pending(void *arg)
 {
 	flights_load_pending();
 }
 
-static void start_due(void *arg)
+static void
+start_due(void *arg)
 {
 	TimestampTz refreshes = refresh_start_due();
 	TimestampTz revocations = revocation_start_due();
@@ -184,13 +196,15 @@ static void start_due(void *arg)
 	*(TimestampTz *) arg = Min(refreshes, revocations);
 }
 
-static void sweep(void *arg)
+static void
+sweep(void *arg)
 {
 	(void) store_sweep_authorizations(GetCurrentTimestamp(), SWEEP_BATCH);
 	event_trim();
 }
 
-static bool extension_exists(void)
+static bool
+extension_exists(void)
 {
 	bool exists = true;
 
@@ -199,7 +213,8 @@ static bool extension_exists(void)
 }
 
 /* Settings that a worker's transactions rely on, whatever postgresql.conf says */
-static void fix_settings(void)
+static void
+fix_settings(void)
 {
 	static const char *const settings[][2] = {
 		{"synchronous_commit", "on"},
@@ -217,13 +232,15 @@ static void fix_settings(void)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
-static void worker_exit(int code, Datum arg)
+static void
+worker_exit(int code, Datum arg)
 {
 	provider_call_fail_all(MyDatabaseId, CALL_WORKER_ENDED);
 	http_shutdown();
 }
 
-static long remaining(TimestampTz until)
+static long
+remaining(TimestampTz until)
 {
 	if (TIMESTAMP_IS_NOEND(until))
 		return IDLE_TIMEOUT;
@@ -231,7 +248,8 @@ static long remaining(TimestampTz until)
 }
 
 /* How long the loop may sleep. */
-static long loop_timeout(TimestampTz next_due)
+static long
+loop_timeout(TimestampTz next_due)
 {
 	long timeout = Min(IDLE_TIMEOUT, remaining(next_due));
 	long flights = flights_timeout();
@@ -248,7 +266,8 @@ static long loop_timeout(TimestampTz next_due)
  * Told to end: no new calls, but answers that are on their way get a moment, since
  * each may be the only copy of a rotated token.
  */
-static void drain(WaitEventSet *events)
+static void
+drain(WaitEventSet *events)
 {
 	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DRAIN_TIMEOUT);
 	WaitEvent occurred[3];
@@ -262,7 +281,8 @@ static void drain(WaitEventSet *events)
 	}
 }
 
-void appuser_connectors_worker_main(Datum main_arg)
+void
+appuser_connectors_worker_main(Datum main_arg)
 {
 	Oid database = DatumGetObjectId(main_arg);
 	WaitEventSet *events;

@@ -19,7 +19,8 @@ static void check_base64url(const char *text);
 static void check_request(const char *text, TokenBodyFormat format);
 static void check_authorization_url(const char *text, const char *scope);
 
-static void check_error_code(const char *text, size_t size)
+static void
+check_error_code(const char *text, size_t size)
 {
 	char shown[MAX_ERROR_DESCRIPTION + 1];
 	char small[3];
@@ -40,7 +41,8 @@ static void check_error_code(const char *text, size_t size)
 	}
 }
 
-static void check_issuer(const char *expected, const char *iss)
+static void
+check_issuer(const char *expected, const char *iss)
 {
 	CHECK(issuer_matches(iss, iss) || strstr(iss, "{tenantid}") != NULL);
 	if (issuer_matches(expected, iss) && strstr(expected, "{tenantid}") == NULL)
@@ -54,7 +56,8 @@ static void check_issuer(const char *expected, const char *iss)
 	}
 }
 
-static void check_base64url(const char *text)
+static void
+check_base64url(const char *text)
 {
 	size_t len = strlen(text);
 	unsigned char *bytes = malloc(len * 3 / 4 + 1);
@@ -72,7 +75,8 @@ static void check_base64url(const char *text)
 	free(bytes);
 }
 
-static void check_request(const char *text, TokenBodyFormat format)
+static void
+check_request(const char *text, TokenBodyFormat format)
 {
 	static const TokenEndpointAuthMethod methods[] = {CLIENT_SECRET_BASIC, CLIENT_SECRET_POST,
 													  CLIENT_AUTH_NONE};
@@ -108,7 +112,8 @@ static void check_request(const char *text, TokenBodyFormat format)
 	}
 }
 
-static void check_authorization_url(const char *text, const char *scope)
+static void
+check_authorization_url(const char *text, const char *scope)
 {
 	AuthorizationParams params = {0};
 	OAuthClient client = {0};
@@ -131,7 +136,8 @@ static void check_authorization_url(const char *text, const char *scope)
 	pfree(url.data);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = malloc(size + 1);
 	char *second;

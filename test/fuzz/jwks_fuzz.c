@@ -12,7 +12,8 @@
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const JwtAlgorithm used[] = {JWT_RS256, JWT_PS384, JWT_ES256, JWT_ES384,
 										JWT_ES512, JWT_EDDSA, JWT_HS256};

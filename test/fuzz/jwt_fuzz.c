@@ -30,7 +30,8 @@ static const char *const genuine[] = {
 	"hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
 };
 
-static void try_token(const JwtKeySet *keys, const char *jwt, size_t len)
+static void
+try_token(const JwtKeySet *keys, const char *jwt, size_t len)
 {
 	char *payload;
 	size_t payload_len;
@@ -52,7 +53,8 @@ static void try_token(const JwtKeySet *keys, const char *jwt, size_t len)
 		abort();
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static JwtKeySet *asymmetric = NULL;
 	static JwtKeySet *symmetric = NULL;

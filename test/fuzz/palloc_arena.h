@@ -23,7 +23,8 @@ typedef struct ArenaChunk
 
 static ArenaChunk *arena = NULL;
 
-static void *arena_alloc(size_t size, bool zero)
+static void *
+arena_alloc(size_t size, bool zero)
 {
 	ArenaChunk *chunk = malloc(offsetof(ArenaChunk, data) + size);
 
@@ -40,7 +41,8 @@ static void *arena_alloc(size_t size, bool zero)
 	return chunk->data;
 }
 
-static void arena_free(void *pointer)
+static void
+arena_free(void *pointer)
 {
 	ArenaChunk *chunk = (ArenaChunk *) ((char *) pointer - offsetof(ArenaChunk, data));
 
@@ -53,13 +55,15 @@ static void arena_free(void *pointer)
 	free(chunk);
 }
 
-static inline void arena_reset(void)
+static inline void
+arena_reset(void)
 {
 	while (arena != NULL)
 		arena_free(arena->data);
 }
 
-static void *arena_realloc(void *pointer, size_t size)
+static void *
+arena_realloc(void *pointer, size_t size)
 {
 	void *grown = arena_alloc(size, false);
 
@@ -73,7 +77,8 @@ static void *arena_realloc(void *pointer, size_t size)
 	return grown;
 }
 
-static char *arena_copy(const char *text, size_t len)
+static char *
+arena_copy(const char *text, size_t len)
 {
 	char *copy = arena_alloc(len + 1, false);
 
@@ -82,67 +87,80 @@ static char *arena_copy(const char *text, size_t len)
 	return copy;
 }
 
-void *palloc(Size size)
+void *
+palloc(Size size)
 {
 	return arena_alloc(size, false);
 }
 
-void *palloc0(Size size)
+void *
+palloc0(Size size)
 {
 	return arena_alloc(size, true);
 }
 
-void *palloc_extended(Size size, int flags)
+void *
+palloc_extended(Size size, int flags)
 {
 	return arena_alloc(size, (flags & MCXT_ALLOC_ZERO) != 0);
 }
 
-void *repalloc(void *pointer, Size size)
+void *
+repalloc(void *pointer, Size size)
 {
 	return arena_realloc(pointer, size);
 }
 
-void pfree(void *pointer)
+void
+pfree(void *pointer)
 {
 	arena_free(pointer);
 }
 
-char *pstrdup(const char *text)
+char *
+pstrdup(const char *text)
 {
 	return arena_copy(text, strlen(text));
 }
 
-char *pnstrdup(const char *text, Size len)
+char *
+pnstrdup(const char *text, Size len)
 {
 	return arena_copy(text, strnlen(text, len));
 }
 
-void *pg_malloc(size_t size)
+void *
+pg_malloc(size_t size)
 {
 	return arena_alloc(size, false);
 }
 
-void *pg_malloc0(size_t size)
+void *
+pg_malloc0(size_t size)
 {
 	return arena_alloc(size, true);
 }
 
-void *pg_malloc_extended(size_t size, int flags)
+void *
+pg_malloc_extended(size_t size, int flags)
 {
 	return arena_alloc(size, (flags & MCXT_ALLOC_ZERO) != 0);
 }
 
-void *pg_realloc(void *pointer, size_t size)
+void *
+pg_realloc(void *pointer, size_t size)
 {
 	return arena_realloc(pointer, size);
 }
 
-char *pg_strdup(const char *text)
+char *
+pg_strdup(const char *text)
 {
 	return arena_copy(text, strlen(text));
 }
 
-void pg_free(void *pointer)
+void
+pg_free(void *pointer)
 {
 	if (pointer != NULL)
 		arena_free(pointer);

@@ -14,7 +14,8 @@
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t bytes[SEAL_KEY_BYTES] = "the key of the fuzzer, 32 bytes";
 	static SealKey *key = NULL;

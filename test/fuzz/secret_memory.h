@@ -31,7 +31,8 @@ static int n_secrets;
 
 static void forget_secrets(void);
 
-char *secret_alloc(size_t size)
+char *
+secret_alloc(size_t size)
 {
 	char *bytes = malloc(size + 1);
 
@@ -45,7 +46,8 @@ char *secret_alloc(size_t size)
 	return bytes;
 }
 
-char *secret_copy(const char *bytes, size_t len)
+char *
+secret_copy(const char *bytes, size_t len)
 {
 	char *copy = secret_alloc(len);
 
@@ -53,7 +55,8 @@ char *secret_copy(const char *bytes, size_t len)
 	return copy;
 }
 
-void secret_cleanse(void *bytes, size_t len)
+void
+secret_cleanse(void *bytes, size_t len)
 {
 	int i;
 
@@ -66,7 +69,8 @@ void secret_cleanse(void *bytes, size_t len)
 }
 
 /* What was written into a chunk, up to its NUL, must have been overwritten. */
-static void forget_secrets(void)
+static void
+forget_secrets(void)
 {
 	int i;
 	size_t j;

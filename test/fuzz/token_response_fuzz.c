@@ -19,7 +19,8 @@ static void check_token(const char *token);
 static void check_granted(const OAuthClient *client, const TokenResponse *response);
 static void check_response(const OAuthClient *client, int status, const TokenResponse *response);
 
-static void check_text(const char *text, size_t max)
+static void
+check_text(const char *text, size_t max)
 {
 	size_t i;
 
@@ -28,13 +29,15 @@ static void check_text(const char *text, size_t max)
 		CHECK(text[i] >= 0x20 && text[i] <= 0x7e);
 }
 
-static void check_token(const char *token)
+static void
+check_token(const char *token)
 {
 	if (token != NULL)
 		check_text(token, MAX_TOKEN_BYTES);
 }
 
-static void check_granted(const OAuthClient *client, const TokenResponse *response)
+static void
+check_granted(const OAuthClient *client, const TokenResponse *response)
 {
 	int i;
 	int j;
@@ -66,7 +69,8 @@ static void check_granted(const OAuthClient *client, const TokenResponse *respon
 	}
 }
 
-static void check_response(const OAuthClient *client, int status, const TokenResponse *response)
+static void
+check_response(const OAuthClient *client, int status, const TokenResponse *response)
 {
 	check_text(response->error, MAX_ERROR_CODE);
 	check_text(response->error_description, MAX_ERROR_DESCRIPTION);
@@ -87,7 +91,8 @@ static void check_response(const OAuthClient *client, int status, const TokenRes
 		CHECK(response->error[0] != '\0' && status < 500);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const int statuses[] = {200, 201, 302, 400, 401, 403, 408, 429, 500, 503};
 	static const char *const types[] = {"user"};

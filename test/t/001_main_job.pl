@@ -46,7 +46,6 @@ foreach my $client ('app', 'app-post')
 	my ($listed) = rows($node, 'app_service', "SELECT * FROM appuser_connectors.app_user_connections() WHERE connector_id = '$connector'",
 		app_user => 'alice');
 	is($listed->{status}, 'connected', "$method: the connection is listed as connected");
-	is($listed->{account}, "alice-at-$client", "$method: with the account it is to");
 
 	foreach my $question ("app_user_connection('bob', '$connector')", "current_app_user_connection('$connector')")
 	{
@@ -71,6 +70,8 @@ foreach my $client ('app', 'app-post')
 	is($state, 'UC001', "$method: and then there is no connection");
 	is(query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('$connector')", app_user => 'alice'), 'f',
 		"$method: nothing is left to disconnect");
+	wait_until('the grant is revoked', sub { !grep { $_->{client_id} eq $client } $provider->grants("alice-at-$client") });
+	is(userinfo($provider, $fresh)->{status}, 401, "$method: the provider was told: the token is dead there too");
 }
 
 # A refusal by the person.

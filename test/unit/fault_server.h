@@ -26,7 +26,8 @@ typedef struct FaultServer
 } FaultServer;
 
 /* Up to six arguments after the fixed ones; the list ends with NULL. */
-static inline FaultServer fault_server_start(const char *argument, ...)
+static inline FaultServer
+fault_server_start(const char *argument, ...)
 {
 	FaultServer server = {0};
 	const char *node = getenv("NODE");
@@ -69,7 +70,8 @@ static inline FaultServer fault_server_start(const char *argument, ...)
 	return server;
 }
 
-static inline void fault_server_stop(FaultServer *server)
+static inline void
+fault_server_stop(FaultServer *server)
 {
 	close(server->in);
 	waitpid(server->pid, NULL, 0);
@@ -79,8 +81,8 @@ static inline void fault_server_stop(FaultServer *server)
  * One request to the control endpoint of a server without TLS: POST when there
  * is a body.  The answer's body, to be freed.
  */
-static inline char *fault_server_control(const FaultServer *server, const char *path,
-										 const char *body)
+static inline char *
+fault_server_control(const FaultServer *server, const char *path, const char *body)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(server->port)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -124,7 +126,8 @@ static inline char *fault_server_control(const FaultServer *server, const char *
 static inline void fault_server_rules(const FaultServer *server, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-static inline void fault_server_rules(const FaultServer *server, const char *format, ...)
+static inline void
+fault_server_rules(const FaultServer *server, const char *format, ...)
 {
 	char *json;
 	va_list args;
@@ -139,7 +142,8 @@ static inline void fault_server_rules(const FaultServer *server, const char *for
 }
 
 /* How often "name":number stands for in an object of the records. */
-static inline int fault_server_number(const char *records, const char *object, const char *name)
+static inline int
+fault_server_number(const char *records, const char *object, const char *name)
 {
 	char key[128];
 	const char *start;
@@ -157,7 +161,8 @@ static inline int fault_server_number(const char *records, const char *object, c
 }
 
 /* How many requests a path has seen. */
-static inline int fault_server_count(const FaultServer *server, const char *path)
+static inline int
+fault_server_count(const FaultServer *server, const char *path)
 {
 	char *records = fault_server_control(server, "/__ctl", NULL);
 	int count = fault_server_number(records, "counts", path);

@@ -4,7 +4,9 @@
  *	  The rules of http.h against a server that breaks HTTP in every way, and
  *	  against names that resolve to where they should not.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -48,8 +50,9 @@ static long connect_timeout = 5000;
  * In place of the C library's, for libcurl as well: names under .test resolve
  * as the tests need.
  */
-int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
-				struct addrinfo **result)
+int
+getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+			struct addrinfo **result)
 {
 	static const struct
 	{
@@ -92,7 +95,8 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
 	return real(node, service, hints, result);
 }
 
-static double now(void)
+static double
+now(void)
 {
 	struct timespec time;
 
@@ -100,7 +104,8 @@ static double now(void)
 	return time.tv_sec + time.tv_nsec / 1e9;
 }
 
-static void count_signal(int number)
+static void
+count_signal(int number)
 {
 	(void) number;
 	if (pthread_equal(pthread_self(), main_thread))
@@ -109,7 +114,8 @@ static void count_signal(int number)
 		signals_elsewhere++;
 }
 
-static void policy(bool loopback, const char *networks, const char *ca_file, long request_timeout)
+static void
+policy(bool loopback, const char *networks, const char *ca_file, long request_timeout)
 {
 	HttpPolicy policy = {loopback, networks, ca_file, connect_timeout, request_timeout};
 
@@ -117,7 +123,8 @@ static void policy(bool loopback, const char *networks, const char *ca_file, lon
 		printf("Bail out! policy refused\n");
 }
 
-static const char *certificate(const char *name)
+static const char *
+certificate(const char *name)
 {
 	static char paths[4][128];
 	static int next = 0;
@@ -127,7 +134,8 @@ static const char *certificate(const char *name)
 	return path;
 }
 
-static HttpTransfer *start(void *owner, const char *url, const char *body)
+static HttpTransfer *
+start(void *owner, const char *url, const char *body)
 {
 	HttpRequest request = {.url = url};
 
@@ -141,7 +149,8 @@ static HttpTransfer *start(void *owner, const char *url, const char *body)
 }
 
 /* Drives until something is completed, at most ten seconds. */
-static void *next_completed(HttpResponse *response)
+static void *
+next_completed(HttpResponse *response)
 {
 	double deadline = now() + 10;
 	void *owner;
@@ -166,7 +175,8 @@ static void *next_completed(HttpResponse *response)
 static HttpOutcome fetch(HttpResponse *response, const char *body, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-static HttpOutcome fetch(HttpResponse *response, const char *body, const char *format, ...)
+static HttpOutcome
+fetch(HttpResponse *response, const char *body, const char *format, ...)
 {
 	char url[512];
 	va_list args;
@@ -185,7 +195,8 @@ static HttpOutcome fetch(HttpResponse *response, const char *body, const char *f
 }
 
 /* For tests that look at the outcome only. */
-static HttpOutcome outcome(const FaultServer *server, const char *path)
+static HttpOutcome
+outcome(const FaultServer *server, const char *path)
 {
 	HttpResponse response;
 	HttpOutcome result = fetch(&response, "a=b", "http://127.0.0.1:%d%s", server->port, path);
@@ -194,20 +205,21 @@ static HttpOutcome outcome(const FaultServer *server, const char *path)
 	return result;
 }
 
-static HttpOutcome outcome_of_url(const char *format, const char *host, int port)
+static HttpOutcome
+outcome_of_url(const char *format, int port)
 {
 	char url[512];
 	HttpResponse response;
 	HttpOutcome result;
 
-	/* host and port in the order the format names them */
-	snprintf(url, sizeof(url), format, host, port);
+	snprintf(url, sizeof(url), format, port);
 	result = fetch(&response, NULL, "%s", url);
 	http_response_free(&response);
 	return result;
 }
 
-static int connections_of(const char *records)
+static int
+connections_of(const char *records)
 {
 	bool seen[1000] = {false};
 	int count = 0;
@@ -227,32 +239,33 @@ static int connections_of(const char *records)
 	return count;
 }
 
-static void test_policy(void)
+static void
+test_policy(void)
 {
-	static const char *const odd[] = {"http://2130706433:%2$d/",
-									  "http://0x7f000001:%2$d/",
-									  "http://017700000001:%2$d/",
-									  "http://0177.0.0.1:%2$d/",
-									  "http://0x7f.0.0.1:%2$d/",
-									  "http://0x7f.1:%2$d/",
-									  "http://127.1:%2$d/",
-									  "http://127.0.1:%2$d/",
-									  "http://127.0.0.1.:%2$d/",
-									  "http://127.0.0.01:%2$d/",
-									  "http://%%31%%32%%37.0.0.1:%2$d/",
-									  "http://1.2.3.4.5:%2$d/",
-									  "http://256.0.0.1:%2$d/",
-									  "http://a.0x7f:%2$d/",
-									  "http:/127.0.0.1:%2$d/",
-									  "http:///127.0.0.1:%2$d/",
-									  "http://user@127.0.0.1:%2$d/",
-									  "http://user:pw@127.0.0.1:%2$d/",
-									  "http://:@127.0.0.1:%2$d/",
-									  "ftp://127.0.0.1:%2$d/",
+	static const char *const odd[] = {"http://2130706433:%d/",
+									  "http://0x7f000001:%d/",
+									  "http://017700000001:%d/",
+									  "http://0177.0.0.1:%d/",
+									  "http://0x7f.0.0.1:%d/",
+									  "http://0x7f.1:%d/",
+									  "http://127.1:%d/",
+									  "http://127.0.1:%d/",
+									  "http://127.0.0.1.:%d/",
+									  "http://127.0.0.01:%d/",
+									  "http://%%31%%32%%37.0.0.1:%d/",
+									  "http://1.2.3.4.5:%d/",
+									  "http://256.0.0.1:%d/",
+									  "http://a.0x7f:%d/",
+									  "http:/127.0.0.1:%d/",
+									  "http:///127.0.0.1:%d/",
+									  "http://user@127.0.0.1:%d/",
+									  "http://user:pw@127.0.0.1:%d/",
+									  "http://:@127.0.0.1:%d/",
+									  "ftp://127.0.0.1:%d/",
 									  "file:///etc/passwd",
-									  "gopher://127.0.0.1:%2$d/",
-									  "dict://127.0.0.1:%2$d/",
-									  "ws://127.0.0.1:%2$d/"};
+									  "gopher://127.0.0.1:%d/",
+									  "dict://127.0.0.1:%d/",
+									  "ws://127.0.0.1:%d/"};
 	static const char *const broken[] = {"127.0.0.1",
 										 "",
 										 "http://",
@@ -277,30 +290,28 @@ static void test_policy(void)
 	ok(response.outcome == HTTP_FORBIDDEN && strstr(response.error, "127.0.0.1") != NULL,
 	   "https on loopback is refused, naming the address (%s)", response.error);
 	http_response_free(&response);
-	ok(outcome_of_url("https://[::1]:%2$d/", "", plain.port) == HTTP_FORBIDDEN,
-	   "as is IPv6 loopback");
-	ok(outcome_of_url("https://localhost:%2$d/", "", plain.port) == HTTP_FORBIDDEN,
-	   "and localhost");
-	ok(outcome_of_url("https://[::ffff:127.0.0.1]:%2$d/", "", plain.port) == HTTP_FORBIDDEN,
+	ok(outcome_of_url("https://[::1]:%d/", plain.port) == HTTP_FORBIDDEN, "as is IPv6 loopback");
+	ok(outcome_of_url("https://localhost:%d/", plain.port) == HTTP_FORBIDDEN, "and localhost");
+	ok(outcome_of_url("https://[::ffff:127.0.0.1]:%d/", plain.port) == HTTP_FORBIDDEN,
 	   "and mapped loopback");
-	ok(outcome_of_url("https://%1$s/", "private.test", 0) == HTTP_FORBIDDEN,
+	ok(outcome_of_url("https://private.test/", 0) == HTTP_FORBIDDEN,
 	   "a name of a private address is refused");
-	ok(outcome_of_url("https://%1$s/", "metadata.test", 0) == HTTP_FORBIDDEN,
+	ok(outcome_of_url("https://metadata.test/", 0) == HTTP_FORBIDDEN,
 	   "as is one of the metadata service");
-	ok(outcome_of_url("https://%1$s/", "mapped.test", 0) == HTTP_FORBIDDEN,
+	ok(outcome_of_url("https://mapped.test/", 0) == HTTP_FORBIDDEN,
 	   "and of a mapped private address");
-	ok(outcome_of_url("https://%1$s/", "local6.test", 0) == HTTP_FORBIDDEN,
+	ok(outcome_of_url("https://local6.test/", 0) == HTTP_FORBIDDEN,
 	   "and of a private IPv6 address");
-	ok(outcome_of_url("https://%1$s/", "mixed.test", 0) == HTTP_FORBIDDEN,
+	ok(outcome_of_url("https://mixed.test/", 0) == HTTP_FORBIDDEN,
 	   "and one of several addresses, all refused");
 
 	policy(true, "", "", REQUEST_TIMEOUT);
-	ok(outcome_of_url("https://%1$s/", "private.test", 0) == HTTP_FORBIDDEN,
+	ok(outcome_of_url("https://private.test/", 0) == HTTP_FORBIDDEN,
 	   "allowing loopback does not allow private addresses");
-	ok(outcome_of_url("http://%1$s/", "private.test", 0) == HTTP_FORBIDDEN, "nor by http");
+	ok(outcome_of_url("http://private.test/", 0) == HTTP_FORBIDDEN, "nor by http");
 	looked_up = lookups;
 	for (i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
-		ok(outcome_of_url(odd[i], "", plain.port) == HTTP_FORBIDDEN, "%s is refused", odd[i]);
+		ok(outcome_of_url(odd[i], plain.port) == HTTP_FORBIDDEN, "%s is refused", odd[i]);
 	for (i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
 	{
 		HttpOutcome result = fetch(&response, NULL, "%s", broken[i]);
@@ -315,12 +326,12 @@ static void test_policy(void)
 	   "nothing of all this was sent");
 
 	ok(outcome(&plain, "/open") == HTTP_ANSWERED, "http on loopback works when allowed");
-	ok(outcome_of_url("http://%1$s:%2$d/", "loopback.test", plain.port) == HTTP_ANSWERED,
+	ok(outcome_of_url("http://loopback.test:%d/", plain.port) == HTTP_ANSWERED,
 	   "by any name that resolves to it");
-	ok(outcome_of_url("http://%1$s:%2$d/", "mixed.test", plain.port) == HTTP_ANSWERED,
+	ok(outcome_of_url("http://mixed.test:%d/", plain.port) == HTTP_ANSWERED,
 	   "an allowed address is used when another of the name's is refused");
 	policy(true, "10.0.0.0/8", "", REQUEST_TIMEOUT);
-	ok(outcome_of_url("http://%1$s:%2$d/", "private.test", plain.port) == HTTP_FORBIDDEN,
+	ok(outcome_of_url("http://private.test:%d/", plain.port) == HTTP_FORBIDDEN,
 	   "a listed network is not reached by http");
 	ok(outcome(&plain, "/open") == HTTP_ANSWERED, "a policy is replaced");
 	policy(false, "", "", REQUEST_TIMEOUT);
@@ -333,7 +344,8 @@ static void test_policy(void)
 	   "and with a wrong one the old policy stays");
 }
 
-static void test_request(void)
+static void
+test_request(void)
 {
 	HttpRequest request = {.body = "grant_type=refresh_token",
 						   .body_len = 24,
@@ -428,7 +440,8 @@ static void test_request(void)
 	http_response_free(&response);
 }
 
-static void test_sizes(void)
+static void
+test_sizes(void)
 {
 	static const int sizes[] = {0, 1, 4095, 4096, 4097, HTTP_MAX_BODY - 1, HTTP_MAX_BODY};
 	char *big = malloc(2 * HTTP_MAX_BODY + 1);
@@ -478,7 +491,8 @@ static void test_sizes(void)
 	free(big);
 }
 
-static void test_faults(void)
+static void
+test_faults(void)
 {
 	static const char *const garbage[] = {
 		"garbage\\r\\n\\r\\n",
@@ -538,7 +552,7 @@ static void test_faults(void)
 	gone = fault_server_start(NULL);
 	fault_server_stop(&gone);
 	ok(outcome(&gone, "/") == HTTP_NOT_SENT, "to a closed port nothing is sent");
-	ok(outcome_of_url("http://%1$s:%2$d/", "mixed.test", gone.port) == HTTP_NOT_SENT,
+	ok(outcome_of_url("http://mixed.test:%d/", gone.port) == HTTP_NOT_SENT,
 	   "which is not forbidden, though one of the addresses is");
 	fetch(&response, "a=b", "http://nowhere.test/?q=secret");
 	ok(response.outcome == HTTP_NOT_SENT && strstr(response.error, "nowhere.test") &&
@@ -547,7 +561,8 @@ static void test_faults(void)
 	http_response_free(&response);
 }
 
-static void test_tls(void)
+static void
+test_tls(void)
 {
 	static const struct
 	{
@@ -584,17 +599,16 @@ static void test_tls(void)
 	snprintf(key, sizeof(key), "%s/localhost-key.pem", directory);
 	server = fault_server_start("--tls-cert", certificate("localhost"), "--tls-key", key, NULL);
 	policy(false, "127.0.0.0/8", certificate("ca"), 2000);
-	ok(outcome_of_url("https://%1$s:%2$d/", "127.0.0.1", server.port) == HTTP_ANSWERED,
+	ok(outcome_of_url("https://127.0.0.1:%d/", server.port) == HTTP_ANSWERED,
 	   "ca_file's authority is accepted, and a listed network reached");
-	ok(outcome_of_url("https://%1$s:%2$d/", "localhost", server.port) == HTTP_ANSWERED,
-	   "by name as well");
-	ok(outcome_of_url("https://%1$s:%2$d/", "loopback.test", server.port) == HTTP_NOT_SENT,
+	ok(outcome_of_url("https://localhost:%d/", server.port) == HTTP_ANSWERED, "by name as well");
+	ok(outcome_of_url("https://loopback.test:%d/", server.port) == HTTP_NOT_SENT,
 	   "but not by a name the certificate lacks");
 	policy(false, "127.0.0.0/8", "", 2000);
-	ok(outcome_of_url("https://%1$s:%2$d/", "127.0.0.1", server.port) == HTTP_NOT_SENT,
+	ok(outcome_of_url("https://127.0.0.1:%d/", server.port) == HTTP_NOT_SENT,
 	   "not without ca_file, however many connections are kept");
 	policy(false, "127.0.0.0/8", missing, 2000);
-	ok(outcome_of_url("https://%1$s:%2$d/", "127.0.0.1", server.port) == HTTP_NOT_SENT,
+	ok(outcome_of_url("https://127.0.0.1:%d/", server.port) == HTTP_NOT_SENT,
 	   "nothing is sent while ca_file cannot be read");
 	file = fopen(missing, "w");
 	fprintf(file, "no certificate\n");
@@ -608,33 +622,33 @@ static void test_tls(void)
 	if (link(certificate("ca"), missing) != 0)
 		exit(2);
 	policy(false, "127.0.0.0/8", missing, 2000);
-	ok(outcome_of_url("https://%1$s:%2$d/", "127.0.0.1", server.port) == HTTP_ANSWERED,
+	ok(outcome_of_url("https://127.0.0.1:%d/", server.port) == HTTP_ANSWERED,
 	   "the same policy set again reads it again");
 	unlink(missing);
 	if (link(certificate("self-signed"), missing) != 0)
 		exit(2);
 	policy(false, "127.0.0.0/8", missing, 2000);
-	ok(outcome_of_url("https://%1$s:%2$d/", "127.0.0.1", server.port) == HTTP_NOT_SENT,
+	ok(outcome_of_url("https://127.0.0.1:%d/", server.port) == HTTP_NOT_SENT,
 	   "and an authority that it no longer has is accepted no longer");
 	fault_server_stop(&server);
 
 	policy(true, "", certificate("ca"), 2000);
-	ok(outcome_of_url("https://%1$s:%2$d/", "127.0.0.1", plain.port) == HTTP_NOT_SENT,
+	ok(outcome_of_url("https://127.0.0.1:%d/", plain.port) == HTTP_NOT_SENT,
 	   "to a server without TLS nothing is sent");
 	fault_server_rules(&plain, "{\"connect\":\"reset\",\"times\":1}");
-	ok(outcome_of_url("https://%1$s:%2$d/", "127.0.0.1", plain.port) == HTTP_NOT_SENT,
+	ok(outcome_of_url("https://127.0.0.1:%d/", plain.port) == HTTP_NOT_SENT,
 	   "nor when the connection is reset before TLS");
 	fault_server_rules(&plain, "{\"connect\":\"hang\",\"times\":1}");
 	connect_timeout = SHORT_CONNECT_TIMEOUT;
 	policy(true, "", certificate("ca"), 5000);
 	began = now();
-	ok(outcome_of_url("https://%1$s:%2$d/", "127.0.0.1", plain.port) == HTTP_NOT_SENT &&
-		   now() - began < 2,
+	ok(outcome_of_url("https://127.0.0.1:%d/", plain.port) == HTTP_NOT_SENT && now() - began < 2,
 	   "nor when TLS hangs, which the connect timeout ends");
 	connect_timeout = 5000;
 }
 
-static void test_connections(void)
+static void
+test_connections(void)
 {
 	HttpResponse response;
 	char *records;
@@ -667,7 +681,8 @@ static void test_connections(void)
 	   "and only once: then the request is unanswered");
 }
 
-static void test_parallel(void)
+static void
+test_parallel(void)
 {
 	enum
 	{
@@ -747,7 +762,8 @@ static void test_parallel(void)
 	ok(http_timeout_ms() == -1 || http_timeout_ms() > 0, "idle, there is nothing to do at once");
 }
 
-static void test_http2(void)
+static void
+test_http2(void)
 {
 	enum
 	{
@@ -793,21 +809,22 @@ static void test_http2(void)
 		  "{\"path\":\"/endless\",\"endlessBody\":true},{\"path\":\"/hang\",\"hang\":true}]",
 		  "https://127.0.0.1:%d/__ctl", server.port);
 	http_response_free(&response);
-	ok(outcome_of_url("https://127.0.0.1:%2$d/reset", "", server.port) == HTTP_UNANSWERED,
+	ok(outcome_of_url("https://127.0.0.1:%d/reset", server.port) == HTTP_UNANSWERED,
 	   "a reset stream leaves the request unanswered");
-	ok(outcome_of_url("https://127.0.0.1:%2$d/half", "", server.port) == HTTP_UNANSWERED,
+	ok(outcome_of_url("https://127.0.0.1:%d/half", server.port) == HTTP_UNANSWERED,
 	   "as does one cut short");
-	ok(outcome_of_url("https://127.0.0.1:%2$d/endless", "", server.port) == HTTP_TOO_LARGE,
+	ok(outcome_of_url("https://127.0.0.1:%d/endless", server.port) == HTTP_TOO_LARGE,
 	   "an endless stream is too large");
-	ok(outcome_of_url("https://127.0.0.1:%2$d/drop", "", server.port) == HTTP_UNANSWERED,
+	ok(outcome_of_url("https://127.0.0.1:%d/drop", server.port) == HTTP_UNANSWERED,
 	   "a connection dropped under a stream leaves it unanswered");
-	ok(outcome_of_url("https://127.0.0.1:%2$d/h2", "", server.port) == HTTP_ANSWERED,
+	ok(outcome_of_url("https://127.0.0.1:%d/h2", server.port) == HTTP_ANSWERED,
 	   "after which the next request is answered");
 	fault_server_stop(&server);
 }
 
 /* Name resolution runs in a thread, which must neither delay nor take signals. */
-static void test_resolver(void)
+static void
+test_resolver(void)
 {
 	struct sigaction action = {.sa_handler = count_signal};
 	HttpTransfer *transfer;
@@ -842,9 +859,9 @@ static void test_resolver(void)
 	http_drive();
 	began = now();
 	http_cancel(transfer);
-	ok(now() - began < 0.2 && http_in_flight() == 0, "nor does cancelling wait for it");
+	ok(now() - began < 0.8 && http_in_flight() == 0, "nor does cancelling wait for it");
 	connect_timeout = 5000;
-	ok(slowest_call < 0.2, "no call blocked (at most %.3f s)", slowest_call);
+	ok(slowest_call < 0.8, "no call blocked (at most %.3f s)", slowest_call);
 }
 
 /* How often text, given with every byte inverted, is in the heap. */
@@ -882,7 +899,8 @@ found_in_heap(const char *inverted, size_t len)
  * No copy of a secret is left, in http.c's memory or libcurl's.  (Where the heap is not the C library's own, under valgrind and
  * sanitizers, there is nothing to see.)
  */
-static void test_memory(void)
+static void
+test_memory(void)
 {
 	enum
 	{
@@ -943,7 +961,8 @@ static void test_memory(void)
 	fault_server_stop(&server);
 }
 
-static void remove_directory(void)
+static void
+remove_directory(void)
 {
 	char command[128];
 
@@ -952,7 +971,8 @@ static void remove_directory(void)
 		printf("# %s was left behind\n", directory);
 }
 
-int main(void)
+int
+main(void)
 {
 	char command[128];
 	char netrc[64];

@@ -145,7 +145,8 @@ static EVP_PKEY *ed25519;
 
 /* ---------- making keys and tokens ---------- */
 
-static char *encoded(const void *bytes, size_t len)
+static char *
+encoded(const void *bytes, size_t len)
 {
 	StringInfoData text;
 
@@ -154,14 +155,16 @@ static char *encoded(const void *bytes, size_t len)
 	return text.data;
 }
 
-static char *encoded_number(const BIGNUM *number)
+static char *
+encoded_number(const BIGNUM *number)
 {
 	unsigned char bytes[2048];
 
 	return encoded(bytes, (size_t) BN_bn2bin(number, bytes));
 }
 
-static BIGNUM *number_of(EVP_PKEY *key, const char *name)
+static BIGNUM *
+number_of(EVP_PKEY *key, const char *name)
 {
 	BIGNUM *number = NULL;
 
@@ -169,26 +172,30 @@ static BIGNUM *number_of(EVP_PKEY *key, const char *name)
 	return number;
 }
 
-static char *rsa_jwk(const BIGNUM *n, const BIGNUM *e, const char *more)
+static char *
+rsa_jwk(const BIGNUM *n, const BIGNUM *e, const char *more)
 {
 	return psprintf("{\"kty\":\"RSA\",\"n\":\"%s\",\"e\":\"%s\"%s}", encoded_number(n),
 					encoded_number(e), more);
 }
 
-static char *ec_jwk(const char *crv, const unsigned char *x, size_t x_len, const unsigned char *y,
-					size_t y_len, const char *more)
+static char *
+ec_jwk(const char *crv, const unsigned char *x, size_t x_len, const unsigned char *y, size_t y_len,
+	   const char *more)
 {
 	return psprintf("{\"kty\":\"EC\",\"crv\":\"%s\",\"x\":\"%s\",\"y\":\"%s\"%s}", crv,
 					encoded(x, x_len), encoded(y, y_len), more);
 }
 
-static char *ed25519_jwk(const unsigned char *x, const char *more)
+static char *
+ed25519_jwk(const unsigned char *x, const char *more)
 {
 	return psprintf("{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"%s\"%s}", encoded(x, 32), more);
 }
 
 /* Coordinates of an EC key; the returned length is that of each. */
-static int point_of(EVP_PKEY *key, unsigned char *x, unsigned char *y)
+static int
+point_of(EVP_PKEY *key, unsigned char *x, unsigned char *y)
 {
 	unsigned char point[256];
 	size_t len;
@@ -202,7 +209,8 @@ static int point_of(EVP_PKEY *key, unsigned char *x, unsigned char *y)
 }
 
 /* more is appended to the members, beginning with a comma */
-static char *jwk(EVP_PKEY *key, const char *more)
+static char *
+jwk(EVP_PKEY *key, const char *more)
 {
 	unsigned char x[128];
 	unsigned char y[128];
@@ -221,8 +229,9 @@ static char *jwk(EVP_PKEY *key, const char *more)
 	return ec_jwk(half == 32 ? "P-256" : half == 48 ? "P-384" : "P-521", x, half, y, half, more);
 }
 
-static size_t make_signature(JwtAlgorithm algorithm, EVP_PKEY *key, const char *text, int salt,
-							 unsigned char *signature)
+static size_t
+make_signature(JwtAlgorithm algorithm, EVP_PKEY *key, const char *text, int salt,
+			   unsigned char *signature)
 {
 	size_t len = 2048;
 	unsigned mac_len;
@@ -267,18 +276,21 @@ static size_t make_signature(JwtAlgorithm algorithm, EVP_PKEY *key, const char *
 	return len;
 }
 
-static char *token_of(const char *signed_text, const void *signature, size_t len)
+static char *
+token_of(const char *signed_text, const void *signature, size_t len)
 {
 	return psprintf("%s.%s", signed_text, encoded(signature, len));
 }
 
-static char *signed_text(const char *header, const char *claims)
+static char *
+signed_text(const char *header, const char *claims)
 {
 	return psprintf("%s.%s", encoded(header, strlen(header)), encoded(claims, strlen(claims)));
 }
 
 /* A properly signed token under exactly this header */
-static char *token(JwtAlgorithm algorithm, EVP_PKEY *key, const char *header)
+static char *
+token(JwtAlgorithm algorithm, EVP_PKEY *key, const char *header)
 {
 	unsigned char signature[2048];
 	char *text = signed_text(header, CLAIMS);
@@ -287,7 +299,8 @@ static char *token(JwtAlgorithm algorithm, EVP_PKEY *key, const char *header)
 	return token_of(text, signature, len);
 }
 
-static EVP_PKEY *key_for(JwtAlgorithm algorithm)
+static EVP_PKEY *
+key_for(JwtAlgorithm algorithm)
 {
 	switch (algorithm)
 	{
@@ -304,7 +317,8 @@ static EVP_PKEY *key_for(JwtAlgorithm algorithm)
 	}
 }
 
-static JwtKeySet *keys_for(JwtAlgorithm algorithm)
+static JwtKeySet *
+keys_for(JwtAlgorithm algorithm)
 {
 	const char *json;
 	int n;
@@ -317,7 +331,8 @@ static JwtKeySet *keys_for(JwtAlgorithm algorithm)
 
 /* ---------- asking ---------- */
 
-static JwtResult verify_bytes(const JwtKeySet *keys, const char *jwt, size_t len, unsigned allowed)
+static JwtResult
+verify_bytes(const JwtKeySet *keys, const char *jwt, size_t len, unsigned allowed)
 {
 	/* an exact copy, so that a sanitizer sees a read beyond the end */
 	char *copy = malloc(len > 0 ? len : 1);
@@ -341,12 +356,14 @@ static JwtResult verify_bytes(const JwtKeySet *keys, const char *jwt, size_t len
 	return result;
 }
 
-static JwtResult verify(const JwtKeySet *keys, const char *jwt)
+static JwtResult
+verify(const JwtKeySet *keys, const char *jwt)
 {
 	return verify_bytes(keys, jwt, strlen(jwt), ALL_ALGORITHMS);
 }
 
-static JwtResult verify_with(const char *jwks, const char *jwt)
+static JwtResult
+verify_with(const char *jwks, const char *jwt)
 {
 	int n;
 	JwtKeySet *keys = jwt_keys_parse(jwks, strlen(jwks), &n);
@@ -357,7 +374,8 @@ static JwtResult verify_with(const char *jwks, const char *jwt)
 }
 
 /* -1: not a key set */
-static int usable(const char *jwks)
+static int
+usable(const char *jwks)
 {
 	int n = 99;
 	JwtKeySet *keys = jwt_keys_parse(jwks, strlen(jwks), &n);
@@ -369,7 +387,8 @@ static int usable(const char *jwks)
 }
 
 /* Replaces the character at, by another of the alphabet. */
-static char *altered(const char *jwt, size_t at)
+static char *
+altered(const char *jwt, size_t at)
 {
 	char *copy = pstrdup(jwt);
 
@@ -379,7 +398,8 @@ static char *altered(const char *jwt, size_t at)
 
 /* ---------- promises ---------- */
 
-static void test_examples(void)
+static void
+test_examples(void)
 {
 	for (size_t i = 0; i < lengthof(examples); i++)
 	{
@@ -405,7 +425,8 @@ static void test_examples(void)
 	}
 }
 
-static void test_every_algorithm(void)
+static void
+test_every_algorithm(void)
 {
 	for (size_t i = 0; i < lengthof(all_algorithms); i++)
 	{
@@ -456,7 +477,8 @@ static void test_every_algorithm(void)
 	}
 }
 
-static void test_algorithm_confusion(void)
+static void
+test_algorithm_confusion(void)
 {
 	static const char *const nones[] = {"none", "None", "NONE", "nOnE", "", "HS256 ", "rs256"};
 	JwtKeySet *keys = keys_for(JWT_RS256);
@@ -504,7 +526,8 @@ static void test_algorithm_confusion(void)
 	jwt_keys_free(symmetric);
 }
 
-static void test_forged_signatures(void)
+static void
+test_forged_signatures(void)
 {
 	static const char *const cases[] = {"r and s zero", "r zero", "s zero", "r and s the order",
 										"r plus the order"};
@@ -575,7 +598,8 @@ static void test_forged_signatures(void)
 	BN_free(order);
 }
 
-static void test_choice_of_key(void)
+static void
+test_choice_of_key(void)
 {
 	char *a = jwk(rsa, ",\"kid\":\"a\"");
 	char *b = jwk(other_rsa, ",\"kid\":\"b\"");
@@ -629,7 +653,8 @@ static void test_choice_of_key(void)
 	   "a key for encryption does not make the choice ambiguous");
 }
 
-static void test_keys_left_out(void)
+static void
+test_keys_left_out(void)
 {
 	BIGNUM *n = number_of(rsa, OSSL_PKEY_PARAM_RSA_N);
 	BIGNUM *e = number_of(rsa, OSSL_PKEY_PARAM_RSA_E);
@@ -731,7 +756,8 @@ static void test_keys_left_out(void)
  * Every encoding of a point of small order, and every y that is not reduced.
  * Under the neutral element R = 1, S = 0 signs anything.
  */
-static void test_ed25519_small_order(void)
+static void
+test_ed25519_small_order(void)
 {
 	static const char *const ys[] = {
 		"0000000000000000000000000000000000000000000000000000000000000000",
@@ -776,7 +802,8 @@ static void test_ed25519_small_order(void)
 	ok(usable(ed25519_jwk(key, "")) == 1, "an ordinary Ed25519 key is used");
 }
 
-static void test_not_a_key_set(void)
+static void
+test_not_a_key_set(void)
 {
 	char *good = jwk(p256, "");
 	char *deep = pstrdup("{\"keys\":[],\"a\":[[[[[[[[]]]]]]]]}");
@@ -823,7 +850,8 @@ static void test_not_a_key_set(void)
 	jwt_keys_free(NULL);
 }
 
-static void test_headers(void)
+static void
+test_headers(void)
 {
 	static const char *const critical[] = {
 		"{\"alg\":\"ES256\",\"crit\":[\"exp\"],\"exp\":1}",
@@ -886,7 +914,8 @@ static void test_headers(void)
 	jwt_keys_free(keys);
 }
 
-static void test_forms(void)
+static void
+test_forms(void)
 {
 	JwtKeySet *keys = keys_for(JWT_ES256);
 	char *jwt = token(JWT_ES256, p256, "{\"alg\":\"ES256\"}");
@@ -966,7 +995,8 @@ static void test_forms(void)
 	jwt_keys_free(keys);
 }
 
-static void test_secrets(void)
+static void
+test_secrets(void)
 {
 	JwtKeySet *keys = jwt_keys_from_secret(secret, 47);
 
@@ -979,7 +1009,8 @@ static void test_secrets(void)
 	jwt_keys_free(keys);
 }
 
-static void test_unverified(void)
+static void
+test_unverified(void)
 {
 	char *jwt = token(JWT_ES256, p256, "{\"alg\":\"ES256\",\"kid\":\"2026-11\"}");
 	char *anonymous = signed_text("{\"alg\":\"none\"}", "{\"iss\":1}");
@@ -1005,7 +1036,8 @@ static void test_unverified(void)
 	   "one of a malformed token is none");
 }
 
-static void test_names(void)
+static void
+test_names(void)
 {
 	int wrong = 0;
 
@@ -1021,7 +1053,8 @@ static void test_names(void)
 	ok(wrong == 0, "every result has a text");
 }
 
-int main(void)
+int
+main(void)
 {
 	rsa = EVP_RSA_gen(2048);
 	other_rsa = EVP_RSA_gen(2048);

@@ -118,7 +118,8 @@ static const char *const bad_lists[] = {
 	"10.0.0.0/8, ",
 	"1111111111111111111111111111111111111111111111111111111111111111111111111111"};
 
-static struct sockaddr_storage address(const char *text)
+static struct sockaddr_storage
+address(const char *text)
 {
 	struct sockaddr_storage storage;
 	struct sockaddr_in *ipv4 = (struct sockaddr_in *) &storage;
@@ -132,28 +133,32 @@ static struct sockaddr_storage address(const char *text)
 	return storage;
 }
 
-static bool is_public(const char *text)
+static bool
+is_public(const char *text)
 {
 	struct sockaddr_storage storage = address(text);
 
 	return network_is_public((struct sockaddr *) &storage);
 }
 
-static bool is_loopback(const char *text)
+static bool
+is_loopback(const char *text)
 {
 	struct sockaddr_storage storage = address(text);
 
 	return network_is_loopback((struct sockaddr *) &storage);
 }
 
-static bool contains(const char *list, const char *text)
+static bool
+contains(const char *list, const char *text)
 {
 	struct sockaddr_storage storage = address(text);
 
 	return network_list_contains(list, (struct sockaddr *) &storage);
 }
 
-int main(void)
+int
+main(void)
 {
 	struct sockaddr_un local = {.sun_family = AF_UNIX};
 	size_t i;

@@ -23,7 +23,8 @@ static void test_json_body(void);
 static void test_revocation_request(void);
 static void test_secrets(void);
 
-static void reset_client(void)
+static void
+reset_client(void)
 {
 	memset(&client, 0, sizeof(client));
 	client.authorization_endpoint = "https://provider.example/authorize";
@@ -37,7 +38,8 @@ static void reset_client(void)
 	client.default_expires_in = -1;
 }
 
-static const char *base64url(const char *bytes)
+static const char *
+base64url(const char *bytes)
 {
 	static StringInfoData out;
 
@@ -46,14 +48,16 @@ static const char *base64url(const char *bytes)
 	return out.data;
 }
 
-static int decoded(const char *text)
+static int
+decoded(const char *text)
 {
 	static unsigned char out[256];
 
 	return decode_base64url(text, strlen(text), out);
 }
 
-static void test_base64url(void)
+static void
+test_base64url(void)
 {
 	/* RFC 4648 §10, without padding */
 	static const char *const vectors[][2] = {
@@ -92,7 +96,8 @@ static void test_base64url(void)
 	ok(decode_base64url("Zg\0v", 4, out) == -1, "a NUL is refused");
 }
 
-static const char *form_encoded(const char *text)
+static const char *
+form_encoded(const char *text)
 {
 	static StringInfoData out;
 
@@ -101,7 +106,8 @@ static const char *form_encoded(const char *text)
 	return out.data;
 }
 
-static void test_form_encoding(void)
+static void
+test_form_encoding(void)
 {
 	/* RFC 6749 appendix B: U+0020 U+0025 U+0026 U+002B U+00A3 U+20AC */
 	ok(strcmp(form_encoded(" %&+\xc2\xa3\xe2\x82\xac"), "+%25%26%2B%C2%A3%E2%82%AC") == 0,
@@ -113,7 +119,8 @@ static void test_form_encoding(void)
 	ok(strcmp(form_encoded(""), "") == 0, "nothing is nothing");
 }
 
-static void test_pkce(void)
+static void
+test_pkce(void)
 {
 	char challenge[CODE_CHALLENGE_LENGTH + 1];
 
@@ -122,7 +129,8 @@ static void test_pkce(void)
 	   "code challenge of RFC 7636 appendix B");
 }
 
-static const char *authorization_url(const AuthorizationParams *params)
+static const char *
+authorization_url(const AuthorizationParams *params)
 {
 	static StringInfoData url;
 
@@ -131,12 +139,14 @@ static const char *authorization_url(const AuthorizationParams *params)
 	return url.data;
 }
 
-static bool starts_with(const char *text, const char *prefix)
+static bool
+starts_with(const char *text, const char *prefix)
 {
 	return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-static void test_authorization_url(void)
+static void
+test_authorization_url(void)
 {
 	static const char *const scopes[] = {"calendar.read", "https://provider.example/mail send"};
 	static const NameValue extras[] = {
@@ -217,12 +227,14 @@ static void test_authorization_url(void)
 	   "a fragment does not swallow the query");
 }
 
-static const char *body_of(OAuthRequest *request)
+static const char *
+body_of(OAuthRequest *request)
 {
 	return request->body.data;
 }
 
-static void test_client_authentication(void)
+static void
+test_client_authentication(void)
 {
 	OAuthRequest request;
 
@@ -273,7 +285,8 @@ static void test_client_authentication(void)
 	oauth_request_free(&request);
 }
 
-static void test_code_request(void)
+static void
+test_code_request(void)
 {
 	static const NameValue extras[] = {
 		{"request", "token"},       {"empty", ""},          {"code", "other"},
@@ -304,7 +317,8 @@ static void test_code_request(void)
 	oauth_request_free(&request);
 }
 
-static void test_refresh_request(void)
+static void
+test_refresh_request(void)
 {
 	static const NameValue extras[] = {
 		{"expires_in", "1800"}, {"scope", "everything"}, {"user_scope", "everything"},
@@ -324,7 +338,8 @@ static void test_refresh_request(void)
 	oauth_request_free(&request);
 }
 
-static void test_json_body(void)
+static void
+test_json_body(void)
 {
 	OAuthRequest request;
 
@@ -350,7 +365,8 @@ static void test_json_body(void)
 	oauth_request_free(&request);
 }
 
-static void test_revocation_request(void)
+static void
+test_revocation_request(void)
 {
 	OAuthRequest request;
 
@@ -371,7 +387,8 @@ static void test_revocation_request(void)
 }
 
 /* The memory is only overwritten, so what was a body can still be looked at. */
-static void test_secrets(void)
+static void
+test_secrets(void)
 {
 	OAuthRequest request;
 	char *body;
@@ -420,7 +437,8 @@ static void test_secrets(void)
 	free(long_secret);
 }
 
-int main(void)
+int
+main(void)
 {
 	test_base64url();
 	test_form_encoding();

@@ -43,7 +43,8 @@ static void test_retry_after(void);
 static void test_words(void);
 static void test_issuer(void);
 
-static void reset_client(void)
+static void
+reset_client(void)
 {
 	memset(&client, 0, sizeof(client));
 	client.scope_parameter = "scope";
@@ -53,7 +54,8 @@ static void reset_client(void)
 }
 
 /* The body is copied to its own length, so that a reader beyond it is caught. */
-static void parse_bytes(int status, const char *content_type, const char *body, size_t len)
+static void
+parse_bytes(int status, const char *content_type, const char *body, size_t len)
 {
 	char *exact = malloc(len > 0 ? len : 1);
 
@@ -62,12 +64,14 @@ static void parse_bytes(int status, const char *content_type, const char *body, 
 	free(exact);
 }
 
-static void parse(int status, const char *body)
+static void
+parse(int status, const char *body)
 {
 	parse_bytes(status, "application/json", body, strlen(body));
 }
 
-static bool granted(const char *access_token)
+static bool
+granted(const char *access_token)
 {
 	return response.outcome == TOKEN_GRANTED && response.malformed == NULL &&
 		   response.error[0] == '\0' && response.access_token != NULL &&
@@ -75,7 +79,8 @@ static bool granted(const char *access_token)
 }
 
 /* Nothing of a malformed answer may be left to use. */
-static bool malformed(const char *why)
+static bool
+malformed(const char *why)
 {
 	if (response.malformed == NULL || strstr(response.malformed, why) == NULL)
 		printf("# malformed is %s\n", response.malformed ? response.malformed : "NULL");
@@ -85,7 +90,8 @@ static bool malformed(const char *why)
 		   response.n_scopes == 0;
 }
 
-static bool refused_as(TokenOutcome outcome, const char *error)
+static bool
+refused_as(TokenOutcome outcome, const char *error)
 {
 	if (response.outcome != outcome || strcmp(response.error, error) != 0)
 		printf("# outcome %d, error \"%s\"\n", (int) response.outcome, response.error);
@@ -93,7 +99,8 @@ static bool refused_as(TokenOutcome outcome, const char *error)
 		   response.access_token == NULL && response.malformed == NULL;
 }
 
-static bool has_scopes(const char *joined)
+static bool
+has_scopes(const char *joined)
 {
 	char text[1024] = "";
 	int i;
@@ -107,7 +114,8 @@ static bool has_scopes(const char *joined)
 }
 
 /* A token response whose access_token has len characters */
-static char *with_token(size_t len)
+static char *
+with_token(size_t len)
 {
 	static const char head[] = "{\"access_token\":\"";
 	char *body = malloc(len + sizeof(head) + 2);
@@ -118,7 +126,8 @@ static char *with_token(size_t len)
 	return body;
 }
 
-static void test_granted(void)
+static void
+test_granted(void)
 {
 	reset_client();
 	/* RFC 6749 §5.1 */
@@ -161,7 +170,8 @@ static void test_granted(void)
 	ok(granted("t"), "escapes of characters beyond ASCII, pairs of surrogates too");
 }
 
-static void test_not_a_token_response(void)
+static void
+test_not_a_token_response(void)
 {
 	static const char html[] = "<!DOCTYPE html><html><body>Please log in</body></html>";
 	char *deep;
@@ -285,7 +295,8 @@ static void test_not_a_token_response(void)
 	pfree(many.data);
 }
 
-static void test_access_token(void)
+static void
+test_access_token(void)
 {
 	static const char all[] = " !#$%&'()*+,-./0123456789:;<=>?@AZ[]^_`az{|}~";
 	char body[128];
@@ -333,7 +344,8 @@ static void test_access_token(void)
 	free(long_body);
 }
 
-static void test_refresh_and_id_token(void)
+static void
+test_refresh_and_id_token(void)
 {
 	reset_client();
 	parse(200, "{\"access_token\":\"t\",\"refresh_token\":\"\"}");
@@ -352,7 +364,8 @@ static void test_refresh_and_id_token(void)
 	ok(granted("t") && response.id_token == NULL, "an empty id_token is none");
 }
 
-static void test_token_type(void)
+static void
+test_token_type(void)
 {
 	static const char *const types[] = {"bot", "User"};
 
@@ -387,7 +400,8 @@ static void test_token_type(void)
 	ok(malformed("token_type"), "and still nothing else");
 }
 
-static void test_expires_in(void)
+static void
+test_expires_in(void)
 {
 	static const struct
 	{
@@ -459,7 +473,8 @@ static void test_expires_in(void)
 	ok(response.expires_in == -1 && !response.expires_in_ignored, "and without one, unknown");
 }
 
-static void test_scope(void)
+static void
+test_scope(void)
 {
 	StringInfoData body;
 	int i;
@@ -507,7 +522,8 @@ static void test_scope(void)
 	pfree(body.data);
 }
 
-static void test_token_path(void)
+static void
+test_token_path(void)
 {
 	static const char *const user[] = {"user"};
 
@@ -557,7 +573,8 @@ static void test_token_path(void)
 	ok(malformed("token path"), "a path begins at the top and with whole names");
 }
 
-static const char *value_of(const char *name)
+static const char *
+value_of(const char *name)
 {
 	int i;
 
@@ -569,7 +586,8 @@ static const char *value_of(const char *name)
 	return NULL;
 }
 
-static void test_values(void)
+static void
+test_values(void)
 {
 	static const char *const names[] = {
 		"instance_url", "id",  "paid", "absent",       "nothing",       "obj",      "list",
@@ -611,7 +629,8 @@ static void test_values(void)
 	pfree(body.data);
 }
 
-static void test_form(void)
+static void
+test_form(void)
 {
 	/* what GitHub answers unless asked for JSON */
 	static const char github[] =
@@ -654,7 +673,8 @@ static void test_form(void)
 	ok(malformed("token path"), "a form has no objects");
 }
 
-static void test_errors(void)
+static void
+test_errors(void)
 {
 	static const struct
 	{
@@ -761,7 +781,8 @@ static void test_errors(void)
 	}
 }
 
-static void test_statuses(void)
+static void
+test_statuses(void)
 {
 	static const int unavailable[] = {408, 425, 500, 501, 502, 503, 504, 520, 599};
 	static const int definite[] = {400, 401, 402, 403, 404, 405, 406, 410, 415, 422, 451, 499};
@@ -813,7 +834,8 @@ static void test_statuses(void)
 	}
 }
 
-static void test_secrets(void)
+static void
+test_secrets(void)
 {
 	char *access_token;
 	char *refresh_token;
@@ -831,7 +853,8 @@ static void test_secrets(void)
 	ok(true, "twice is harmless");
 }
 
-static bool revocation(int status, const char *body, RevocationOutcome outcome, const char *error)
+static bool
+revocation(int status, const char *body, RevocationOutcome outcome, const char *error)
 {
 	char text[MAX_ERROR_CODE + 1] = "stale";
 	RevocationOutcome got =
@@ -842,7 +865,8 @@ static bool revocation(int status, const char *body, RevocationOutcome outcome, 
 	return got == outcome && strcmp(text, error) == 0;
 }
 
-static void test_revocation(void)
+static void
+test_revocation(void)
 {
 	static const int retried[] = {408, 425, 429, 500, 502, 503, 504};
 	size_t i;
@@ -881,7 +905,8 @@ static void test_revocation(void)
 		   "%d is tried again, whatever it says", retried[i]);
 }
 
-static void test_retry_after(void)
+static void
+test_retry_after(void)
 {
 	static const struct
 	{
@@ -937,7 +962,8 @@ static void test_retry_after(void)
 	   "Retry-After across its end");
 }
 
-static void test_words(void)
+static void
+test_words(void)
 {
 	char out[8];
 	char code[MAX_ERROR_CODE + 2];
@@ -972,7 +998,8 @@ static void test_words(void)
 	ok(!valid_error_code(code), "65 are not");
 }
 
-static void test_issuer(void)
+static void
+test_issuer(void)
 {
 	static const char template[] = "https://login.example/{tenantid}/v2.0";
 
@@ -1007,7 +1034,8 @@ static void test_issuer(void)
 	   "nor a part of a segment");
 }
 
-int main(void)
+int
+main(void)
 {
 	test_granted();
 	test_not_a_token_response();

@@ -25,13 +25,15 @@ static const uint8_t plain[] = "a refresh token nobody else may read";
 #define PLAIN_LEN (sizeof(plain) - 1)
 #define SEALED_LEN (PLAIN_LEN + SEAL_OVERHEAD)
 
-static void hex_of(const uint8_t *bytes, size_t len, char *hex)
+static void
+hex_of(const uint8_t *bytes, size_t len, char *hex)
 {
 	for (size_t i = 0; i < len; i++)
 		sprintf(hex + 2 * i, "%02x", bytes[i]);
 }
 
-static bool all_zero(const uint8_t *bytes, size_t len)
+static bool
+all_zero(const uint8_t *bytes, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
 		if (bytes[i] != 0)
@@ -40,8 +42,8 @@ static bool all_zero(const uint8_t *bytes, size_t len)
 }
 
 /* Opens and holds seal_open to its word that out is cleansed on a refusal. */
-static SealResult try_open(SealKey *key, const uint8_t *aad_bytes, size_t aad_len,
-						   const uint8_t *sealed, size_t len)
+static SealResult
+try_open(SealKey *key, const uint8_t *aad_bytes, size_t aad_len, const uint8_t *sealed, size_t len)
 {
 	uint8_t out[SEALED_LEN];
 	SealResult result;
@@ -53,8 +55,8 @@ static SealResult try_open(SealKey *key, const uint8_t *aad_bytes, size_t aad_le
 	return result;
 }
 
-static void test_vector(const char *name, uint8_t key_byte, const char *vector_aad,
-						const char *expected)
+static void
+test_vector(const char *name, uint8_t key_byte, const char *vector_aad, const char *expected)
 {
 	uint8_t key[SEAL_KEY_BYTES];
 	uint8_t out[12 + SEAL_TAG_BYTES];
@@ -74,7 +76,8 @@ static void test_vector(const char *name, uint8_t key_byte, const char *vector_a
  * and associated data are read from SHAKE128 of nothing; SHAKE128 of all
  * ciphertexts is compared.
  */
-static void test_accumulated(void)
+static void
+test_accumulated(void)
 {
 	const size_t stream_len = (size_t) ITERATIONS * (SEAL_KEY_BYTES + SEAL_NONCE_BYTES + 2 + 510);
 	uint8_t *stream = malloc(stream_len);
@@ -112,7 +115,8 @@ static void test_accumulated(void)
 	free(stream);
 }
 
-static void test_round_trips(SealKey *key)
+static void
+test_round_trips(SealKey *key)
 {
 	static uint8_t big[65536];
 	static uint8_t big_sealed[sizeof(big) + SEAL_OVERHEAD];
@@ -166,7 +170,8 @@ static void test_round_trips(SealKey *key)
 }
 
 /* The header is not only compared but authenticated, in front of the caller's data. */
-static void test_header_is_authenticated(void)
+static void
+test_header_is_authenticated(void)
 {
 	uint8_t sealed[SEALED_LEN];
 	SealKey *one = seal_key_create(key_bytes, 1);
@@ -189,7 +194,8 @@ static void test_header_is_authenticated(void)
 	seal_key_free(two);
 }
 
-static void test_refusals(SealKey *key)
+static void
+test_refusals(SealKey *key)
 {
 	uint8_t sealed[SEALED_LEN];
 	uint8_t altered[SEALED_LEN];
@@ -272,7 +278,8 @@ static void test_refusals(SealKey *key)
 	   "after all of these the value itself still opens");
 }
 
-int main(void)
+int
+main(void)
 {
 	SealKey *key = seal_key_create(key_bytes, 0xa1b2c3d4);
 

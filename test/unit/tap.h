@@ -12,7 +12,8 @@
 static int tap_count = 0;
 static int tap_failed = 0;
 
-static inline bool tap_ok(bool passed, const char *file, int line, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static inline bool
+tap_ok(bool passed, const char *file, int line, const char *format, ...)
 {
 	va_list args;
 
@@ -32,7 +33,8 @@ static inline bool tap_ok(bool passed, const char *file, int line, const char *f
 
 #define ok(condition, ...) tap_ok((condition), __FILE__, __LINE__, __VA_ARGS__)
 
-static inline int tap_done(void)
+static inline int
+tap_done(void)
 {
 	printf("1..%d\n", tap_count);
 	return tap_failed == 0 ? 0 : 1;
