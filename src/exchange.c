@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <time.h>
+
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -16,7 +18,9 @@
 #include "event.h"
 #include "exchange.h"
 #include "flight.h"
+#include "id_token.h"
 #include "installation.h"
+#include "jwks.h"
 #include "provider.h"
 #include "record.h"
 #include "revocation.h"
@@ -25,16 +29,37 @@
 #include "store_connection.h"
 #include "url.h"
 
+/*
+ * What is on its way.  The provider's keys come before the code is sent, so that
+ * nothing can go wrong between the tokens' arrival and their being stored; only
+ * a key that was rotated just now is fetched afterwards.
+ */
+typedef enum ExchangePhase
+{
+	PHASE_KEYS,
+	PHASE_CODE,
+	PHASE_KEYS_AGAIN
+} ExchangePhase;
+
 typedef struct ExchangeDetails
 {
 	Callback callback;
-	const char *failure; /* NULL: none so far */
+	ExchangePhase phase;
+	char *redirect_uri;
+	char *code_verifier;
+	char *nonce;
+	char account[MAX_SUBJECT + 1]; /* by the ID token; empty: unknown */
+	const char *failure;           /* NULL: none so far */
+	const char *why;               /* more for the event; NULL: nothing */
 	char *return_to;
 	char **requested;
 	int n_requested;
 	Jsonb *connection_config;
 } ExchangeDetails;
 
+static bool expects_id_token(const Flight *flight);
+static void request_keys(Flight *flight, ExchangePhase phase);
+static void request_tokens(Flight *flight);
 static bool refuse(Flight *flight, const char *why);
 static bool fail(Flight *flight, const char *failure);
 static void answer_with_row(Flight *flight);
@@ -222,8 +247,6 @@ exchange_prepare(Flight *flight)
 	Callback *callback = &details->callback;
 	Authorization *authorization;
 	Connector *connector;
-	char *code_verifier;
-	char *nonce;
 
 	/* a copy must not spend the original's codes either, nor use up the state */
 	if (installation_state() != INSTALLATION_OURS)
@@ -274,21 +297,116 @@ exchange_prepare(Flight *flight)
 		if (*c < 0x20 || *c > 0x7e) /* VSCHAR, RFC 6749 appendix A.11 */
 			return fail(flight, "invalid_response");
 
-	if (!authorization_open(authorization, &code_verifier, &nonce))
+	details->redirect_uri = authorization->redirect_uri;
+	if (!authorization_open(authorization, &details->code_verifier, &details->nonce))
 		return refuse(flight, "The stored flow cannot be opened.");
 	details->connection_config =
 		callback_config(connector, callback, authorization->connection_config);
-	build_code_request(&connector->client, callback->code, authorization->redirect_uri,
-					   code_verifier, &flight->request);
+	if (expects_id_token(flight) && jwks_get(connector->client.jwks_uri) == NULL)
+		request_keys(flight, PHASE_KEYS);
+	else
+		request_tokens(flight);
 	return true;
 }
 
+/* A nonce is there if openid was asked for. */
+static bool
+expects_id_token(const Flight *flight)
+{
+	const ExchangeDetails *details = flight->details;
+
+	return details->nonce != NULL && flight->connector->client.issuer != NULL &&
+		   flight->connector->client.jwks_uri != NULL;
+}
+
 static void
+request_keys(Flight *flight, ExchangePhase phase)
+{
+	ExchangeDetails *details = flight->details;
+
+	details->phase = phase;
+	flight->request.url = flight->connector->client.jwks_uri;
+}
+
+static void
+request_tokens(Flight *flight)
+{
+	ExchangeDetails *details = flight->details;
+
+	details->phase = PHASE_CODE;
+	build_code_request(&flight->connector->client, details->callback.code, details->redirect_uri,
+					   details->code_verifier, &flight->request);
+}
+
+/* True when the keys must be fetched again first. */
+static bool
+check_id_token(Flight *flight)
+{
+	ExchangeDetails *details = flight->details;
+	const OAuthClient *client = &flight->connector->client;
+	IdTokenExpectation expected = {.issuer = client->issuer,
+								   .client_id = client->client_id,
+								   .nonce = details->nonce,
+								   .access_token = flight->tokens.access_token,
+								   .algorithms = client->id_token_algorithms,
+								   .now = (int64_t) time(NULL)};
+	IdTokenResult result = ID_TOKEN_MALFORMED;
+
+	/* a person may have agreed to less than openid */
+	if (flight->tokens.id_token == NULL && flight->tokens.has_scope)
+	{
+		bool granted = false;
+
+		for (int i = 0; i < flight->tokens.n_scopes; i++)
+			granted |= strcmp(flight->tokens.scopes[i], "openid") == 0;
+		if (!granted)
+			return false;
+	}
+	if (flight->tokens.id_token != NULL)
+		result = id_token_check(flight->tokens.id_token, jwks_get(client->jwks_uri), &expected,
+								details->account);
+	if (result == ID_TOKEN_KEY_NOT_FOUND && details->phase == PHASE_CODE &&
+		jwks_may_refetch(client->jwks_uri))
+		return true;
+	if (result != ID_TOKEN_ACCEPTED)
+	{
+		details->failure = "invalid_id_token";
+		details->why = id_token_result_text(result);
+	}
+	return false;
+}
+
+/* Keys came, or did not; true when the next request is ready. */
+static bool
+keys_answered(Flight *flight, const HttpResponse *response)
+{
+	ExchangeDetails *details = flight->details;
+
+	if (response->outcome != HTTP_ANSWERED || response->status != 200 ||
+		!jwks_put(flight->connector->client.jwks_uri, response->body, response->body_len))
+	{
+		details->failure =
+			details->phase == PHASE_KEYS ? "provider_unavailable" : "invalid_id_token";
+		details->why = "the provider's keys could not be fetched";
+		return false;
+	}
+	if (details->phase == PHASE_KEYS)
+	{
+		request_tokens(flight);
+		return true;
+	}
+	(void) check_id_token(flight);
+	return false;
+}
+
+static bool
 exchange_answered(Flight *flight, const HttpResponse *response)
 {
 	ExchangeDetails *details = flight->details;
 	TokenResponse *tokens = &flight->tokens;
 
+	if (details->phase != PHASE_CODE)
+		return keys_answered(flight, response);
 	switch (response->outcome)
 	{
 		case HTTP_ANSWERED:
@@ -297,20 +415,23 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 		case HTTP_UNANSWERED:
 		case HTTP_FAILED:
 			details->failure = "provider_unavailable";
-			return;
+			return false;
 		case HTTP_FORBIDDEN:
 			details->failure = "connector_misconfigured";
-			return;
+			return false;
 		case HTTP_TOO_LARGE:
 			details->failure = "invalid_response";
-			return;
+			return false;
 	}
 	parse_token_response(&flight->connector->client, response->status, response->content_type,
 						 response->body, response->body_len, tokens);
 	switch (tokens->outcome)
 	{
 		case TOKEN_GRANTED:
-			break;
+			if (!expects_id_token(flight) || !check_id_token(flight))
+				break;
+			request_keys(flight, PHASE_KEYS_AGAIN);
+			return true;
 		case TOKEN_INVALID_GRANT:
 		case TOKEN_REFUSED:
 			details->failure = tokens->error[0] != '\0' ? tokens->error : "invalid_response";
@@ -326,6 +447,7 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 			details->failure = "invalid_response";
 			break;
 	}
+	return false;
 }
 
 static bool
@@ -367,7 +489,7 @@ exchange_apply(Flight *flight)
 	connection.reconnect_required = false;
 	connection.status_reason = NULL;
 	connection.status_since = connection.connected_at = connection.updated_at = now;
-	connection.account = NULL;
+	connection.account = details->account[0] != '\0' ? details->account : NULL;
 	connection.token_type = tokens->token_type;
 	connection.requested_scopes = texts_to_array(details->requested, details->n_requested);
 	connection.scopes = tokens->has_scope ? texts_to_array(tokens->scopes, tokens->n_scopes)
@@ -402,6 +524,7 @@ exchange_save(Flight *flight, StringInfo record)
 	record_put_bytes(record, details->connection_config,
 					 details->connection_config != NULL ? VARSIZE(details->connection_config) : 0);
 	record_put_text(record, details->return_to);
+	record_put_text(record, details->account);
 }
 
 static void
@@ -421,6 +544,7 @@ exchange_load(Flight *flight, StringInfo record)
 		memcpy(details->connection_config, config, len);
 	}
 	details->return_to = record_get_text(record);
+	strlcpy(details->account, record_get_text(record), sizeof(details->account));
 }
 
 const FlightKind exchange_flight = {"exchange",     exchange_prepare, exchange_answered,

@@ -289,7 +289,7 @@ send_request(Flight *flight)
 
 		strlcpy(failed.error, "out of memory", sizeof(failed.error));
 		flight->http_outcome = HTTP_FAILED;
-		flight->kind->answered(flight, &failed);
+		(void) flight->kind->answered(flight, &failed);
 		flight->state = FLIGHT_ANSWERED;
 	}
 	else
@@ -345,8 +345,10 @@ collect_responses(void)
 
 		flight->http_outcome = response.outcome;
 		flight->retry_after = parse_retry_after(response.retry_after, (int64) time(NULL));
-		flight->kind->answered(flight, &response);
-		flight->state = FLIGHT_ANSWERED;
+		if (flight->kind->answered(flight, &response))
+			send_request(flight);
+		else
+			flight->state = FLIGHT_ANSWERED;
 		http_response_free(&response);
 		MemoryContextSwitchTo(old);
 		any = true;

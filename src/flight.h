@@ -44,8 +44,8 @@ typedef struct FlightKind
 	 * nothing to send, and outcome says why. */
 	bool (*prepare)(Flight *flight);
 
-	/* Outside any transaction; must not fail. */
-	void (*answered)(Flight *flight, const HttpResponse *response);
+	/* Outside any transaction; must not fail.  True: request is another one to send. */
+	bool (*answered)(Flight *flight, const HttpResponse *response);
 
 	/* In a transaction: stores what was answered.  False: the row is held. */
 	bool (*apply)(Flight *flight);

@@ -47,6 +47,7 @@ typedef struct OAuthClient
 	const char *authorization_endpoint;
 	const char *token_endpoint;
 	const char *revocation_endpoint;
+	const char *jwks_uri;
 
 	const char *client_id;
 	const char *client_secret; /* NULL with CLIENT_AUTH_NONE */
@@ -77,6 +78,7 @@ typedef struct OAuthClient
 	const char *const *token_response_values; /* top-level members to keep
 												 * for connection_config */
 	int n_token_response_values;
+	unsigned id_token_algorithms; /* bits of JwtAlgorithm */
 	bool form_token_response; /* the body may be form encoded */
 } OAuthClient;
 

@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "errors.h"
+#include "jwt.h"
 #include "provider.h"
 #include "store_connector.h"
 #include "url.h"
@@ -48,7 +49,8 @@ static const Member definition_members[] = {
 	{"jwks_uri", MEMBER_ENDPOINT, NULL},
 	{"token_endpoint_auth_method", MEMBER_CHOICE, "client_secret_basic|client_secret_post|none"},
 	{"authorization_response_iss_parameter_supported", MEMBER_BOOL, NULL},
-	{"id_token_signed_response_alg", MEMBER_TEXT, NULL},
+	{"id_token_signed_response_alg", MEMBER_CHOICE,
+	 "RS256|RS384|RS512|PS256|PS384|PS512|ES256|ES384|ES512|EdDSA"},
 	/* the extension's own */
 	{"name", MEMBER_TEXT, NULL},
 	{"pkce", MEMBER_CHOICE, "S256|off"},
@@ -343,6 +345,7 @@ provider_read_definition(const Jsonb *definition, OAuthClient *client)
 	client->authorization_endpoint = definition_text(definition, "authorization_endpoint");
 	client->token_endpoint = definition_text(definition, "token_endpoint");
 	client->revocation_endpoint = definition_text(definition, "revocation_endpoint");
+	client->jwks_uri = definition_text(definition, "jwks_uri");
 
 	text = definition_text(definition, "token_endpoint_auth_method");
 	client->auth_method = text_is(text, "client_secret_post") ? CLIENT_SECRET_POST
@@ -365,6 +368,10 @@ provider_read_definition(const Jsonb *definition, OAuthClient *client)
 	client->refresh_params =
 		definition_params(definition, "refresh_params", &client->n_refresh_params);
 
+	text = definition_text(definition, "id_token_signed_response_alg");
+	client->id_token_algorithms = text != NULL
+									  ? jwt_algorithm_by_name(text)
+									  : JWT_RS256 | JWT_PS256 | JWT_ES256 | JWT_ES384 | JWT_EDDSA;
 	client->default_expires_in = definition_int(definition, "default_expires_in", -1);
 	client->zero_expires_in = text_is(definition_text(definition, "zero_expires_in"), "unknown")
 								  ? ZERO_IS_UNKNOWN

@@ -441,13 +441,13 @@ refresh_prepare(Flight *flight)
 	return true;
 }
 
-static void
+static bool
 refresh_answered(Flight *flight, const HttpResponse *response)
 {
 	if (response->outcome != HTTP_ANSWERED)
 	{
 		strlcpy(flight->problem, response->error, sizeof(flight->problem));
-		return;
+		return false;
 	}
 	parse_token_response(&flight->connector->client, response->status, response->content_type,
 						 response->body, response->body_len, &flight->tokens);
@@ -457,6 +457,7 @@ refresh_answered(Flight *flight, const HttpResponse *response)
 		strlcpy(flight->problem, flight->tokens.error, sizeof(flight->problem));
 	else
 		snprintf(flight->problem, sizeof(flight->problem), "HTTP status %d", response->status);
+	return false;
 }
 
 /*

@@ -212,7 +212,7 @@ revocation_prepare(Flight *flight)
 	return true;
 }
 
-static void
+static bool
 revocation_answered(Flight *flight, const HttpResponse *response)
 {
 	RevocationDetails *details = flight->details;
@@ -226,6 +226,7 @@ revocation_answered(Flight *flight, const HttpResponse *response)
 			response->outcome == HTTP_FORBIDDEN ? REVOCATION_REFUSED : REVOCATION_RETRY;
 		strlcpy(details->error, "no answer", sizeof(details->error));
 	}
+	return false;
 }
 
 static bool
