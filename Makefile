@@ -24,7 +24,7 @@ ISOLATION_OPTS = --inputdir=test --outputdir=.
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
 
-EXTRA_CLEAN = $(DATA_built) $(UNIT_PROGRAMS) results output_iso tmp_check regression.diffs \
+EXTRA_CLEAN = $(DATA_built) $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS) test/fuzz/found results output_iso tmp_check regression.diffs \
 	regression.out
 
 PG_CONFIG ?= pg_config
@@ -54,7 +54,40 @@ $(UNIT_PROGRAMS): %: %.c $(wildcard src/*.c src/*.h test/unit/*.h)
 unit: $(UNIT_PROGRAMS)
 	prove $(PROVE_FLAGS) -e '' $(UNIT_PROGRAMS)
 
+# The unit tests again under sanitizers, and under valgrind.
+SANITIZE = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+VALGRIND = valgrind --quiet --error-exitcode=99 --track-fds=no
+
+unit-asan:
+	$(MAKE) -B unit CC=clang CFLAGS='$(SANITIZE)' PROVE_FLAGS='$(PROVE_FLAGS)'
+	rm -f $(UNIT_PROGRAMS)
+
+valgrind: $(UNIT_PROGRAMS)
+	prove $(PROVE_FLAGS) -e '$(VALGRIND)' $(UNIT_PROGRAMS)
+
+# What strangers send, by libFuzzer (clang): FUZZ_SECONDS split among the targets, or
+# FUZZ_RUNS executions of each.  What it finds goes to test/fuzz/found.
+FUZZ_TESTS = $(sort $(wildcard test/fuzz/*_fuzz.c))
+FUZZ_PROGRAMS = $(FUZZ_TESTS:.c=)
+FUZZ_SECONDS = 60
+FUZZ_FLAGS = $(if $(FUZZ_RUNS),-runs=$(FUZZ_RUNS),-max_total_time=$(shell \
+	expr $(FUZZ_SECONDS) / $(words $(FUZZ_TESTS)) \| 1))
+
+$(FUZZ_PROGRAMS): %: %.c $(wildcard src/*.c src/*.h test/fuzz/*.h)
+	clang -DFRONTEND -D_GNU_SOURCE $(SANITIZE) -fsanitize=fuzzer $(CPPFLAGS) -Itest/fuzz -o $@ $< \
+		$(shell sed -n '1s/.*sources:\([^*]*\).*/\1/p' $<) \
+		-L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) \
+		-lpgcommon -lpgport $(SHLIB_LINK) -lm
+
+fuzz: $(FUZZ_PROGRAMS)
+	for target in $(FUZZ_PROGRAMS); do \
+		mkdir -p test/fuzz/found/$${target##*/} && \
+		$$target $(FUZZ_FLAGS) -max_len=4096 -timeout=10 -print_final_stats=1 -verbosity=0 \
+			-artifact_prefix=test/fuzz/found/$${target##*/}- \
+			test/fuzz/found/$${target##*/} test/fuzz/corpus/$${target##*/} || exit 1; \
+	done
+
 format:
 	clang-format -i src/*.c src/*.h test/unit/*.c test/unit/*.h $(wildcard test/fuzz/*.c test/fuzz/*.h)
 
-.PHONY: unit format
+.PHONY: unit unit-asan valgrind fuzz format

@@ -34,3 +34,26 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'delete_connector';
 COMMENT ON FUNCTION appuser_connectors.delete_connector(text) IS
 'Deletes a connector with all its connections, of every app user, and queues their tokens for revocation after commit. Returns the number of connections. Error: UC006.';
+
+CREATE FUNCTION appuser_connectors.adopt_installation()
+RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'adopt_installation';
+COMMENT ON FUNCTION appuser_connectors.adopt_installation() IS
+'Says that this database takes the place of the one its data was copied from (restored dump, CREATE DATABASE … TEMPLATE, pg_upgrade, point-in-time recovery): calls to providers begin. Never while the original still runs: they would spend each other''s refresh tokens. False when it was this database''s data already. Error: UC008 when there is no installation row.';
+
+CREATE FUNCTION appuser_connectors.installation_status()
+RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'installation_status';
+COMMENT ON FUNCTION appuser_connectors.installation_status() IS
+'Whose data this is: ours, missing (nothing registered yet), copy (held until adopt_installation()), or switched off (appuser_connectors.provider_calls).';
+
+CREATE FUNCTION appuser_connectors.provider_call_stats(
+	OUT kind text, OUT calls bigint, OUT succeeded bigint, OUT refused bigint, OUT unavailable bigint,
+	OUT total_time double precision, OUT in_flight bigint)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 4
+AS 'MODULE_PATHNAME', 'provider_call_stats';
+COMMENT ON FUNCTION appuser_connectors.provider_call_stats() IS
+'Calls to providers from this database since the server started, by kind; total_time in milliseconds. Error: UC007 not preloaded.';

@@ -38,3 +38,19 @@ REVOKE ALL ON appuser_connectors.connection_status FROM PUBLIC;
 GRANT SELECT ON appuser_connectors.connection_status TO appuser_connectors_admin;
 COMMENT ON VIEW appuser_connectors.connection_status IS
 'Every connection of every app user, for the admin: status as in app_user_connections(), since when, next try; no tokens.';
+
+CREATE VIEW appuser_connectors.pg_stat_appuser_connectors
+WITH (security_invoker = true)
+AS
+SELECT s.kind, s.calls, s.succeeded, s.refused, s.unavailable, s.total_time, s.in_flight,
+	   CASE WHEN s.kind OPERATOR(pg_catalog.=) 'refresh' THEN b.due END AS due,
+	   CASE WHEN s.kind OPERATOR(pg_catalog.=) 'refresh' THEN b.oldest_due END AS oldest_due
+FROM appuser_connectors.provider_call_stats() AS s,
+	 (SELECT pg_catalog.count(*) AS due, pg_catalog.min(c.refresh_at) AS oldest_due
+	  FROM appuser_connectors.connections AS c
+	  WHERE c.refresh_at OPERATOR(pg_catalog.<=) pg_catalog.now()) AS b;
+ALTER VIEW appuser_connectors.pg_stat_appuser_connectors OWNER TO appuser_connectors_owner;
+REVOKE ALL ON appuser_connectors.pg_stat_appuser_connectors FROM PUBLIC;
+GRANT SELECT ON appuser_connectors.pg_stat_appuser_connectors TO appuser_connectors_admin;
+COMMENT ON VIEW appuser_connectors.pg_stat_appuser_connectors IS
+'Calls to providers from this database since the server started: how many, how they ended, milliseconds, how many are under way; refreshes that are due and since when the oldest is.';

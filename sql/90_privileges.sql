@@ -17,7 +17,10 @@ GRANT EXECUTE ON FUNCTION
 	appuser_connectors.register_provider(text, jsonb),
 	appuser_connectors.register_connector(text, text, text, text[], text[], text, text, jsonb, jsonb),
 	appuser_connectors.update_connector(text, text, text, text, text[], text[], text, jsonb, jsonb),
-	appuser_connectors.delete_connector(text)
+	appuser_connectors.delete_connector(text),
+	appuser_connectors.adopt_installation(),
+	appuser_connectors.installation_status(),
+	appuser_connectors.provider_call_stats()
 	TO appuser_connectors_admin;
 
 GRANT EXECUTE ON FUNCTION

@@ -16,6 +16,7 @@
 #include "launcher.h"
 #include "provider_call.h"
 #include "seal.h"
+#include "stats.h"
 #include "utility_hook.h"
 
 PG_MODULE_MAGIC;
@@ -33,6 +34,7 @@ request_shmem(void)
 	RequestAddinShmemSpace(launcher_shmem_size());
 	RequestAddinShmemSpace(keyring_shmem_size());
 	RequestAddinShmemSpace(provider_call_shmem_size());
+	RequestAddinShmemSpace(stats_shmem_size());
 	RequestNamedLWLockTranche("appuser_connectors", 2);
 }
 
@@ -45,6 +47,7 @@ startup_shmem(void)
 	launcher_shmem_init();
 	keyring_shmem_init();
 	provider_call_shmem_init();
+	stats_shmem_init();
 	LWLockRelease(AddinShmemInitLock);
 }
 

@@ -69,6 +69,15 @@ authorization_hash(const char *text, uint8 digest[PG_SHA256_DIGEST_LENGTH])
 	pg_cryptohash_free(hash);
 }
 
+static void
+raise_copy_held(void)
+{
+	ereport(ERROR, (errcode(ERRCODE_UC_COPY_HELD),
+					errmsg("this database is a copy and makes no calls to providers"),
+					errhint("If it takes the original's place, an admin calls "
+							"appuser_connectors.adopt_installation().")));
+}
+
 static StringInfo
 flow_aad(const Authorization *a)
 {
@@ -343,6 +352,8 @@ connect_app_user(PG_FUNCTION_ARGS)
 
 	connector = connector_require(connector_id);
 	connector_require_open(connector);
+	if (installation_state() != INSTALLATION_OURS)
+		raise_copy_held();
 	if (!TIMESTAMP_IS_NOEND(connector->stopped_at))
 		ereport(ERROR, (errcode(ERRCODE_UC_CONNECTOR_MISCONFIGURED),
 						errmsg("connector \"%s\" is stopped", connector_id),
@@ -464,10 +475,7 @@ raise_outcome(ProviderCallOutcome outcome, const char *message)
 			raise_refused(message);
 			break;
 		case CALL_COPY_HELD:
-			ereport(ERROR, (errcode(ERRCODE_UC_COPY_HELD),
-							errmsg("this database is a copy and makes no calls to providers"),
-							errhint("An admin calls appuser_connectors.adopt_installation() if it "
-									"takes the original's place.")));
+			raise_copy_held();
 			break;
 		case CALL_KEY_UNAVAILABLE:
 			ereport(ERROR, (errcode(ERRCODE_UC_KEY_UNAVAILABLE),

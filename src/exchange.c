@@ -150,6 +150,7 @@ fail(Flight *flight, const char *failure)
 	ExchangeDetails *details = flight->details;
 
 	details->failure = failure;
+	flight->refused = true;
 	answer_with_row(flight);
 	event_record(flight->app_user, flight->connector_id, flight->connection_name, "connect_failed",
 				 failure);
@@ -547,5 +548,6 @@ exchange_load(Flight *flight, StringInfo record)
 	strlcpy(details->account, record_get_text(record), sizeof(details->account));
 }
 
-const FlightKind exchange_flight = {"exchange",     exchange_prepare, exchange_answered,
-									exchange_apply, exchange_save,    exchange_load};
+const FlightKind exchange_flight = {"exchange",        STATS_EXCHANGE, exchange_prepare,
+									exchange_answered, exchange_apply, exchange_save,
+									exchange_load};

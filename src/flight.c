@@ -119,9 +119,27 @@ flight_total(void)
 	return n_flights;
 }
 
+static StatsResult
+stats_result(const Flight *flight)
+{
+	switch (flight->outcome)
+	{
+		case CALL_SUCCEEDED:
+			return flight->refused ? STATS_REFUSED : STATS_SUCCEEDED;
+		case CALL_PROVIDER_UNAVAILABLE:
+		case CALL_FAILED:
+			return STATS_UNAVAILABLE;
+		default:
+			return STATS_REFUSED;
+	}
+}
+
 static void
 finish_flight(Flight *flight)
 {
+	if (flight->sent_at != 0 && !flight->loaded)
+		stats_finished(flight->kind->stats_kind, stats_result(flight),
+					   (flight->answered_at - flight->sent_at) / 1000000.0);
 	for (int i = 0; i < flight->n_waiters; i++)
 		provider_call_answer(flight->waiters[i], flight->outcome, flight->message, flight->answer);
 	oauth_request_free(&flight->request);
@@ -282,6 +300,8 @@ send_request(Flight *flight)
 						   .body_len = flight->request.body.len,
 						   .authorization = flight->request.authorization};
 
+	if (flight->sent_at == 0)
+		stats_sent(flight->kind->stats_kind);
 	flight->sent_at = GetCurrentTimestamp();
 	if (http_start(&request, flight) == NULL)
 	{
@@ -343,6 +363,7 @@ collect_responses(void)
 	{
 		MemoryContext old = MemoryContextSwitchTo(flight->context);
 
+		flight->answered_at = GetCurrentTimestamp();
 		flight->http_outcome = response.outcome;
 		flight->retry_after = parse_retry_after(response.retry_after, (int64) time(NULL));
 		if (flight->kind->answered(flight, &response))
@@ -476,7 +497,7 @@ load_pending(const OutboxKey *key)
 	flight->connector_id = record_get_text(&record);
 	flight->connection_name = record_get_text(&record);
 	flight->kind->load(flight, &record);
-	flight->saved = true;
+	flight->saved = flight->loaded = true;
 	flight->state = FLIGHT_HELD;
 	flight->apply_at = GetCurrentTimestamp();
 	MemoryContextSwitchTo(old);

@@ -22,6 +22,7 @@
 #include "oauth_request.h"
 #include "oauth_response.h"
 #include "provider_call.h"
+#include "stats.h"
 
 typedef enum FlightState
 {
@@ -39,6 +40,7 @@ typedef struct Flight Flight;
 typedef struct FlightKind
 {
 	const char *name;
+	StatsKind stats_kind;
 
 	/* In a transaction: reads what is needed and builds the request.  False: there is
 	 * nothing to send, and outcome says why. */
@@ -73,7 +75,8 @@ struct Flight
 
 	Connector *connector; /* open, from prepare on */
 	OAuthRequest request;
-	TimestampTz sent_at;
+	TimestampTz sent_at; /* 0: not yet */
+	TimestampTz answered_at;
 	HttpOutcome http_outcome;
 	TokenResponse tokens;
 	char problem[CALL_MESSAGE_SIZE]; /* what went wrong with the call */
@@ -81,6 +84,7 @@ struct Flight
 
 	/* what its callers are told when it is finished */
 	ProviderCallOutcome outcome;
+	bool refused; /* for statistics: it ended with a refusal that was told */
 	char message[CALL_MESSAGE_SIZE];
 	StringInfo answer;
 	ProviderCallWaiter *waiters;
@@ -88,6 +92,7 @@ struct Flight
 
 	/* HELD */
 	bool saved;
+	bool loaded; /* from pending_answers, by another worker's saving */
 	pg_uuid_t answer_id;
 	TimestampTz apply_at;
 };

@@ -14,6 +14,7 @@
 
 char *guc_root_key_file = NULL;
 char *guc_root_key_command = NULL;
+bool guc_provider_calls = true;
 bool guc_allow_insecure_loopback = false;
 char *guc_allowed_networks = NULL;
 char *guc_ca_file = NULL;
@@ -52,6 +53,13 @@ define_settings(void)
 							   "Run by the launcher at start and on reload, never by a session.",
 							   &guc_root_key_command, "", PGC_SIGHUP,
 							   GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+
+	/* off before a disk snapshot of a running cluster is started as a copy: nothing
+	 * else tells it from the original */
+	DefineCustomBoolVariable(
+		"appuser_connectors.provider_calls", "Whether providers are called at all.",
+		"Off: tokens that are still valid are served, nothing is sent.", &guc_provider_calls, true,
+		PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 
 	DefineCustomBoolVariable("appuser_connectors.allow_insecure_loopback",
 							 "Allows providers on loopback addresses, by http too.",

@@ -13,11 +13,16 @@
 #include "access/xlog.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "errors.h"
+#include "event.h"
+#include "guc.h"
 #include "installation.h"
+#include "launcher.h"
 #include "store.h"
 
 /* Columns, in the order of the table */
@@ -41,6 +46,9 @@ typedef struct Installation
 /* The id alone is cached: it stays with the data, wherever that goes. */
 static pg_uuid_t cached_id;
 static uint64 cached_at = 0;
+
+PG_FUNCTION_INFO_V1(adopt_installation);
+PG_FUNCTION_INFO_V1(installation_status);
 
 static Installation read_installation(void);
 
@@ -135,14 +143,104 @@ installation_ensure(void)
 	cached_at = 0;
 }
 
+static InstallationState
+state_of(const Installation *row)
+{
+	if (!guc_provider_calls)
+		return INSTALLATION_SWITCHED_OFF;
+	if (!row->found)
+		return INSTALLATION_MISSING;
+	if (row->system_identifier != GetSystemIdentifier() || row->database != MyDatabaseId)
+		return INSTALLATION_COPY;
+	if (!RecoveryInProgress() && row->timeline != GetWALInsertionTimeLine())
+		return INSTALLATION_COPY;
+	return INSTALLATION_OURS;
+}
+
 InstallationState
 installation_state(void)
 {
 	Installation row = read_installation();
 
-	if (!row.found)
-		return INSTALLATION_MISSING;
-	if (row.system_identifier != GetSystemIdentifier() || row.database != MyDatabaseId)
-		return INSTALLATION_COPY;
-	return INSTALLATION_OURS;
+	return state_of(&row);
+}
+
+/* Says that the data is this database's from now on. */
+static void
+adopt(void)
+{
+	static StoreStatement update = {
+		"UPDATE appuser_connectors.installation SET system_identifier = $1, database_oid = $2, "
+		"timeline = $3, adopted_at = $4"};
+	StoreArgs args = {0};
+
+	arg_bigint(&args, (int64) GetSystemIdentifier());
+	arg_oid(&args, MyDatabaseId);
+	arg_int(&args, (int32) GetWALInsertionTimeLine());
+	arg_timestamp(&args, GetCurrentTimestamp());
+	store_begin(NULL);
+	store_run(&update, &args);
+	store_end();
+	CommandCounterIncrement();
+}
+
+void
+installation_check(void)
+{
+	Installation row = read_installation();
+
+	if (state_of(&row) == INSTALLATION_COPY && row.system_identifier == GetSystemIdentifier() &&
+		row.database == MyDatabaseId && launcher_saw_promotion())
+	{
+		ereport(LOG, (errmsg("appuser_connectors goes on here on timeline %u after promotion",
+							 GetWALInsertionTimeLine())));
+		adopt();
+		return;
+	}
+	if (state_of(&row) == INSTALLATION_COPY)
+		ereport(
+			LOG,
+			(errmsg("appuser_connectors holds calls to providers: this database is a copy"),
+			 errdetail("Its data belongs to cluster " UINT64_FORMAT ", database %u, timeline %u.",
+					   row.system_identifier, row.database, row.timeline),
+			 errhint("If it takes the original's place, call "
+					 "appuser_connectors.adopt_installation() as an admin.")));
+	if (state_of(&row) == INSTALLATION_SWITCHED_OFF)
+		ereport(LOG, (errmsg("appuser_connectors makes no calls to providers: "
+							 "appuser_connectors.provider_calls is off")));
+}
+
+Datum
+adopt_installation(PG_FUNCTION_ARGS)
+{
+	Installation row = read_installation();
+
+	launcher_require_preload();
+	if (RecoveryInProgress())
+		ereport(ERROR, (errcode(ERRCODE_UC_WORKER_NOT_RUNNING), errmsg("this server is a standby"),
+						errhint("Promote it first.")));
+	(void) installation_id(); /* UC008 when there is nothing to adopt */
+	if (row.system_identifier == GetSystemIdentifier() && row.database == MyDatabaseId &&
+		row.timeline == GetWALInsertionTimeLine())
+		PG_RETURN_BOOL(false);
+	adopt();
+	event_record("", "", NULL, "installation_adopted", NULL);
+	PG_RETURN_BOOL(true);
+}
+
+Datum
+installation_status(PG_FUNCTION_ARGS)
+{
+	switch (installation_state())
+	{
+		case INSTALLATION_OURS:
+			PG_RETURN_TEXT_P(cstring_to_text("ours"));
+		case INSTALLATION_MISSING:
+			PG_RETURN_TEXT_P(cstring_to_text("missing"));
+		case INSTALLATION_COPY:
+			PG_RETURN_TEXT_P(cstring_to_text("copy"));
+		case INSTALLATION_SWITCHED_OFF:
+			break;
+	}
+	PG_RETURN_TEXT_P(cstring_to_text("switched off"));
 }

@@ -9,9 +9,10 @@
 
 typedef enum InstallationState
 {
-	INSTALLATION_OURS,    /* this cluster, database and timeline */
-	INSTALLATION_MISSING, /* nothing was registered yet */
-	INSTALLATION_COPY     /* the data of another cluster or database */
+	INSTALLATION_OURS,        /* this cluster, database and timeline */
+	INSTALLATION_MISSING,     /* nothing was registered yet */
+	INSTALLATION_COPY,        /* the data of another cluster, database or timeline */
+	INSTALLATION_SWITCHED_OFF /* appuser_connectors.provider_calls is off */
 } InstallationState;
 
 /* The id that is part of all associated data; raises UC008 when missing. */
@@ -21,5 +22,11 @@ extern const pg_uuid_t *installation_id(void);
 extern void installation_ensure(void);
 
 extern InstallationState installation_state(void);
+
+/*
+ * For the worker, at its start: takes over a new timeline that a standby's
+ * promotion began, and logs where the data is a copy.
+ */
+extern void installation_check(void);
 
 #endif

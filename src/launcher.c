@@ -11,6 +11,8 @@
  */
 #include "postgres.h"
 
+#include <sys/stat.h>
+
 #include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
@@ -18,6 +20,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "access/xlogrecovery.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/dependency.h"
@@ -66,6 +69,7 @@ typedef struct LauncherShmem
 	LWLock *lock;
 	Latch *launcher_latch;
 	bool rescan;
+	bool was_standby; /* as this postmaster started, and not in archive recovery */
 	ConditionVariable worker_gone;
 	int n_entries;
 	int n_holds;
@@ -320,6 +324,34 @@ launcher_worker_attach(Oid database)
 	return attached;
 }
 
+bool
+launcher_saw_promotion(void)
+{
+	bool promoted;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	promoted = shared->was_standby;
+	LWLockRelease(shared->lock);
+	return promoted && !RecoveryInProgress();
+}
+
+/*
+ * The signal files are there until recovery ends.  A standby that is promoted
+ * takes its primary's place; a cluster restored from an archive to some point in
+ * time is a copy.
+ */
+static void
+note_recovery(void)
+{
+	struct stat status;
+	bool standby = RecoveryInProgress() && stat(STANDBY_SIGNAL_FILE, &status) == 0 &&
+				   stat(RECOVERY_SIGNAL_FILE, &status) != 0;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->was_standby |= standby;
+	LWLockRelease(shared->lock);
+}
+
 void
 launcher_forget_database(Oid database)
 {
@@ -499,6 +531,7 @@ appuser_connectors_launcher_main(Datum main_arg)
 	LWLockRelease(shared->lock);
 	before_shmem_exit(launcher_exit, (Datum) 0);
 
+	note_recovery();
 	keyring_load();
 	for (;;)
 	{

@@ -39,6 +39,9 @@ extern void launcher_hold_worker(Oid database);
  */
 extern bool launcher_worker_attach(Oid database);
 
+/* Was this server a standby that was promoted since it started? */
+extern bool launcher_saw_promotion(void);
+
 /* The extension is not in that database (any more). */
 extern void launcher_forget_database(Oid database);
 

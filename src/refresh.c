@@ -66,10 +66,15 @@ static void note_failure(const char *connector_id);
 static void note_success(Flight *flight);
 static void note_client_refusal(Flight *flight);
 
+/*
+ * Counted from when the request started, and in whole seconds as providers do:
+ * never later than the provider's own idea of it.
+ */
 TimestampTz
 refresh_expires_at(TimestampTz sent_at, int64 expires_in)
 {
-	return expires_in < 0 ? DT_NOEND : sent_at + expires_in * USECS_PER_SEC;
+	return expires_in < 0 ? DT_NOEND
+						  : sent_at - sent_at % USECS_PER_SEC + expires_in * USECS_PER_SEC;
 }
 
 TimestampTz
@@ -602,5 +607,5 @@ refresh_load(Flight *flight, StringInfo record)
 	details->refresh_token = record_get_text(record);
 }
 
-const FlightKind refresh_flight = {"refresh",     refresh_prepare, refresh_answered,
-								   refresh_apply, refresh_save,    refresh_load};
+const FlightKind refresh_flight = {"refresh",     STATS_REFRESH, refresh_prepare, refresh_answered,
+								   refresh_apply, refresh_save,  refresh_load};

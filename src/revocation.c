@@ -235,6 +235,9 @@ revocation_apply(Flight *flight)
 	RevocationDetails *details = flight->details;
 	Revocation *row = &details->row;
 
+	flight->outcome = details->revoked == REVOCATION_DONE    ? CALL_SUCCEEDED
+					  : details->revoked == REVOCATION_RETRY ? CALL_PROVIDER_UNAVAILABLE
+															 : CALL_CONNECTOR_MISCONFIGURED;
 	if (details->revoked == REVOCATION_RETRY && row->attempts + 1 < MAX_ATTEMPTS)
 	{
 		int attempts = row->attempts + 1;
@@ -263,4 +266,5 @@ revocation_apply(Flight *flight)
 }
 
 const FlightKind revocation_flight = {
-	"revocation", revocation_prepare, revocation_answered, revocation_apply, NULL, NULL};
+	"revocation", STATS_REVOCATION, revocation_prepare, revocation_answered, revocation_apply, NULL,
+	NULL};

@@ -30,8 +30,10 @@
 #include "flight.h"
 #include "guc.h"
 #include "http.h"
+#include "installation.h"
 #include "launcher.h"
 #include "provider_call.h"
+#include "stats.h"
 #include "store_authorization.h"
 #include "worker.h"
 
@@ -181,6 +183,12 @@ check_extension(void *arg)
 }
 
 static void
+check_installation(void *arg)
+{
+	installation_check();
+}
+
+static void
 load_pending(void *arg)
 {
 	flights_load_pending();
@@ -311,6 +319,7 @@ appuser_connectors_worker_main(Datum main_arg)
 	if (!http_init())
 		ereport(FATAL, (errmsg("libcurl could not be initialized")));
 	set_http_policy();
+	stats_attach();
 	before_shmem_exit(worker_exit, (Datum) 0);
 
 	events = create_wait_event_set(3);
@@ -321,6 +330,7 @@ appuser_connectors_worker_main(Datum main_arg)
 	loop_context = AllocSetContextCreate(TopMemoryContext, "appuser_connectors worker loop",
 										 ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(loop_context);
+	(void) in_transaction(check_installation, NULL);
 	(void) in_transaction(load_pending, NULL);
 
 	while (!ShutdownRequestPending)

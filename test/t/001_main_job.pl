@@ -46,6 +46,7 @@ foreach my $client ('app', 'app-post')
 	my ($listed) = rows($node, 'app_service', "SELECT * FROM appuser_connectors.app_user_connections() WHERE connector_id = '$connector'",
 		app_user => 'alice');
 	is($listed->{status}, 'connected', "$method: the connection is listed as connected");
+	is($listed->{account}, "alice-at-$client", "$method: with the account it is to");
 
 	foreach my $question ("app_user_connection('bob', '$connector')", "current_app_user_connection('$connector')")
 	{

@@ -1,0 +1,139 @@
+/*
+ * stats.c
+ *	  Counters of calls to providers, in shared memory, by database.
+ *
+ * One worker a database writes, anybody reads: atomics, no lock.  They begin at
+ * zero when the server starts.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/builtins.h"
+
+#include "launcher.h"
+#include "stats.h"
+
+typedef struct KindStats
+{
+	pg_atomic_uint64 sent;
+	pg_atomic_uint64 finished[STATS_RESULTS];
+	pg_atomic_uint64 microseconds;
+	pg_atomic_uint64 in_flight;
+} KindStats;
+
+typedef struct DatabaseStats
+{
+	Oid database;
+	KindStats kinds[STATS_KINDS];
+} DatabaseStats;
+
+static DatabaseStats *shared = NULL;
+static DatabaseStats *own = NULL; /* of this worker's database */
+
+static const char *const kind_names[STATS_KINDS] = {"exchange", "refresh", "revocation", "keys"};
+
+PG_FUNCTION_INFO_V1(provider_call_stats);
+
+Size
+stats_shmem_size(void)
+{
+	return mul_size(max_worker_processes, sizeof(DatabaseStats));
+}
+
+void
+stats_shmem_init(void)
+{
+	bool found;
+
+	shared = ShmemInitStruct("appuser_connectors statistics", stats_shmem_size(), &found);
+	if (found)
+		return;
+	memset(shared, 0, stats_shmem_size());
+	for (int i = 0; i < max_worker_processes; i++)
+		for (int kind = 0; kind < STATS_KINDS; kind++)
+		{
+			KindStats *stats = &shared[i].kinds[kind];
+
+			pg_atomic_init_u64(&stats->sent, 0);
+			pg_atomic_init_u64(&stats->microseconds, 0);
+			pg_atomic_init_u64(&stats->in_flight, 0);
+			for (int result = 0; result < STATS_RESULTS; result++)
+				pg_atomic_init_u64(&stats->finished[result], 0);
+		}
+}
+
+static DatabaseStats *
+find_stats(Oid database)
+{
+	for (int i = 0; i < max_worker_processes; i++)
+		if (shared[i].database == database)
+			return &shared[i];
+	return NULL;
+}
+
+void
+stats_attach(void)
+{
+	LWLockAcquire(launcher_lock(), LW_EXCLUSIVE);
+	own = find_stats(MyDatabaseId);
+	if (own == NULL)
+		own = find_stats(InvalidOid);
+	if (own != NULL)
+	{
+		own->database = MyDatabaseId;
+		for (int kind = 0; kind < STATS_KINDS; kind++)
+			pg_atomic_write_u64(&own->kinds[kind].in_flight, 0);
+	}
+	LWLockRelease(launcher_lock());
+}
+
+void
+stats_sent(StatsKind kind)
+{
+	if (own == NULL)
+		return;
+	pg_atomic_fetch_add_u64(&own->kinds[kind].sent, 1);
+	pg_atomic_fetch_add_u64(&own->kinds[kind].in_flight, 1);
+}
+
+void
+stats_finished(StatsKind kind, StatsResult result, double seconds)
+{
+	if (own == NULL)
+		return;
+	pg_atomic_fetch_add_u64(&own->kinds[kind].finished[result], 1);
+	pg_atomic_fetch_add_u64(&own->kinds[kind].microseconds, (uint64) (seconds * 1000000));
+	pg_atomic_fetch_sub_u64(&own->kinds[kind].in_flight, 1);
+}
+
+/* One row a kind of call, for the current database */
+Datum
+provider_call_stats(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	DatabaseStats *stats;
+
+	launcher_require_preload();
+	InitMaterializedSRF(fcinfo, 0);
+	stats = find_stats(MyDatabaseId);
+	for (int kind = 0; kind < STATS_KINDS && stats != NULL; kind++)
+	{
+		KindStats *k = &stats->kinds[kind];
+		Datum values[7];
+		bool nulls[7] = {false};
+
+		values[0] = CStringGetTextDatum(kind_names[kind]);
+		values[1] = Int64GetDatum((int64) pg_atomic_read_u64(&k->sent));
+		for (int i = 0; i < STATS_RESULTS; i++)
+			values[2 + i] = Int64GetDatum((int64) pg_atomic_read_u64(&k->finished[i]));
+		values[5] = Float8GetDatum(pg_atomic_read_u64(&k->microseconds) / 1000.0);
+		values[6] = Int64GetDatum((int64) pg_atomic_read_u64(&k->in_flight));
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
