@@ -56,10 +56,11 @@ unit: $(UNIT_PROGRAMS)
 
 # The unit tests again under sanitizers, and under valgrind.
 SANITIZE = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
-VALGRIND = valgrind --quiet --error-exitcode=99 --track-fds=no
+VALGRIND = valgrind --quiet --error-exitcode=99 --leak-check=no
 
 unit-asan:
-	$(MAKE) -B unit CC=clang CFLAGS='$(SANITIZE)' PROVE_FLAGS='$(PROVE_FLAGS)'
+	rm -f $(UNIT_PROGRAMS)
+	ASAN_OPTIONS=detect_leaks=0 $(MAKE) unit CC=clang CFLAGS='$(SANITIZE)' PROVE_FLAGS='$(PROVE_FLAGS)'
 	rm -f $(UNIT_PROGRAMS)
 
 valgrind: $(UNIT_PROGRAMS)
@@ -74,17 +75,20 @@ FUZZ_FLAGS = $(if $(FUZZ_RUNS),-runs=$(FUZZ_RUNS),-max_total_time=$(shell \
 	expr $(FUZZ_SECONDS) / $(words $(FUZZ_TESTS)) \| 1))
 
 $(FUZZ_PROGRAMS): %: %.c $(wildcard src/*.c src/*.h test/fuzz/*.h)
-	clang -DFRONTEND -D_GNU_SOURCE $(SANITIZE) -fsanitize=fuzzer $(CPPFLAGS) -Itest/fuzz -o $@ $< \
+	clang -DFRONTEND -D_GNU_SOURCE $(SANITIZE) -fsanitize=fuzzer -Wno-ignored-attributes \
+		$(CPPFLAGS) -Itest/fuzz -o $@ $< \
 		$(shell sed -n '1s/.*sources:\([^*]*\).*/\1/p' $<) \
 		-L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) \
 		-lpgcommon -lpgport $(SHLIB_LINK) -lm
 
 fuzz: $(FUZZ_PROGRAMS)
-	for target in $(FUZZ_PROGRAMS); do \
-		mkdir -p test/fuzz/found/$${target##*/} && \
-		$$target $(FUZZ_FLAGS) -max_len=4096 -timeout=10 -print_final_stats=1 -verbosity=0 \
-			-artifact_prefix=test/fuzz/found/$${target##*/}- \
-			test/fuzz/found/$${target##*/} test/fuzz/corpus/$${target##*/} || exit 1; \
+	@for target in $(notdir $(FUZZ_PROGRAMS)); do \
+		found=test/fuzz/found/$$target; \
+		mkdir -p $$found && \
+		test/fuzz/$$target $(FUZZ_FLAGS) -max_len=4096 -timeout=10 -print_final_stats=1 \
+			-artifact_prefix=$$found- $$found test/fuzz/corpus/$$target >$$found.log 2>&1 || \
+			{ tail -100 $$found.log; exit 1; }; \
+		sed -n "s/stat::number_of_executed_units: */$$target: executions: /p" $$found.log; \
 	done
 
 format:

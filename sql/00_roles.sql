@@ -54,17 +54,36 @@ BEGIN
 				  HINT = 'Drop or rename that schema, then try again.';
 	END IF;
 
-	IF EXISTS (SELECT FROM pg_catalog.pg_class
-			   WHERE relnamespace OPERATOR(pg_catalog.=) 'appuser_connectors'::pg_catalog.regnamespace::pg_catalog.oid)
-	   OR EXISTS (SELECT FROM pg_catalog.pg_proc
-				  WHERE pronamespace OPERATOR(pg_catalog.=) 'appuser_connectors'::pg_catalog.regnamespace::pg_catalog.oid) THEN
+	SELECT pg_catalog.pg_describe_object(classid, objid, 0)
+	INTO problem
+	FROM pg_catalog.pg_depend
+	WHERE refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass::pg_catalog.oid
+	  AND refobjid OPERATOR(pg_catalog.=) 'appuser_connectors'::pg_catalog.regnamespace::pg_catalog.oid
+	  AND classid OPERATOR(pg_catalog.<>) 'pg_catalog.pg_extension'::pg_catalog.regclass::pg_catalog.oid
+	LIMIT 1;
+	IF problem IS NOT NULL THEN
 		RAISE EXCEPTION 'schema "appuser_connectors" is not empty'
 			USING ERRCODE = 'invalid_schema_name',
+				  DETAIL = pg_catalog.format('There is %s.', problem),
 				  HINT = 'Drop or rename that schema, then try again.';
 	END IF;
 END
 $$;
 
-REVOKE ALL ON SCHEMA appuser_connectors FROM PUBLIC;
+-- Whoever was given the schema before, or is given schemas by default, loses it.
+DO $$
+DECLARE
+	role_name pg_catalog.text;
+BEGIN
+	FOR role_name IN SELECT CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0 THEN 'PUBLIC'
+								 ELSE a.grantee::pg_catalog.regrole::pg_catalog.text END
+		FROM pg_catalog.pg_namespace AS n, pg_catalog.aclexplode(n.nspacl) AS a
+		WHERE n.nspname OPERATOR(pg_catalog.=) 'appuser_connectors'::pg_catalog.name
+		  AND a.grantee OPERATOR(pg_catalog.<>) n.nspowner
+	LOOP
+		EXECUTE pg_catalog.format('REVOKE ALL ON SCHEMA appuser_connectors FROM %s CASCADE', role_name);
+	END LOOP;
+END
+$$;
 GRANT USAGE ON SCHEMA appuser_connectors
 	TO appuser_connectors_owner, appuser_connectors_admin, appuser_connectors_service, appuser_connectors_user;

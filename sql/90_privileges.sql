@@ -1,14 +1,29 @@
 -- Every function is taken from PUBLIC and given to the roles of the design.
 -- session_app_user() is for row security, which runs it as the querying role.
+-- What ALTER DEFAULT PRIVILEGES has given to anybody else is taken away as well,
+-- from tables too.
 
 DO $$
 DECLARE
-	function_oid pg_catalog.regprocedure;
+	command pg_catalog.text;
 BEGIN
-	FOR function_oid IN SELECT oid FROM pg_catalog.pg_proc
-		WHERE pronamespace OPERATOR(pg_catalog.=) 'appuser_connectors'::pg_catalog.regnamespace::pg_catalog.oid
+	FOR command IN
+		SELECT pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM %s CASCADE', p.oid::pg_catalog.regprocedure,
+								 CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0 THEN 'PUBLIC'
+									  ELSE a.grantee::pg_catalog.regrole::pg_catalog.text END)
+		FROM pg_catalog.pg_proc AS p,
+			 pg_catalog.aclexplode(COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS a
+		WHERE p.pronamespace OPERATOR(pg_catalog.=) 'appuser_connectors'::pg_catalog.regnamespace::pg_catalog.oid
+		  AND a.grantee OPERATOR(pg_catalog.<>) p.proowner
+		UNION ALL
+		SELECT pg_catalog.format('REVOKE ALL ON TABLE %s FROM %s CASCADE', c.oid::pg_catalog.regclass,
+								 a.grantee::pg_catalog.regrole)
+		FROM pg_catalog.pg_class AS c, pg_catalog.aclexplode(c.relacl) AS a
+		WHERE c.relnamespace OPERATOR(pg_catalog.=) 'appuser_connectors'::pg_catalog.regnamespace::pg_catalog.oid
+		  AND a.grantee OPERATOR(pg_catalog.<>) ALL (ARRAY[0::pg_catalog.oid, c.relowner,
+			'appuser_connectors_admin'::pg_catalog.regrole::pg_catalog.oid])
 	LOOP
-		EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', function_oid);
+		EXECUTE command;
 	END LOOP;
 END
 $$;

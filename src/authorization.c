@@ -30,6 +30,7 @@
 #include "keyring.h"
 #include "launcher.h"
 #include "oauth_request.h"
+#include "oauth_response.h"
 #include "provider.h"
 #include "provider_call.h"
 #include "record.h"
@@ -41,8 +42,16 @@
 
 #define STATE_RANDOM_BYTES 32
 #define MAX_STATE 2048
+
+/*
+ * What a browser brings is cut to what the worker has room for: longer ones could
+ * not be right anyway.
+ */
+#define MAX_CODE 4096
+#define MAX_ISS 512
 #define MAX_PARAMS 32
-#define MAX_PARAM_BYTES 1024
+#define MAX_PARAMS_BYTES 1536 /* names and values of all */
+
 #define SERVICE_ROLE "appuser_connectors_service"
 
 /* Flows that this transaction began, which the worker cannot see yet */
@@ -97,6 +106,13 @@ flow_aad(const Authorization *a)
 	return aad;
 }
 
+char *
+authorization_party(const Connector *connector)
+{
+	return psprintf("%s %s %s", connector->origins, connector->client.client_id,
+					connector->client.issuer != NULL ? connector->client.issuer : "-");
+}
+
 void
 authorization_seal(Authorization *authorization, const char *code_verifier, const char *nonce)
 {
@@ -105,13 +121,14 @@ authorization_seal(Authorization *authorization, const char *code_verifier, cons
 	record_init(&plain, 256);
 	record_put_text(&plain, code_verifier);
 	record_put_text(&plain, nonce);
+	record_put_text(&plain, authorization->party);
 	authorization->sealed_secrets = keyring_seal(flow_aad(authorization), plain.data, plain.len);
 	secret_cleanse(plain.data, plain.len);
 	pfree(plain.data);
 }
 
 bool
-authorization_open(const Authorization *authorization, char **code_verifier, char **nonce)
+authorization_open(Authorization *authorization, char **code_verifier, char **nonce)
 {
 	StringInfoData plain = {0};
 
@@ -120,6 +137,7 @@ authorization_open(const Authorization *authorization, char **code_verifier, cha
 		return false;
 	*code_verifier = record_get_text(&plain);
 	*nonce = record_get_text(&plain);
+	authorization->party = record_get_text(&plain);
 	return true;
 }
 
@@ -166,6 +184,8 @@ open_state(const char *state)
 	if (len < (int) SEAL_OVERHEAD)
 		return NULL;
 	SET_VARSIZE(sealed, VARHDRSZ + len);
+	if (!keyring_knows(sealed))
+		return NULL;
 	plain = keyring_open(state_aad(), sealed, &len);
 	if (plain == NULL || len <= STATE_RANDOM_BYTES || len - STATE_RANDOM_BYTES > MAX_APP_USER)
 		return NULL;
@@ -399,6 +419,7 @@ connect_app_user(PG_FUNCTION_ARGS)
 	for (int i = 0; i < authorization.n_scopes; i++)
 		if (strcmp(authorization.scopes[i], "openid") == 0)
 			params.nonce = random_text();
+	authorization.party = authorization_party(connector);
 	authorization_seal(&authorization, params.code_verifier, params.nonce);
 	store_insert_authorization(&authorization);
 	remember_own_flow(authorization.state_hash);
@@ -425,6 +446,7 @@ read_params(Jsonb *params, Callback *callback, char **state)
 	JsonbIteratorToken token;
 	JsonbValue element;
 	char *name = NULL;
+	size_t bytes = 0;
 
 	if (!JB_ROOT_IS_OBJECT(params))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -451,10 +473,21 @@ read_params(Jsonb *params, Callback *callback, char **state)
 			callback->iss = callback->iss != NULL ? callback->iss : value;
 		else if (strcmp(name, "error") == 0)
 			callback->error = callback->error != NULL ? callback->error : value;
-		else if (callback->n_params < MAX_PARAMS && element.val.string.len <= MAX_PARAM_BYTES &&
-				 strlen(name) <= 64)
+		else if (callback->n_params < MAX_PARAMS &&
+				 bytes + strlen(name) + strlen(value) <= MAX_PARAMS_BYTES)
+		{
+			bytes += strlen(name) + strlen(value);
 			callback->params[callback->n_params++] = (NameValue){name, value};
+		}
 	}
+}
+
+/* Longer than max becomes max + 1: what is too long stays wrong. */
+static void
+cut(char *text, size_t max)
+{
+	if (text != NULL && strlen(text) > max)
+		text[max + 1] = '\0';
 }
 
 static void
@@ -518,6 +551,10 @@ oauth_callback(PG_FUNCTION_ARGS)
 	callback.error = optional_text(fcinfo, 3);
 	if (!PG_ARGISNULL(5))
 		read_params(PG_GETARG_JSONB_P(5), &callback, &state);
+	if (callback.code != NULL && strlen(callback.code) > MAX_CODE)
+		callback.code = NULL;
+	cut(callback.iss, MAX_ISS);
+	cut(callback.error, MAX_ERROR_CODE);
 	callback.redirect_uri = optional_text(fcinfo, 6);
 	callback.session_app_user = unconstify(char *, session_app_user);
 	callback.is_service = OidIsValid(service_role) && has_privs_of_role(GetUserId(), service_role);

@@ -10,6 +10,8 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
+#include "connector.h"
+
 #define MAX_AUTHORIZATIONS 5 /* under way, of one app user at one connector */
 #define MAX_AUTHORIZATIONS_OF_APP_USER 50
 
@@ -26,15 +28,21 @@ typedef struct Authorization
 	Jsonb *connection_config;
 	bytea *binding_hash; /* NULL: none was given */
 	bytea *sealed_secrets;
+	char *party; /* see authorization_party; sealed as well */
 	TimestampTz created_at;
 	TimestampTz expires_at;
 } Authorization;
 
+/*
+ * Whom a code of this connector is for: issuer, origins, client.  A connector
+ * that has moved since must not take it elsewhere (RFC 9700 §4.4).
+ */
+extern char *authorization_party(const Connector *connector);
+
 /* The code verifier and nonce (NULL: none), sealed with the flow's whole row */
 extern void authorization_seal(Authorization *authorization, const char *code_verifier,
 							   const char *nonce);
-extern bool authorization_open(const Authorization *authorization, char **code_verifier,
-							   char **nonce);
+extern bool authorization_open(Authorization *authorization, char **code_verifier, char **nonce);
 
 /* SHA-256 of a text, as state and browser binding are stored */
 extern void authorization_hash(const char *text, uint8 digest[PG_SHA256_DIGEST_LENGTH]);

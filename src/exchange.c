@@ -264,6 +264,8 @@ exchange_prepare(Flight *flight)
 	details->requested = authorization->scopes;
 	details->n_requested = authorization->n_scopes;
 
+	if (!authorization_open(authorization, &details->code_verifier, &details->nonce))
+		return refuse(flight, "The stored flow cannot be opened.");
 	if (!may_finish(callback, authorization))
 		return refuse(flight,
 					  callback->has_binding
@@ -278,7 +280,8 @@ exchange_prepare(Flight *flight)
 	/* from here on a row comes back, always */
 	connector = connector_find(authorization->connector_id);
 	if (connector == NULL || !connector_open(connector) ||
-		!TIMESTAMP_IS_NOEND(connector->stopped_at))
+		!TIMESTAMP_IS_NOEND(connector->stopped_at) ||
+		strcmp(authorization->party, authorization_party(connector)) != 0)
 		return fail(flight, "connector_misconfigured");
 	flight->connector = connector;
 
@@ -299,8 +302,6 @@ exchange_prepare(Flight *flight)
 			return fail(flight, "invalid_response");
 
 	details->redirect_uri = authorization->redirect_uri;
-	if (!authorization_open(authorization, &details->code_verifier, &details->nonce))
-		return refuse(flight, "The stored flow cannot be opened.");
 	details->connection_config =
 		callback_config(connector, callback, authorization->connection_config);
 	if (expects_id_token(flight) && jwks_get(connector->client.jwks_uri) == NULL)

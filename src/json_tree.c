@@ -179,7 +179,7 @@ scalar(void *state, char *token, JsonTokenType type)
 const JsonValue *
 json_member(const JsonValue *object, const char *name)
 {
-	if (object->type != JSON_TOKEN_OBJECT_START)
+	if (object == NULL || object->type != JSON_TOKEN_OBJECT_START)
 		return NULL;
 	for (const JsonValue *value = object->first; value != NULL; value = value->next)
 		if (strcmp(value->name, name) == 0)

@@ -335,11 +335,24 @@ cache_key(uint32 key_id, const uint8 *bytes)
 	return entry->key;
 }
 
-static SealKey *
-data_key(uint32 key_id)
+/* NULL when there is no such key */
+static bytea *
+read_wrapped_key(uint32 key_id)
 {
 	ScanKeyData scan_key;
 	bytea *wrapped = NULL;
+
+	ScanKeyInit(&scan_key, ANUM_KEY_ID, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum((int32) key_id));
+	store_scan("encryption_keys", "encryption_keys_pkey", GetLatestSnapshot(), &scan_key, 1,
+			   visit_key, &wrapped);
+	return wrapped;
+}
+
+static SealKey *
+data_key(uint32 key_id)
+{
+	bytea *wrapped;
 	uint8 bytes[SEAL_KEY_BYTES];
 	StringInfo aad;
 	SealKey *root;
@@ -351,30 +364,14 @@ data_key(uint32 key_id)
 			return entry->key;
 
 	aad = data_key_aad(key_id);
-	root = root_key();
-	ScanKeyInit(&scan_key, ANUM_KEY_ID, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum((int32) key_id));
-	PG_TRY();
-	{
-		store_scan("encryption_keys", "encryption_keys_pkey", GetLatestSnapshot(), &scan_key, 1,
-				   visit_key, &wrapped);
-	}
-	PG_CATCH();
-	{
-		seal_key_free(root);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-
+	wrapped = read_wrapped_key(key_id);
 	if (wrapped == NULL || VARSIZE_ANY_EXHDR(wrapped) != SEAL_KEY_BYTES + SEAL_OVERHEAD)
-	{
-		seal_key_free(root);
 		ereport(ERROR,
 				(errcode(ERRCODE_UC_KEY_UNAVAILABLE), errmsg("data key %u does not exist", key_id),
 				 errdetail("A row of appuser_connectors.encryption_keys is missing or "
 						   "malformed."),
 				 errhint("Restore the table from a backup.")));
-	}
+	root = root_key();
 	result = seal_open(root, (uint8 *) aad->data, aad->len, (uint8 *) VARDATA_ANY(wrapped),
 					   VARSIZE_ANY_EXHDR(wrapped), bytes);
 	seal_key_free(root);
@@ -466,6 +463,19 @@ keyring_seal(StringInfo aad, const char *plain, int len)
 			 (uint8 *) VARDATA(sealed)) != SEAL_OK)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("OpenSSL could not seal a value")));
 	return sealed;
+}
+
+bool
+keyring_knows(const bytea *sealed)
+{
+	uint32 key_id;
+
+	if (!sealed_key_id((const uint8 *) VARDATA_ANY(sealed), VARSIZE_ANY_EXHDR(sealed), &key_id))
+		return false;
+	for (CachedKey *entry = cached_keys; entry != NULL; entry = entry->next)
+		if (entry->key_id == key_id)
+			return true;
+	return read_wrapped_key(key_id) != NULL;
 }
 
 char *

@@ -33,6 +33,12 @@ extern void keyring_ensure(void);
 extern bytea *keyring_seal(StringInfo aad, const char *plain, int len);
 
 /*
+ * Was this sealed under a key of this database?  To ask before opening what a
+ * stranger may have made, whose key is not missing but was never there.
+ */
+extern bool keyring_knows(const bytea *sealed);
+
+/*
  * Opens: secret_alloc'ed and NUL-terminated, *len bytes.  NULL when the value
  * was altered or belongs elsewhere.  Raises UC008 when its key is unavailable.
  */

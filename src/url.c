@@ -3,7 +3,11 @@
  *	  Checking and taking apart URLs that admins and callers give, with
  *	  libcurl's URL API: the parser that decides is the one that will connect.
  */
+#ifdef FRONTEND
+#include "postgres_fe.h"
+#else
 #include "postgres.h"
+#endif
 
 #include <curl/curl.h>
 
@@ -33,7 +37,7 @@ take_part(CURLU *handle, CURLUPart part, unsigned int flags)
 
 	if (curl_url_get(handle, part, &value, flags) != CURLUE_OK)
 		return NULL;
-	copy = MemoryContextAllocExtended(CurrentMemoryContext, strlen(value) + 1, MCXT_ALLOC_NO_OOM);
+	copy = palloc_extended(strlen(value) + 1, MCXT_ALLOC_NO_OOM);
 	if (copy != NULL)
 		strcpy(copy, value);
 	curl_free(value);

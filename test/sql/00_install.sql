@@ -19,9 +19,11 @@ WHERE name = 'appuser_connectors' AND installed;
 SELECT has_schema_privilege('public', 'appuser_connectors', 'USAGE') AS public_usage,
 	   has_schema_privilege('public', 'appuser_connectors', 'CREATE') AS public_create;
 
--- Dropping it leaves nothing behind but the roles, which are the cluster's
+-- Dropping it leaves nothing behind but an empty schema and the roles, which are the cluster's
 DROP EXTENSION appuser_connectors;
-SELECT count(*) FROM pg_namespace WHERE nspname = 'appuser_connectors';
+SELECT pg_describe_object(classid, objid, 0) FROM pg_depend
+WHERE refclassid = 'pg_namespace'::regclass AND refobjid = 'appuser_connectors'::regnamespace;
+DROP SCHEMA appuser_connectors;
 SELECT count(*) FROM pg_roles WHERE rolname LIKE 'appuser\_connectors\_%';
 
 -- A role that exists with powers is refused, whichever and for each of the four
@@ -70,13 +72,14 @@ CREATE EXTENSION appuser_connectors;
 DROP FUNCTION appuser_connectors.session_app_user();
 CREATE OPERATOR appuser_connectors.= (FUNCTION = texteq, LEFTARG = text, RIGHTARG = text);
 CREATE EXTENSION appuser_connectors;
-DROP EXTENSION IF EXISTS appuser_connectors;
-DROP SCHEMA IF EXISTS appuser_connectors CASCADE;
-CREATE SCHEMA appuser_connectors;
+DROP OPERATOR appuser_connectors.= (text, text);
 CREATE DOMAIN appuser_connectors.text AS pg_catalog.text;
 CREATE EXTENSION appuser_connectors;
-DROP EXTENSION IF EXISTS appuser_connectors;
-DROP SCHEMA IF EXISTS appuser_connectors CASCADE;
+DROP DOMAIN appuser_connectors.text;
+-- or in which something would be given away by default
+ALTER DEFAULT PRIVILEGES IN SCHEMA appuser_connectors GRANT EXECUTE ON FUNCTIONS TO regress_outsider;
+CREATE EXTENSION appuser_connectors;
+DROP SCHEMA appuser_connectors;
 
 -- An empty one of the installer's own may be used
 CREATE SCHEMA appuser_connectors;
@@ -89,8 +92,7 @@ CREATE ROLE regress_eve;
 CREATE SCHEMA appuser_connectors;
 GRANT ALL ON SCHEMA appuser_connectors TO regress_eve;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO regress_eve;
-ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO regress_eve;
-ALTER DEFAULT PRIVILEGES IN SCHEMA appuser_connectors GRANT EXECUTE ON FUNCTIONS TO regress_eve, appuser_connectors_user;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO regress_eve, appuser_connectors_user;
 CREATE EXTENSION appuser_connectors;
 SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'appuser_connectors'::regnamespace
 AND has_function_privilege('regress_eve', oid, 'EXECUTE');
@@ -101,7 +103,7 @@ SELECT has_schema_privilege('regress_eve', 'appuser_connectors', 'USAGE') AS usa
 	   has_function_privilege('appuser_connectors_user', 'appuser_connectors.set_app_user(text, boolean)', 'EXECUTE') AS sets_app_user;
 DROP EXTENSION appuser_connectors;
 ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM regress_eve;
-ALTER DEFAULT PRIVILEGES REVOKE ALL ON FUNCTIONS FROM regress_eve;
+ALTER DEFAULT PRIVILEGES REVOKE ALL ON FUNCTIONS FROM regress_eve, appuser_connectors_user;
 DROP SCHEMA IF EXISTS appuser_connectors;
 DROP ROLE regress_eve;
 
