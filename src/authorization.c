@@ -42,6 +42,7 @@
 
 #define STATE_RANDOM_BYTES 32
 #define MAX_STATE 2048
+#define MAX_RETURN_TO 2048 /* it comes back through the worker's slot */
 
 /*
  * What a browser brings is cut to what the worker has room for: longer ones could
@@ -81,10 +82,12 @@ authorization_hash(const char *text, uint8 digest[PG_SHA256_DIGEST_LENGTH])
 static void
 raise_copy_held(void)
 {
-	ereport(ERROR, (errcode(ERRCODE_UC_COPY_HELD),
-					errmsg("this database is a copy and makes no calls to providers"),
-					errhint("If it takes the original's place, an admin calls "
-							"appuser_connectors.adopt_installation().")));
+	ereport(ERROR,
+			(errcode(ERRCODE_UC_COPY_HELD), errmsg("this database makes no calls to providers"),
+			 errdetail("It is a copy that has not been adopted, or "
+					   "appuser_connectors.provider_calls is off."),
+			 errhint("If it takes the original's place, an admin calls "
+					 "appuser_connectors.adopt_installation().")));
 }
 
 static StringInfo
@@ -385,6 +388,9 @@ connect_app_user(PG_FUNCTION_ARGS)
 						errmsg("the app user has %d connections of connector \"%s\"",
 							   MAX_CONNECTIONS_PER_CONNECTOR, connector_id),
 						errhint("Disconnect one first.")));
+	if (return_to != NULL && strlen(return_to) > MAX_RETURN_TO)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("return_to must not be longer than %d bytes", MAX_RETURN_TO)));
 	if (return_to != NULL)
 		check_return_to(connector, return_to);
 

@@ -182,10 +182,10 @@ ask_for_refresh(const Connection *connection)
 			break;
 		case CALL_COPY_HELD:
 			ereport(ERROR, (errcode(ERRCODE_UC_COPY_HELD),
-							errmsg("this database is a copy, and the stored token is no longer "
-								   "valid"),
-							errdetail("A copy makes no calls to providers: it would spend the "
-									  "original's refresh tokens."),
+							errmsg("this database makes no calls to providers, and the stored "
+								   "token is no longer valid"),
+							errdetail("It is a copy that has not been adopted, or "
+									  "appuser_connectors.provider_calls is off."),
 							errhint("Ask the original; or, if this database takes its place, an "
 									"admin calls appuser_connectors.adopt_installation().")));
 			break;

@@ -511,7 +511,8 @@ exchange_apply(Flight *flight)
 	else
 		store_update_connection(&connection);
 	event_record(flight->app_user, flight->connector_id, flight->connection_name,
-				 lock == LOCK_MISSING ? "connected" : "reconnected", NULL);
+				 lock == LOCK_MISSING ? "connected" : "reconnected",
+				 tokens->expires_in_ignored ? "an absurd expires_in was ignored" : NULL);
 	answer_with_row(flight);
 	return true;
 }

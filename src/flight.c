@@ -34,6 +34,7 @@ static int n_flights = 0;
 typedef bool (*FlightStep)(Flight *flight);
 
 static void finish_flight(Flight *flight);
+static bool must_save(const Flight *flight);
 static bool prepare_step(Flight *flight);
 static StringInfo pending_aad(const Flight *flight);
 
@@ -135,13 +136,20 @@ stats_result(const Flight *flight)
 }
 
 static void
-finish_flight(Flight *flight)
+answer_waiters(Flight *flight)
 {
-	if (flight->sent_at != 0 && !flight->loaded)
-		stats_finished(flight->kind->stats_kind, stats_result(flight),
-					   (flight->answered_at - flight->sent_at) / 1000000.0);
 	for (int i = 0; i < flight->n_waiters; i++)
 		provider_call_answer(flight->waiters[i], flight->outcome, flight->message, flight->answer);
+	flight->n_waiters = 0;
+}
+
+static void
+finish_flight(Flight *flight)
+{
+	if (flight->first_sent_at != 0 && !flight->loaded)
+		stats_finished(flight->kind->stats_kind, stats_result(flight),
+					   (flight->answered_at - flight->first_sent_at) / 1000000.0);
+	answer_waiters(flight);
 	oauth_request_free(&flight->request);
 	token_response_cleanse(&flight->tokens);
 	dlist_delete(&flight->node);
@@ -219,6 +227,12 @@ prepare_step(Flight *flight)
 	return flight->kind->prepare(flight);
 }
 
+static bool
+must_save(const Flight *flight)
+{
+	return !flight->saved && !flight->is_failure && flight->kind->save != NULL;
+}
+
 /* Seals an answer that cannot be applied now into pending_answers. */
 static void
 save_answer(Flight *flight)
@@ -248,7 +262,7 @@ apply_step(Flight *flight)
 			store_delete_pending_answer(flight->app_user, &flight->answer_id);
 		return true;
 	}
-	if (!flight->saved && flight->kind->save != NULL)
+	if (must_save(flight))
 		save_answer(flight);
 	return false;
 }
@@ -300,9 +314,12 @@ send_request(Flight *flight)
 						   .body_len = flight->request.body.len,
 						   .authorization = flight->request.authorization};
 
-	if (flight->sent_at == 0)
-		stats_sent(flight->kind->stats_kind);
 	flight->sent_at = GetCurrentTimestamp();
+	if (flight->first_sent_at == 0)
+	{
+		flight->first_sent_at = flight->sent_at;
+		stats_sent(flight->kind->stats_kind);
+	}
 	if (http_start(&request, flight) == NULL)
 	{
 		HttpResponse failed = {.outcome = HTTP_FAILED};
@@ -400,7 +417,9 @@ apply_flights(FlightState state)
 		}
 		else if (ran[i])
 		{
-			flight->saved = flight->saved || flight->kind->save != NULL;
+			flight->saved = flight->saved || must_save(flight);
+			if (flight->is_failure)
+				answer_waiters(flight);
 			flight->apply_at = TimestampTzPlusMilliseconds(
 				now, flight->state == FLIGHT_HELD ? HELD_RETRY_MAX : HELD_RETRY);
 			flight->state = FLIGHT_HELD;
@@ -410,8 +429,7 @@ apply_flights(FlightState state)
 			bool ignored;
 
 			/* It keeps being tried, from memory if it cannot even be saved. */
-			if (!flight->saved && flight->kind->save != NULL &&
-				run_batch(&flight, &ignored, 1, save_step))
+			if (must_save(flight) && run_batch(&flight, &ignored, 1, save_step))
 				flight->saved = true;
 			flight->apply_at = TimestampTzPlusMilliseconds(now, HELD_RETRY_MAX);
 			flight->state = FLIGHT_HELD;
@@ -462,7 +480,7 @@ flights_in_air(void)
 		Flight *flight = dlist_container(Flight, node, iter.cur);
 
 		if (flight->state == FLIGHT_SENT || flight->state == FLIGHT_ANSWERED ||
-			(flight->state == FLIGHT_HELD && !flight->saved && flight->kind->save != NULL))
+			(flight->state == FLIGHT_HELD && must_save(flight)))
 			return true;
 	}
 	return false;

@@ -75,7 +75,8 @@ struct Flight
 
 	Connector *connector; /* open, from prepare on */
 	OAuthRequest request;
-	TimestampTz sent_at; /* 0: not yet */
+	TimestampTz first_sent_at; /* 0: not yet */
+	TimestampTz sent_at;
 	TimestampTz answered_at;
 	HttpOutcome http_outcome;
 	TokenResponse tokens;
@@ -91,6 +92,8 @@ struct Flight
 	int n_waiters;
 
 	/* HELD */
+	bool is_failure; /* no answer that must not be lost; its callers are not kept waiting */
+	bool row_held;   /* set by apply, for a failure */
 	bool saved;
 	bool loaded; /* from pending_answers, by another worker's saving */
 	pg_uuid_t answer_id;

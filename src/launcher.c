@@ -185,19 +185,17 @@ wake_launcher(void)
 void
 launcher_want_worker(Oid database)
 {
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	if (find_entry(database) == NULL)
-	{
-		WorkerEntry *entry = find_entry(InvalidOid);
+	WorkerEntry *entry;
 
-		if (entry != NULL)
-		{
-			memset(entry, 0, sizeof(WorkerEntry));
-			entry->database = database;
-			entry->start_at = GetCurrentTimestamp();
-		}
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	entry = find_entry(database);
+	if (entry == NULL && (entry = find_entry(InvalidOid)) != NULL)
+	{
+		memset(entry, 0, sizeof(WorkerEntry));
+		entry->database = database;
+		entry->start_at = GetCurrentTimestamp();
+		wake_launcher();
 	}
-	wake_launcher();
 	LWLockRelease(shared->lock);
 }
 
@@ -519,6 +517,8 @@ launcher_exit(int code, Datum arg)
 void
 appuser_connectors_launcher_main(Datum main_arg)
 {
+	uint32 wait_event = new_wait_event("AppuserConnectorsLauncherMain");
+
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
@@ -540,7 +540,7 @@ appuser_connectors_launcher_main(Datum main_arg)
 		if (!in_recovery)
 			reconcile();
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 in_recovery ? RECOVERY_POLL : launcher_timeout(), PG_WAIT_EXTENSION);
+						 in_recovery ? RECOVERY_POLL : launcher_timeout(), wait_event);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)

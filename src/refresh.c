@@ -32,6 +32,8 @@
 
 #define BACKOFF_FIRST 1000          /* ms */
 #define BACKOFF_MAX (5 * 60 * 1000) /* ms */
+#define RESENDS 2                   /* at once, within RESEND_WINDOW of the first */
+#define RESEND_WINDOW 5000          /* ms */
 #define PROMPT_RETRIES 3            /* of a token whose answer was lost */
 #define REFUSAL_DELAY (30 * 1000)   /* ms, doubled with each */
 #define REFUSALS_TO_GIVE_UP 5       /* spread over 7.5 minutes */
@@ -46,6 +48,7 @@ typedef struct RefreshDetails
 	pg_uuid_t grant_id;
 	int64 generation;
 	char *refresh_token;
+	int lost;     /* answers, in a row */
 	bool probing; /* of a stopped connector */
 } RefreshDetails;
 
@@ -62,7 +65,7 @@ typedef struct ConnectorHealth
 static HTAB *healths = NULL;
 
 static ConnectorHealth *health_of(const char *connector_id);
-static void note_failure(const char *connector_id);
+static void note_failure(const Flight *flight);
 static void note_success(Flight *flight);
 static void note_client_refusal(Flight *flight);
 
@@ -132,10 +135,13 @@ health_of(const char *connector_id)
 }
 
 static void
-note_failure(const char *connector_id)
+note_failure(const Flight *flight)
 {
-	ConnectorHealth *health = health_of(connector_id);
+	ConnectorHealth *health = health_of(flight->connector_id);
 
+	/* counted before, when its row was held */
+	if (flight->is_failure)
+		return;
 	if (++health->failures >= CIRCUIT_FAILURES)
 		health->open_until = TimestampTzPlusMilliseconds(
 			GetCurrentTimestamp(),
@@ -281,14 +287,19 @@ refresh_start_due(void)
 	return next;
 }
 
-/* Writes a change that is no new token; skipped when somebody holds the row. */
+/*
+ * For a change that is no new token.  False: there is nothing to change, or (with
+ * flight->row_held) somebody holds the row, and it is tried again later.
+ */
 static bool
 lock_same_grant(Flight *flight, Connection *connection)
 {
 	RefreshDetails *details = flight->details;
+	LockResult lock = store_lock_connection(flight->app_user, flight->connector_id,
+											flight->connection_name, connection);
 
-	return store_lock_connection(flight->app_user, flight->connector_id, flight->connection_name,
-								 connection) == LOCK_TAKEN &&
+	flight->row_held = lock == LOCK_HELD;
+	return lock == LOCK_TAKEN &&
 		   memcmp(&connection->grant_id, &details->grant_id, sizeof(pg_uuid_t)) == 0 &&
 		   connection->generation == details->generation;
 }
@@ -449,6 +460,18 @@ refresh_prepare(Flight *flight)
 static bool
 refresh_answered(Flight *flight, const HttpResponse *response)
 {
+	RefreshDetails *details = flight->details;
+
+	/*
+	 * What a provider did whose answer was lost is unknown.  Those that rotate
+	 * take the old token again for a moment, so: at once, while the callers wait.
+	 */
+	if (response->outcome == HTTP_UNANSWERED && details->lost++ < RESENDS &&
+		!TimestampDifferenceExceeds(flight->first_sent_at, GetCurrentTimestamp(), RESEND_WINDOW))
+	{
+		build_refresh_request(&flight->connector->client, details->refresh_token, &flight->request);
+		return true;
+	}
 	if (response->outcome != HTTP_ANSWERED)
 	{
 		strlcpy(flight->problem, response->error, sizeof(flight->problem));
@@ -546,7 +569,7 @@ store_failure(Flight *flight)
 		flight->outcome = CALL_CONNECTOR_MISCONFIGURED;
 	if (flight->http_outcome != HTTP_ANSWERED)
 	{
-		note_failure(flight->connector_id);
+		note_failure(flight);
 		postpone(flight, problem, delay, false);
 		return;
 	}
@@ -568,7 +591,7 @@ store_failure(Flight *flight)
 		case TOKEN_UNAVAILABLE:
 		case TOKEN_MALFORMED:
 		case TOKEN_GRANTED:
-			note_failure(flight->connector_id);
+			note_failure(flight);
 			postpone(flight, problem, delay, false);
 			break;
 	}
@@ -580,7 +603,8 @@ refresh_apply(Flight *flight)
 	if (flight->http_outcome == HTTP_ANSWERED && flight->tokens.outcome == TOKEN_GRANTED)
 		return store_granted(flight);
 	store_failure(flight);
-	return true;
+	flight->is_failure = true;
+	return !flight->row_held;
 }
 
 static void

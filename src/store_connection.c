@@ -8,6 +8,7 @@
 #include "access/stratnum.h"
 #include "catalog/pg_collation.h"
 #include "executor/tuptable.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
@@ -136,6 +137,9 @@ store_lock_connection(const char *app_user, const char *connector_id, const char
 	StoreArgs args = {0};
 	bool locked;
 
+	/* SKIP LOCKED is about rows: the statement would wait for LOCK TABLE */
+	if (!ConditionalLockRelationOid(store_relation("connections"), RowExclusiveLock))
+		return LOCK_HELD;
 	arg_text(&args, app_user);
 	arg_text(&args, connector_id);
 	arg_text(&args, connection_name);
@@ -159,6 +163,8 @@ store_lock_connector(const char *connector_id)
 	StoreArgs args = {0};
 	LockResult result = LOCK_TAKEN;
 
+	if (!ConditionalLockRelationOid(store_relation("connectors"), RowShareLock))
+		return LOCK_HELD;
 	arg_text(&args, connector_id);
 	store_begin(NULL);
 	if (store_run(&lock, &args) == 0)

@@ -296,8 +296,10 @@ appuser_connectors_worker_main(Datum main_arg)
 	WaitEventSet *events;
 	WaitEvent occurred[3];
 	TimestampTz next_due = 0;
+	TimestampTz last_scan = 0;
 	TimestampTz next_sweep = 0;
 	MemoryContext loop_context;
+	uint32 wait_event = new_wait_event("AppuserConnectorsWorkerMain");
 
 	/* before libcurl or OpenSSL start a thread that would inherit the mask */
 	pqsignal(SIGTERM, handle_sigterm);
@@ -358,8 +360,10 @@ appuser_connectors_worker_main(Datum main_arg)
 				}
 				next_due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000);
 			}
-			next_due =
-				Max(next_due, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SCAN_PAUSE));
+			last_scan = GetCurrentTimestamp();
+			next_due = Max(next_due, TimestampTzPlusMilliseconds(last_scan, SCAN_PAUSE));
+			/* a prepared transaction's commit wakes nobody */
+			next_due = Min(next_due, TimestampTzPlusMilliseconds(last_scan, IDLE_TIMEOUT));
 		}
 		if (GetCurrentTimestamp() >= next_sweep)
 		{
@@ -378,12 +382,12 @@ appuser_connectors_worker_main(Datum main_arg)
 		MemoryContextSwitchTo(loop_context);
 		pgstat_report_activity(STATE_IDLE, NULL);
 		(void) WaitEventSetWait(events, loop_timeout(next_due), occurred, lengthof(occurred),
-								PG_WAIT_EXTENSION);
+								wait_event);
 		if (MyLatch->is_set)
 		{
 			ResetLatch(MyLatch);
 			/* a caller, or an outbox row of a commit */
-			next_due = 0;
+			next_due = Min(next_due, TimestampTzPlusMilliseconds(last_scan, SCAN_PAUSE));
 		}
 		CHECK_FOR_INTERRUPTS();
 	}

@@ -51,7 +51,7 @@ sub send
 	$self->{timer}->start($PostgreSQL::Test::Utils::timeout_default);
 	$self->{in} .= "$sql\n;\\echo $mark\n\\warn $mark\n";
 	# What is sent must reach psql before the caller goes on to something else.
-	$self->{run}->pump while length $self->{in} && $self->{run}->pumpable;
+	$self->{run}->pump_nb while length $self->{in} && $self->{run}->pumpable;
 	return $self;
 }
 

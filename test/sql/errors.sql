@@ -75,10 +75,28 @@ SELECT substring(:'url' FROM 'state=([^&]*)') AS state \gset
 SELECT pg_temp.refusal(format('SELECT * FROM appuser_connectors.oauth_callback(%L, code => %L)', :'state', 'x'));
 COMMIT;
 
--- UC003: the provider does not answer in the time the caller has
-SET appuser_connectors.wait_timeout = 0;
+-- UC003: the provider does not answer in the time the caller has; it goes on without
+BEGIN;
+SELECT set_app_user('alice');
+SELECT connect_app_user('errors') AS url \gset
+COMMIT;
+\set params `:login :'url' alice`
 SET appuser_connectors.wait_timeout = '1ms';
+BEGIN;
+SELECT set_app_user('alice');
+SELECT pg_temp.refusal(format('SELECT * FROM appuser_connectors.oauth_callback(NULL, params => %L)', :'params'));
+ROLLBACK;
 RESET appuser_connectors.wait_timeout;
+SET ROLE none;
+DO $$
+BEGIN
+	FOR i IN 1 .. 600 LOOP
+		EXIT WHEN EXISTS (SELECT FROM appuser_connectors.connections WHERE connector_id = 'errors');
+		PERFORM pg_sleep(0.05);
+	END LOOP;
+END $$;
+SET ROLE regress_service;
+SELECT erase_app_user('alice');
 
 -- UC004: the connector was changed by SQL
 SET ROLE none;
@@ -120,28 +138,27 @@ SET ROLE regress_service;
 SELECT pg_temp.refusal($$SELECT * FROM appuser_connectors.app_user_connection('alice', 'errors')$$);
 SET ROLE none;
 UPDATE installation SET system_identifier = system_identifier - 1;
+UPDATE connections SET expires_at = now() + interval '1 hour' WHERE connector_id = 'errors';
 
 -- UC008: the data key is gone, or the row that names the installation; asked in
 -- other sessions, since a key is kept once it was opened
-CREATE TABLE regress_kept_keys AS TABLE encryption_keys;
-CREATE TABLE regress_kept_installation AS TABLE installation;
+CREATE TABLE public.regress_kept_keys AS TABLE encryption_keys;
+CREATE TABLE public.regress_kept_installation AS TABLE installation;
 DELETE FROM encryption_keys;
 \c -
 \set prelude :abs_srcdir '/sql/prelude.psql'
 \i :prelude
-SELECT regexp_replace(pg_temp.refusal($$SELECT * FROM appuser_connectors.app_user_connection('alice', 'errors', min_validity => '-1 day')$$), 'key \d+', 'key N');
-UPDATE appuser_connectors.connections SET expires_at = now() + interval '1 hour' WHERE connector_id = 'errors';
 SELECT regexp_replace(pg_temp.refusal($$SELECT * FROM appuser_connectors.app_user_connection('alice', 'errors')$$), 'key \d+', 'key N');
 SELECT regexp_replace(pg_temp.refusal($$SELECT appuser_connectors.update_connector('errors', provider => 'errors', client_secret => 's')$$), 'key \d+', 'key N');
-INSERT INTO appuser_connectors.encryption_keys SELECT key_id, state, set_byte(wrapped_key, 40, (get_byte(wrapped_key, 40) + 1) % 256), created_at FROM regress_kept_keys;
+INSERT INTO appuser_connectors.encryption_keys SELECT key_id, state, set_byte(wrapped_key, 40, (get_byte(wrapped_key, 40) + 1) % 256), created_at FROM public.regress_kept_keys;
 SELECT regexp_replace(pg_temp.refusal($$SELECT * FROM appuser_connectors.app_user_connection('alice', 'errors')$$), 'key \d+', 'key N');
 DELETE FROM appuser_connectors.encryption_keys;
-INSERT INTO appuser_connectors.encryption_keys SELECT * FROM regress_kept_keys;
+INSERT INTO appuser_connectors.encryption_keys SELECT * FROM public.regress_kept_keys;
 DELETE FROM appuser_connectors.installation;
 SELECT pg_temp.refusal($$SELECT * FROM appuser_connectors.app_user_connection('alice', 'errors')$$);
-INSERT INTO appuser_connectors.installation SELECT * FROM regress_kept_installation;
+INSERT INTO appuser_connectors.installation SELECT * FROM public.regress_kept_installation;
 SELECT pg_temp.refusal($$SELECT * FROM appuser_connectors.app_user_connection('alice', 'errors')$$);
-DROP TABLE regress_kept_keys, regress_kept_installation;
+DROP TABLE public.regress_kept_keys, public.regress_kept_installation;
 
 -- UC007 is for servers that do not preload the library, and for standbys: not to be had here
 DELETE FROM appuser_connectors.connections WHERE connector_id = 'errors';

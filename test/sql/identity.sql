@@ -225,4 +225,5 @@ SELECT set_app_user('alice');
 SELECT session_app_user();
 ROLLBACK;
 
+SET client_min_messages = warning;
 DROP SCHEMA regress_identity CASCADE;

@@ -45,7 +45,7 @@ FROM pg_policies WHERE schemaname = 'appuser_connectors' ORDER BY tablename COLL
 SELECT CASE WHEN a.grantee = 0 THEN 'PUBLIC' WHEN a.grantee = n.nspowner THEN '(owner)' ELSE a.grantee::regrole::text END AS grantee,
 	   string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type) AS privileges
 FROM pg_namespace AS n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) AS a
-WHERE n.nspname = 'appuser_connectors' GROUP BY a.grantee, n.nspowner ORDER BY 1 COLLATE "C";
+WHERE n.nspname = 'appuser_connectors' GROUP BY a.grantee, n.nspowner ORDER BY a.grantee = n.nspowner DESC, a.grantee::regrole::text COLLATE "C";
 SELECT * FROM pg_default_acl WHERE defaclnamespace = 'appuser_connectors'::regnamespace
 OR defaclrole IN (SELECT oid FROM pg_roles WHERE rolname LIKE 'appuser\_connectors\_%');
 
@@ -56,7 +56,7 @@ FROM pg_roles AS r WHERE rolname LIKE 'appuser\_connectors\_%' ORDER BY 1;
 SELECT count(*) AS members_of_owner FROM pg_auth_members WHERE roleid = 'appuser_connectors_owner'::regrole;
 
 -- Nothing else is in the schema: no operators, casts, types, sequences, triggers, rules
-SELECT pg_describe_object(d.classid, d.objid, 0) COLLATE "C" AS object FROM pg_depend AS d
+SELECT pg_describe_object(d.classid, d.objid, 0) AS object FROM pg_depend AS d
 WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = 'appuser_connectors'::regnamespace
 AND d.classid NOT IN ('pg_proc'::regclass, 'pg_class'::regclass, 'pg_extension'::regclass) ORDER BY 1;
 SELECT tgrelid::regclass, tgname FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid

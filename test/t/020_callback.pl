@@ -18,7 +18,7 @@ my $faulty = start_fault_server(certificate => undef);
 my $real = start_provider();
 # The statements are the callers' own: only what the extension says is looked at.
 my $node = new_node('callback',
-	'log_min_messages = debug1', 'log_min_error_statement = panic', 'log_error_verbosity = verbose',
+	'log_min_messages = debug1', 'log_statement = none', 'log_min_error_statement = panic', 'log_error_verbosity = verbose',
 	'appuser_connectors.authorization_lifetime = 120s', 'appuser_connectors.request_timeout = 5s');
 
 my $issuer = $faulty->url;
@@ -177,7 +177,7 @@ foreach my $connector (sort keys %issuers)
 		{ iss => $connector eq 'tenants' ? 'https://login.example/contoso/v2.0' : $issuer });
 }
 
-# ---------------------------------------------------------------------- state
+# State
 
 my $state = begin('alice', 'calendar');
 refused('a state that is missing', undef, 'alice', {});
@@ -201,8 +201,6 @@ connects('and it is still good for its flow', 'alice', 'calendar', $state, {});
 refused('a state that was used', $state, 'alice', {});
 refused('a state that was used, once more', $state, 'alice', {});
 
-is(query($node, 'postgres', "SELECT DISTINCT expires_at - created_at FROM appuser_connectors.authorizations")
-	// '', '', 'nothing is left of those flows');
 $state = begin('alice', 'calendar');
 is(query($node, 'postgres', "SELECT expires_at - created_at FROM appuser_connectors.authorizations"), '00:02:00',
 	'a flow lives for authorization_lifetime');
@@ -227,10 +225,16 @@ foreach my $edit ("redirect_uri = 'https://evil.example/callback'", "connector_i
 }
 $state = begin('alice', 'calendar');
 query($node, 'postgres', "UPDATE appuser_connectors.authorizations SET app_user = 'mallory'");
-refused('a flow that was handed to another person by SQL, who asks', $state, 'mallory', {});
-refused('and its owner asks', $state, 'alice', {}) foreach query($node, 'postgres', "DELETE FROM appuser_connectors.authorizations") // '';
+foreach my $app_user ('mallory', 'alice')
+{
+	my $before = stored();
+	my $answer = finish($app_user, { state => $state, code => new_code() });
+	is($answer->{sqlstate}, 'UC005', "a flow that was handed to another person by SQL: refused to $app_user");
+	is(stored(), $before, 'nothing is sent or stored');
+}
+query($node, 'postgres', "DELETE FROM appuser_connectors.authorizations");
 
-# ----------------------------------------------- two callbacks at the same time
+# Two callbacks at the same time
 
 $state = begin('alice', 'calendar');
 my $token = new_tokens();
@@ -248,7 +252,7 @@ $first->finish;
 is($out, "connected\n", 'the first callback succeeds') or diag($err);
 is(access_token($node, 'alice', 'calendar'), $token, 'and is kept, although its transaction was rolled back');
 
-# ------------------------------------------------------------------ who may finish
+# Who may finish
 
 my $binding = 'a random value, and a cookie: 0123456789';
 my $wrong = 'another random value, of mallory: 9876543210';
@@ -290,7 +294,7 @@ is($sqlstate, '22023', 'a browser binding that could be guessed is not accepted 
 ($sqlstate) = failure($node, 'app_nobody', "SELECT * FROM appuser_connectors.oauth_callback('x')");
 is($sqlstate, '42501', 'a role of no concern may not call at all');
 
-# ------------------------------------------------------------- another connector
+# Another connector
 
 foreach my $other ('https://app.example/callback', "$redirect_uri/other", "$redirect_uri?connector=promised", 'http://127.0.0.1.evil.example:7999/callback',
 	'http://localhost:7999/callback', "\U$redirect_uri", '')
@@ -299,7 +303,7 @@ foreach my $other ('https://app.example/callback', "$redirect_uri/other", "$redi
 }
 connects('the browser came back to the redirect URI it was sent to', 'alice', 'calendar', begin('alice', 'calendar'), { redirect_uri => $redirect_uri });
 
-# ------------------------------------------------------------------------ issuer
+# Issuer
 
 my %iss = (
 	missing => undef, empty => '', 'of another provider' => 'https://evil.example', 'with a slash more' => "$issuer/", 'in capitals' => "\U$issuer",
@@ -329,7 +333,7 @@ foreach my $iss ('https://login.example//v2.0', 'https://login.example/a/b/v2.0'
 }
 connects("issuer template: any tenant matches", 'alice', 'tenants', begin('alice', 'tenants'), { iss => 'https://login.example/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0' });
 
-# ------------------------------------------------------------------------ errors
+# Errors
 
 foreach my $error (qw(invalid_request unauthorized_client access_denied unsupported_response_type invalid_scope server_error temporarily_unavailable
 	consent_required interaction_required login_required account_selection_required an_error_of_its_own:17))
@@ -347,7 +351,7 @@ $state = begin('alice', 'calendar');
 my $description = "The provider\x07's own words \e[31m" . 'x' x 3000;
 failed('an error_description says nothing', 'access_denied', 'calendar', $state, { code => undef, error => 'access_denied', error_description => $description });
 
-# -------------------------------------------------------------------------- code
+# Code
 
 my %bad_codes = (
 	missing => undef, empty => '', 'with a line break' => "code\r\nHost: evil.example", 'with a tab' => "co\tde", 'with DEL' => "co\x7fde",
@@ -355,7 +359,7 @@ my %bad_codes = (
 failed("a code that is $_", 'invalid_response', 'calendar', begin('alice', 'calendar'), { code => $bad_codes{$_} }) foreach sort keys %bad_codes;
 connects('a long code', 'alice', 'calendar', begin('alice', 'calendar'), { code => 'c' x 4000 });
 
-# ------------------------------------------------------------------------ params
+# Params
 
 register_at($faulty, 'books', { callback_values => ['realmId'] });
 $state = begin('alice', 'books');
@@ -386,7 +390,7 @@ foreach my $params ('[]', '"text"', '1', 'null', qq{["$state"]})
 }
 is(is_pending($state), 1, 'that is the caller\'s mistake, and costs no flow');
 
-# ------------------------------------------------------- begun in this transaction
+# Begun in this transaction
 
 my $begin_flow = "SELECT substring(appuser_connectors.connect_app_user('calendar') from 'state=([^&]*)') AS state \\gset\n";
 my $finish_flow = "SELECT * FROM appuser_connectors.oauth_callback(:'state', code => 'x')";
@@ -399,7 +403,7 @@ foreach my $way ([ 'in one transaction', "$begin_flow$finish_flow" ], [ 'with a 
 	is(stored(), $before, 'nothing is sent or stored');
 }
 
-# ------------------------------------------------ the connector is not what it was
+# The connector is not what it was
 
 register_at($faulty, 'doomed', {});
 my @edits = (
@@ -436,7 +440,7 @@ foreach my $move ([ 'to another server', $elsewhere, {} ], [ 'to another issuer'
 	query($node, 'app_admin', "SELECT appuser_connectors.delete_connector('moved')");
 }
 
-# ------------------------------------------------------------ at the real provider
+# At the real provider
 
 register($node, $real, connector_id => 'real', provider => 'real', scopes => [qw(openid read)]);
 push @secrets, 'app secret: 100%+/&=', 'app+secret%3A+100%25%2B%2F%26%3D';
