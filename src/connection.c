@@ -393,6 +393,23 @@ connection_delete_all_of_connector(Connector *connector)
 	return deleted;
 }
 
+void
+connection_require_reconnect_of_connector(const char *connector_id, const char *reason)
+{
+	int count;
+	ConnectionKey *keys = store_keys_of_connector(connector_id, &count);
+	TimestampTz now = GetCurrentTimestamp();
+
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (store_require_reconnect(keys[i].app_user, connector_id, keys[i].connection_name, reason,
+									now))
+			event_record(keys[i].app_user, connector_id, keys[i].connection_name,
+						 "reconnect_required", reason);
+	}
+}
+
 Datum
 app_user_connections(PG_FUNCTION_ARGS)
 {

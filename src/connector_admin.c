@@ -228,10 +228,12 @@ update_connector(PG_FUNCTION_ARGS)
 	char *connector_id = optional_text(fcinfo, 0);
 	Connector *connector;
 	char *client_secret;
+	char *old_origins;
 
 	launcher_require_preload();
 	check_text("connector_id", connector_id, MAX_CONNECTOR_ID);
 	connector = connector_require(connector_id);
+	old_origins = connector->origins;
 
 	/* A secret that is given anew is also how a tampered connector is mended. */
 	client_secret = secret_arg(fcinfo, 3);
@@ -269,6 +271,8 @@ update_connector(PG_FUNCTION_ARGS)
 	connector->client_secret = connector_seal_secret(connector, client_secret);
 	store_update_connector(connector, GetCurrentTimestamp());
 	event_record("", connector_id, NULL, "connector_updated", NULL);
+	if (strcmp(old_origins, connector->origins) != 0)
+		connection_require_reconnect_of_connector(connector_id, "endpoints_changed");
 	PG_RETURN_VOID();
 }
 

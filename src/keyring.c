@@ -378,7 +378,8 @@ data_key(uint32 key_id)
 	if (result != SEAL_OK)
 		ereport(ERROR, (errcode(ERRCODE_UC_KEY_UNAVAILABLE),
 						errmsg("data key %u cannot be opened", key_id),
-						errdetail("It was sealed under another root key."),
+						errdetail("It was sealed under another root key or for another "
+								  "installation, or was altered."),
 						errhint("Point appuser_connectors.root_key_file or root_key_command to the "
 								"root key this database was used with, and reload.")));
 	key = cache_key(key_id, bytes);

@@ -524,6 +524,17 @@ store_granted(Flight *flight)
 		return true;
 	}
 
+	if (connection.reconnect_required)
+	{
+		/* the connector was pointed elsewhere meanwhile: the later word stands */
+		(void) revocation_queue(flight->connector, flight->app_user, flight->connection_name,
+								connection.account, tokens->access_token,
+								refresh_token ? refresh_token : details->refresh_token);
+		flight_fail(flight, CALL_RECONNECT_REQUIRED, "%s",
+					connection.status_reason ? connection.status_reason : "");
+		return true;
+	}
+
 	/* RFC 6749 §6: no new refresh token means the old one stays */
 	if (refresh_token == NULL)
 		refresh_token = details->refresh_token;
@@ -538,9 +549,6 @@ store_granted(Flight *flight)
 	connection.failures = connection.refusals = 0;
 	connection.failing_since = DT_NOEND;
 	connection.status_reason = NULL;
-	if (connection.reconnect_required)
-		connection.status_since = now;
-	connection.reconnect_required = false;
 	connection_seal_tokens(&connection, tokens->access_token, refresh_token);
 	store_update_connection(&connection);
 	note_success(flight);

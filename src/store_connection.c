@@ -271,6 +271,29 @@ store_delete_connection(const char *app_user, const char *connector_id, const ch
 	return true;
 }
 
+bool
+store_require_reconnect(const char *app_user, const char *connector_id, const char *connection_name,
+						const char *reason, TimestampTz now)
+{
+	static StoreStatement update = {
+		"UPDATE appuser_connectors.connections SET status = 'reconnect_required', "
+		"status_reason = $4, status_since = $5, refresh_at = NULL "
+		"WHERE app_user = $1 AND connector_id = $2 AND connection_name = $3 "
+		"AND status = 'connected'"};
+	StoreArgs args = {0};
+	bool found;
+
+	arg_text(&args, app_user);
+	arg_text(&args, connector_id);
+	arg_text(&args, connection_name);
+	arg_text(&args, reason);
+	arg_timestamp(&args, now);
+	store_begin(app_user);
+	found = store_run(&update, &args) > 0;
+	store_end();
+	return found;
+}
+
 int
 store_count_connections(const char *app_user, const char *connector_id)
 {

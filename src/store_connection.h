@@ -39,6 +39,11 @@ extern void store_update_connection(const Connection *connection);
 extern bool store_delete_connection(const char *app_user, const char *connector_id,
 									const char *connection_name, Connection *deleted);
 
+/* False when there is none that is connected. */
+extern bool store_require_reconnect(const char *app_user, const char *connector_id,
+									const char *connection_name, const char *reason,
+									TimestampTz now);
+
 extern int store_count_connections(const char *app_user, const char *connector_id);
 
 /* The rows of app_user_connections() */

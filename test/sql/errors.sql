@@ -52,18 +52,20 @@ SELECT statement, pg_temp.refusal('SELECT ' || statement) FROM unnest(ARRAY[
 	$$* FROM appuser_connectors.oauth_callback('x', params => '[]')$$]) AS statement;
 ROLLBACK;
 
--- UC005: a state that is missing, not ours, or altered; told apart from nothing
+-- UC005: a state that is missing, not ours, or altered: one and the same answer
 BEGIN;
 SELECT set_app_user('alice');
 SELECT connect_app_user('errors') AS url \gset
 COMMIT;
 SELECT substring(:'url' FROM 'state=([^&]*)') AS state \gset
 SELECT pg_temp.refusal(format('SELECT * FROM appuser_connectors.oauth_callback(%L, code => %L)', state, 'x'))
-FROM unnest(ARRAY[NULL, '', 'x', repeat('A', 100), repeat('A', 5000), 'Ü' || :'state', :'state' || 'A',
-	substr(:'state', 1, length(:'state') - 1), upper(:'state'), :'state']) AS state;
--- somebody else's, even with everything else right
+FROM unnest(ARRAY[NULL, '', 'x', repeat('A', 100), repeat('A', 5000), 'Ü' || :'state', :'state' || 'AAAA',
+	substr(:'state', 1, length(:'state') - 4), overlay(:'state' PLACING 'zzzz' FROM 5), overlay(:'state' PLACING '____' FROM 80)]) AS state;
+-- somebody else's, even with everything else right; after that it is used up
 BEGIN;
 SELECT set_app_user('bob');
+SELECT pg_temp.refusal(format('SELECT * FROM appuser_connectors.oauth_callback(%L, code => %L)', :'state', 'x'));
+SELECT set_app_user('alice');
 SELECT pg_temp.refusal(format('SELECT * FROM appuser_connectors.oauth_callback(%L, code => %L)', :'state', 'x'));
 ROLLBACK;
 
@@ -155,6 +157,9 @@ SELECT regexp_replace(pg_temp.refusal($$SELECT * FROM appuser_connectors.app_use
 DELETE FROM appuser_connectors.encryption_keys;
 INSERT INTO appuser_connectors.encryption_keys SELECT * FROM public.regress_kept_keys;
 DELETE FROM appuser_connectors.installation;
+\c -
+\set prelude :abs_srcdir '/sql/prelude.psql'
+\i :prelude
 SELECT pg_temp.refusal($$SELECT * FROM appuser_connectors.app_user_connection('alice', 'errors')$$);
 INSERT INTO appuser_connectors.installation SELECT * FROM public.regress_kept_installation;
 SELECT pg_temp.refusal($$SELECT * FROM appuser_connectors.app_user_connection('alice', 'errors')$$);

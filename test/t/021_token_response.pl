@@ -1,0 +1,371 @@
+# Whatever a token endpoint answers, or fails to answer, either gives tokens that
+# pass every check (RFC 6749 §5.1) or gives nothing: the exchange of a code says
+# why in its row and stores nothing, a refresh costs nobody a token that is still
+# good, nothing takes longer than request_timeout, and no secret is shown.  The
+# client authenticates as its provider wants it to (RFC 6749 §2.3.1).
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use AppuserConnectors;
+use IO::Compress::Gzip qw(gzip);
+use MIME::Base64;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $timeout = 1.5;
+my $faulty = start_fault_server();
+my $elsewhere = start_fault_server(certificate => undef);
+my $real = start_provider();
+# The statements are the callers' own: only what the extension says is looked at.
+my $node = new_node('token_response',
+	'log_min_messages = debug1', 'log_statement = none', 'log_min_error_statement = panic', 'log_error_verbosity = verbose',
+	"appuser_connectors.request_timeout = ${timeout}s", 'appuser_connectors.connect_timeout = 1s');
+
+my $client_secret = 'client-secret-of-the-application';
+my @secrets = ($client_secret, 'code-to-keep-secret');
+my $people = 0;
+my $connectors = 0;
+
+sub register_at
+{
+	my ($server, $connector, %definition) = @_;
+
+	return register($node, $server, connector_id => $connector, provider => $connector, client_id => 'client',
+		client_secret => $client_secret, scopes => [qw(read write)],
+		definition => { issuer => undef, revocation_endpoint => undef, %definition });
+}
+
+register_at($faulty, 'faulty');
+
+# Somebody whom no other test knows, unless given; and oauth_callback's row
+sub exchange
+{
+	my ($connector, $person) = @_;
+	my $state;
+
+	$person //= 'person-' . ++$people;
+	$state = url_parameters(authorization_url($node, $person, $connector, return_to => '/back'))->{state};
+	push @secrets, $state;
+	return ($person, callback($node, $person, { state => $state, code => 'code-to-keep-secret' }));
+}
+
+sub connection
+{
+	my ($person, $connector, @more) = @_;
+
+	return row($node, 'app_service', 'SELECT *, extract(epoch FROM expires_at - now()) AS seconds FROM appuser_connectors.app_user_connection('
+		  . AppuserConnectors::arguments(app_user => $person, connector_id => $connector, @more) . ')');
+}
+
+sub connections_of
+{
+	my ($person, $connector) = @_;
+
+	return query($node, 'postgres', qq{SELECT count(*) FROM appuser_connectors.connections WHERE app_user = '$person' AND connector_id = '$connector'});
+}
+
+# A token response, with what the test wants otherwise
+sub tokens
+{
+	my (%members) = @_;
+	my $number = ++$people;
+	my %response = (access_token => "access-token-$number", refresh_token => "refresh-token-$number", token_type => 'Bearer', expires_in => 7200);
+
+	push @secrets, @response{qw(access_token refresh_token)};
+	return { %response, %members };
+}
+
+sub shows_no_secret
+{
+	my ($text, $name) = @_;
+	my @shown = grep { index($text, $_) >= 0 } @secrets;
+
+	return is("@shown", '', $name);
+}
+
+my $json = { 'content-type' => 'application/json' };
+my $valid = encode(tokens());
+my $with_nul = encode(tokens(access_token => 'access-NUL-token')) =~ s/NUL/\0/r;
+my $with_latin1 = encode(tokens()) =~ s/Bearer/"Bearer","note":"caf\xe9"/r =~ s/""/"/r =~ s/"note":"caf\xe9""/"note":"caf\xe9"/r;
+my $gzipped;
+gzip(\$valid => \$gzipped);
+
+# What a code's exchange, and a refresh, come to
+my @refused = (
+	# [ what the token endpoint does, its rule, failure of the exchange, SQLSTATE of the refresh ]
+	[ '404 with JSON', { status => 404, body => { error => 'not_found' } }, 'not_found', 'UC003' ],
+	[ '404 with HTML', { status => 404, headers => { 'content-type' => 'text/html' }, body => '<h1>Not found</h1>' }, 'invalid_response', 'UC003' ],
+	[ '200 with HTML', { headers => { 'content-type' => 'text/html' }, body => '<html><body>Welcome</body></html>' }, 'invalid_response', 'UC003' ],
+	[ '204 without a body', { status => 204 }, 'invalid_response' ],
+	[ '200 without a body', {}, 'invalid_response' ],
+	[ 'truncated JSON', { headers => $json, body => substr($valid, 0, -10) }, 'invalid_response', 'UC003' ],
+	[ 'JSON null', { headers => $json, body => 'null' }, 'invalid_response' ],
+	[ 'a JSON array', { headers => $json, body => '[]' }, 'invalid_response' ],
+	[ 'an array with the object in it', { headers => $json, body => "[$valid]" }, 'invalid_response' ],
+	[ 'a JSON string', { headers => $json, body => '"access-token"' }, 'invalid_response' ],
+	[ 'an empty object', { headers => $json, body => '{}' }, 'invalid_response' ],
+	[ 'a key twice', { headers => $json, body => $valid =~ s/^\{/{"access_token":"another",/r }, 'invalid_response', 'UC003' ],
+	[ 'a key twice, once escaped', { headers => $json, body => $valid =~ s/^\{/{"access\\u005ftoken":"another",/r }, 'invalid_response' ],
+	[ 'an embedded NUL', { headers => $json, bodyBase64 => encode_base64($with_nul, '') }, 'invalid_response' ],
+	[ 'an escaped NUL', { headers => $json, body => encode(tokens(access_token => 'access-NUL-token')) =~ s/NUL/\\u0000/r }, 'invalid_response' ],
+	[ 'invalid UTF-8', { headers => $json, bodyBase64 => encode_base64($with_latin1, '') }, 'invalid_response' ],
+	[ 'a lone surrogate', { headers => $json, body => $valid =~ s/^\{/{"note":"\\ud800",/r }, 'invalid_response' ],
+	[ 'trailing garbage', { headers => $json, body => "$valid garbage" }, 'invalid_response' ],
+	[ 'a second object', { headers => $json, body => "$valid$valid" }, 'invalid_response' ],
+	[ 'JSON nested too deep', { headers => $json, body => $valid =~ s/^\{/'{"note":' . ('[' x 100_000) . (']' x 100_000) . ','/re }, 'invalid_response' ],
+	[ 'a 2 MiB body', { headers => $json, body => $valid =~ s/^\{/'{"note":"' . ('x' x (2 << 20)) . '",'/re }, 'invalid_response', 'UC003' ],
+	[ 'an endless body', { endlessBody => 1 }, 'invalid_response', 'UC003' ],
+	[ 'endless headers', { endlessHeaders => 1 }, 'invalid_response', 'UC003' ],
+	[ 'no access_token', { body => tokens(access_token => undef) }, 'invalid_response', 'UC003' ],
+	[ 'an empty access_token', { body => tokens(access_token => '') }, 'invalid_response' ],
+	[ 'a number as access_token', { body => tokens(access_token => 42) }, 'invalid_response', 'UC003' ],
+	[ 'an object as access_token', { body => tokens(access_token => { value => 'x' }) }, 'invalid_response' ],
+	[ 'an access_token with CRLF', { body => tokens(access_token => "token\r\nX-Injected: 1") }, 'invalid_response', 'UC003' ],
+	[ 'an access_token that is not ASCII', { body => tokens(access_token => "t\x{f6}ken") }, 'invalid_response' ],
+	[ 'an access_token of 65 kB', { body => tokens(access_token => 't' x (65 << 10)) }, 'invalid_response' ],
+	[ 'a number as refresh_token', { body => tokens(refresh_token => 42) }, 'invalid_response' ],
+	[ 'a refresh_token with CRLF', { body => tokens(refresh_token => "token\r\n") }, 'invalid_response' ],
+	[ 'an unknown token_type', { body => tokens(token_type => 'mac') }, 'invalid_response', 'UC003' ],
+	[ 'a DPoP token that was not asked for', { body => tokens(token_type => 'DPoP') }, 'invalid_response' ],
+	[ 'a number as token_type', { body => tokens(token_type => 1) }, 'invalid_response' ],
+	[ 'unrequested gzip', { headers => { %$json, 'content-encoding' => 'gzip' }, bodyBase64 => encode_base64($gzipped, '') }, 'invalid_response', 'UC003' ],
+	(   map {
+			[ "a redirect by $_ to another host", { status => $_, headers => { location => $elsewhere->url . '/token' }, body => tokens() }, 'invalid_response', 'UC003' ]
+		} 301, 302, 303, 307, 308),
+	[ 'an error under HTTP 200', { body => { error => 'bad_verification_code', error_description => 'The code-to-keep-secret passed is incorrect.' } },
+		'bad_verification_code', 'UC002' ],
+	[ 'an error beside tokens', { body => tokens(error => 'access_denied') }, 'access_denied', 'UC003' ],
+	[ 'ok false under HTTP 200', { body => { ok => JSON::PP::false, error => 'invalid_code' } }, 'invalid_code' ],
+	[ '400 with an empty body', { status => 400 }, 'invalid_response', 'UC003' ],
+	[ '400 invalid_grant', { status => 400, body => { error => 'invalid_grant' } }, 'invalid_grant', 'UC002' ],
+	[ '400 invalid_request', { status => 400, body => { error => 'invalid_request' } }, 'invalid_request', 'UC003' ],
+	[ '400 unauthorized_client', { status => 400, body => { error => 'unauthorized_client' } }, 'unauthorized_client', 'UC003' ],
+	[ '401 invalid_client', { status => 401, body => { error => 'invalid_client' }, headers => { 'www-authenticate' => 'Basic' } }, 'connector_misconfigured', 'UC004' ],
+	[ '403 invalid_code', { status => 403, body => { error => 'invalid_code' } }, 'invalid_code', 'UC002' ],
+	[ 'an error as an object', { status => 400, body => { error => { code => 'invalid_grant', message => 'no' } } }, 'invalid_grant' ],
+	[ 'an error with escape sequences', { status => 400, body => { error => "bad\e[31m\r\n\x{e9}code" } }, 'bad?[31m????code' ],
+	[ 'an error that is endless', { status => 400, body => { error => 'e' x 10_000 } }, 'e' x 64 ],
+	[ '429', { status => 429, headers => { 'retry-after' => '30' } }, 'provider_unavailable', 'UC003' ],
+	[ '500', { status => 500, body => 'oops' }, 'provider_unavailable', 'UC003' ],
+	[ '503 with tokens', { status => 503, body => tokens() }, 'provider_unavailable', 'UC003' ],
+	[ 'no HTTP', { raw => "SSH-2.0-OpenSSH_9.2\r\n" }, 'provider_unavailable', 'UC003' ],
+	[ 'an answer of HTTP 1xx only', { raw => "HTTP/1.1 100 Continue\r\n\r\n" }, 'provider_unavailable' ],
+	[ 'headers that do not end', { raw => "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n" }, 'provider_unavailable' ],
+	[ 'a body shorter than announced', { headers => $json, body => $valid, truncate => 40 }, 'provider_unavailable', 'UC003' ],
+	[ 'a connection closed without an answer', { drop => 1 }, 'provider_unavailable', 'UC003' ],
+	[ 'a connection reset without an answer', { reset => 1 }, 'provider_unavailable', 'UC003' ],
+	[ 'no answer', { hang => 1 }, 'provider_unavailable', 'UC003' ],
+	[ 'headers, and then nothing', { headers => $json, body => $valid, stallAfterHeaders => 1 }, 'provider_unavailable', 'UC003' ],
+	[ 'a slow drip', { headers => $json, body => $valid, trickleMs => 200 }, 'provider_unavailable', 'UC003' ],
+	[ 'a slow drip of headers', { headers => $json, body => $valid, trickleMs => 200, trickleHeaders => 1 }, 'provider_unavailable' ],
+	[ 'endless 1xx answers', { endless1xx => 1 }, 'invalid_response' ],
+);
+
+sub exchange_fails
+{
+	my ($name, $failure, $connector) = @_;
+	my $began = time();
+	my ($person, $answer) = exchange($connector);
+	my $took = time() - $began;
+
+	subtest "the exchange: $name" => sub {
+		is($answer->{failure}, $failure, 'the failure is told');
+		is($answer->{return_to}, '/back', 'with the page to go back to');
+		is(connections_of($person, $connector), 0, 'nothing is stored');
+		cmp_ok($took, '<', $timeout + 10, 'it does not take long');
+		shows_no_secret(encode($answer), 'no secret is shown');
+	};
+	return;
+}
+
+# Each with a connector of its own, so that no trouble adds up to another's.
+sub refresh_fails
+{
+	my ($name, $sqlstate, $rule) = @_;
+	my $connector = 'refresh-' . ++$connectors;
+	my $given = tokens();
+	my $dead = $sqlstate eq 'UC002';
+
+	register_at($faulty, $connector);
+	$faulty->rules({ path => '/token', body => $given });
+	my ($person, $answer) = exchange($connector);
+	is($answer->{failure}, undef, "a refresh: $name: connected") or return;
+	my $sealed = "SELECT generation, access_token, refresh_token FROM appuser_connectors.connections WHERE app_user = '$person' AND connector_id = '$connector'";
+	my $stored = query($node, 'postgres', $sealed);
+
+	$faulty->rules(ref $rule eq 'CODE' ? $rule->($connector) : { path => '/token', %$rule });
+	my ($state, $message) = failure($node, 'app_service', "SELECT * FROM appuser_connectors.app_user_connection('$person', '$connector', min_validity => '1 day')");
+	subtest "a refresh: $name" => sub {
+		is($state, $sqlstate, 'the SQLSTATE says whose matter it is') or diag($message);
+		shows_no_secret($message // '', 'no secret is shown');
+		is(query($node, 'postgres', $sealed), $stored, 'the tokens stored are what they were');
+		my ($then) = failure($node, 'app_service', "SELECT * FROM appuser_connectors.app_user_connection('$person', '$connector')");
+		is($then, $dead ? 'UC002' : undef, $dead ? 'the grant is dead, and is not served' : 'the token, which is still good, is served');
+		is(connection($person, $connector)->{access_token}, $given->{access_token}, 'as it was') unless $dead;
+		is(row($node, 'app_admin', "SELECT status FROM appuser_connectors.connection_status WHERE app_user = '$person'")->{status},
+			$dead ? 'reconnect_required' : 'failing', 'and the status says so');
+	};
+	return ($person, $connector, $given);
+}
+
+foreach my $case (@refused)
+{
+	my ($name, $rule, $failure, $sqlstate) = @$case;
+
+	$faulty->rules({ path => '/token', %$rule });
+	exchange_fails($name, $failure, 'faulty');
+	refresh_fails($name, $sqlstate, $rule) if defined $sqlstate;
+}
+is(scalar($elsewhere->requests), 0, 'no redirect was followed');
+ok(!(grep { exists $_->{headers}{'accept-encoding'} } $faulty->requests), 'no compression was asked for');
+ok(!(grep { $_->{headers}{accept} ne 'application/json' } $faulty->requests), 'but JSON');
+
+# After all that the same connection is as good as new, with the same refresh token.
+my ($person, $connector, $given) = refresh_fails('and another', 'UC003', { status => 500 });
+query($node, 'postgres', "UPDATE appuser_connectors.connections SET refresh_at = now() WHERE app_user = '$person'");
+$faulty->rules({ path => '/token', body => tokens(refresh_token => undef) });
+my $fresh;
+wait_until('the refresh is tried again', sub { ($fresh) = rows($node, 'app_service', "SELECT * FROM appuser_connectors.app_user_connection('$person', '$connector')"); $fresh->{access_token} ne $given->{access_token} });
+is(url_parameters('?' . ($faulty->requests('/token'))[-1]{body})->{refresh_token}, $given->{refresh_token}, 'the next refresh is with the same refresh token');
+query($node, 'postgres', "UPDATE appuser_connectors.connections SET refresh_at = now() - interval '1 s' WHERE app_user = '$person'");
+$faulty->rules({ path => '/token', body => tokens() });
+wait_until('there is another refresh', sub { connection($person, $connector)->{access_token} ne $fresh->{access_token} });
+is(url_parameters('?' . ($faulty->requests('/token'))[-1]{body})->{refresh_token}, $given->{refresh_token}, 'which a null refresh_token does not take away');
+
+# What is accepted
+
+sub accepted
+{
+	my ($name, $rule, $test) = @_;
+	my $connector = 'faulty';
+
+	$connector = delete $rule->{connector} if $rule->{connector};
+	$faulty->rules({ path => '/token', %$rule });
+	my ($person, $answer) = exchange($connector);
+	subtest $name => sub {
+		is($answer->{failure}, undef, 'the connection is made') or return;
+		$test->(connection($person, $connector), $person);
+	};
+	return;
+}
+
+sub lasts
+{
+	my ($seconds) = @_;
+	return sub { my ($connection) = @_; cmp_ok(abs($connection->{seconds} - $seconds), '<', 30, "the token lasts $seconds s"); };
+}
+
+my $unknown = sub { my ($connection) = @_; is($connection->{expires_at}, undef, 'when the token expires is unknown'); };
+my $bearer = sub { my ($connection) = @_; is($connection->{token_type}, 'Bearer', 'its type is Bearer'); };
+accepted('token_type BEARER', { body => tokens(token_type => 'BEARER') }, $bearer);
+accepted('token_type bearer', { body => tokens(token_type => 'bearer') }, $bearer);
+accepted('token_type missing', { body => { access_token => 'access-token-alone' } }, $bearer);
+accepted('token_type null', { body => tokens(token_type => undef) }, $bearer);
+accepted('JSON that says to be HTML', { headers => { 'content-type' => 'text/html' }, body => encode(tokens()) }, $bearer);
+accepted('JSON without a content type', { body => encode(tokens()) }, $bearer);
+accepted('JSON with white space around', { body => "\r\n\t " . encode(tokens()) . "\n" }, $bearer);
+accepted('201 with tokens', { status => 201, body => tokens() }, $bearer);
+accepted('an error that is null', { body => tokens(error => undef) }, $bearer);
+accepted('an error that is empty', { body => tokens(error => '') }, $bearer);
+accepted('unknown members', { body => tokens(note => "caf\x{e9}", more => { nested => [ 1, 2, [ 3 ] ] }) }, $bearer);
+accepted('an access_token of 64 kB', { body => tokens(access_token => 't' x (64 << 10)) },
+	sub { is(length $_[0]{access_token}, 64 << 10, 'the whole token is kept') });
+accepted('1xx answers before the real one', { raw => "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: " . length($valid) . "\r\n\r\n$valid" }, $bearer);
+
+accepted('expires_in a number', { body => tokens(expires_in => 3600) }, lasts(3600));
+accepted('expires_in a numeric string', { body => tokens(expires_in => '3600') }, lasts(3600));
+accepted('expires_in with a fraction', { headers => $json, body => encode(tokens()) =~ s/7200/3599.7/r }, lasts(3600));
+my %absurd = ('negative' => -1, 'not numeric' => 'soon', 'an ISO date' => '2030-01-01T00:00:00Z', 'huge' => 10**18, 'a huge string' => '9' x 40,
+	'true' => JSON::PP::true, 'an array' => [3600], 'an empty string' => '', 'an epoch' => 2_000_000_000);
+foreach my $name (sort keys %absurd)
+{
+	accepted("expires_in $name: as if absent, with an event", { body => tokens(expires_in => $absurd{$name}) }, sub {
+			my ($connection, $person) = @_;
+			$unknown->($connection);
+			is_deeply([ map { $_->{event} } rows($node, 'app_admin', "SELECT event FROM appuser_connectors.connection_events WHERE app_user = '$person' ORDER BY event") ],
+				[ 'connected', 'expires_in_ignored' ], 'there is an event') });
+}
+accepted('expires_in missing', { body => { %{ tokens() }, expires_in => undef } }, $unknown);
+register_at($faulty, 'hourly', default_expires_in => 3600);
+accepted('expires_in missing, and the provider has a default', { connector => 'hourly', body => { access_token => 'access-token-hourly' } }, lasts(3600));
+accepted('expires_in negative, and the provider has a default', { connector => 'hourly', body => tokens(expires_in => -5) }, lasts(3600));
+
+sub scopes
+{
+	my ($scopes, $missing) = @_;
+
+	return sub {
+		my ($connection, $person) = @_;
+		is_deeply($connection->{scopes}, $scopes, "its scopes are (@$scopes)");
+		my ($listed) = rows($node, 'app_service', "SELECT status, missing_scopes FROM appuser_connectors.app_user_connections() WHERE connector_id = 'faulty'", app_user => $person);
+		is_deeply($listed, { status => 'connected', missing_scopes => $missing }, "the status says that (@$missing) are missing");
+		my ($state, $message) = failure($node, 'app_service', "SELECT * FROM appuser_connectors.app_user_connection('$person', 'faulty', required_scopes => '{read,write}')");
+		is($state, @$missing ? 'UC002' : undef, 'who requires them is told');
+		like($message, qr/scopes were not granted: @$missing\b/, 'and which') if @$missing;
+	};
+}
+
+accepted('scope missing: as asked', { body => tokens() }, scopes([qw(read write)], []));
+accepted('scope null: as asked', { body => tokens(scope => undef) }, scopes([qw(read write)], []));
+accepted('scope as asked', { body => tokens(scope => 'write read') }, scopes([qw(write read)], []));
+accepted('scope an array', { body => tokens(scope => [qw(read write)]) }, scopes([qw(read write)], []));
+accepted('scope with commas', { body => tokens(scope => 'read,write') }, scopes([qw(read write)], []));
+accepted('scope narrower than asked', { body => tokens(scope => 'read') }, scopes(['read'], ['write']));
+accepted('scope narrower than asked, an array', { body => tokens(scope => ['write']) }, scopes(['write'], ['read']));
+accepted('scope empty', { body => tokens(scope => '') }, scopes([], [qw(read write)]));
+accepted('scope wider than asked', { body => tokens(scope => 'read write admin') }, scopes([qw(read write admin)], []));
+accepted('scope with what is none', { body => tokens(scope => qq{read "x" write \x{e9} read}) }, scopes([qw(read write)], []));
+
+foreach my $none (undef, '')
+{
+	accepted('refresh_token ' . (defined $none ? 'empty' : 'null') . ': a connection without one', { body => tokens(refresh_token => $none) }, sub {
+			my ($connection, $person) = @_;
+			my $before = $faulty->requests('/token');
+			my ($state) = failure($node, 'app_service', "SELECT * FROM appuser_connectors.app_user_connection('$person', 'faulty', rejected_token => '$connection->{access_token}')");
+			is($state, 'UC002', 'when its token is over, the person must connect again');
+			is(scalar($faulty->requests('/token')), $before, 'without a question to the provider') });
+}
+
+# A good connection is not lost to a bad one: reconnecting in vain changes nothing.
+$faulty->rules({ path => '/token', body => $given = tokens() });
+($person) = exchange('faulty');
+foreach my $case (grep { $_->[0] =~ /^(404|truncated|400 invalid_grant|401|no answer|no access_token)/ } @refused)
+{
+	$faulty->rules({ path => '/token', %{ $case->[1] } });
+	my (undef, $answer) = exchange('faulty', $person);
+	is($answer->{failure}, $case->[2], "connecting again in vain: $case->[0]");
+	is(connection($person, 'faulty')->{access_token}, $given->{access_token}, 'leaves the connection as it was');
+}
+
+# TLS, and what comes before it
+
+foreach my $certificate ('wrong-name', 'self-signed', 'expired')
+{
+	my $server = start_fault_server(certificate => $certificate);
+	register_at($server, $certificate);
+	exchange_fails("a certificate that is $certificate", 'provider_unavailable', $certificate);
+	refresh_fails("a certificate that is $certificate", 'UC003', sub {
+			my ($connector) = @_;
+			move($connector, $server);
+			return ();
+		});
+	is(decode((http($server->url . '/__ctl', '-k'))[1])->{counts}{'/token'}, undef, 'and nothing was sent there');
+}
+
+# The connector with its connection goes to where the server is now, as if it had
+# always been there: sealed anew, since an admin's move would end the connection.
+sub move
+{
+	my ($connector, $server) = @_;
+
+	query($node, 'app_admin', "SELECT appuser_connectors.register_provider('$connector', "
+		  . AppuserConnectors::quote({ %{ $faulty->definition }, issuer => undef, revocation_endpoint => undef, token_endpoint => $server->url . '/token' }) . ')');
+	query($node, 'app_admin', "SELECT appuser_connectors.update_connector('$connector', provider => '$connector')");
+	return;
+}
+
+done_testing();
