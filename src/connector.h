@@ -26,6 +26,7 @@ typedef struct Connector
 	Jsonb *connection_config;
 	Jsonb *options;
 	Jsonb *definition;
+	TimestampTz updated_at; /* by an admin */
 	TimestampTz stopped_at; /* DT_NOEND: it is not */
 	char *stopped_reason;
 	TimestampTz probe_at;

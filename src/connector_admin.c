@@ -8,6 +8,7 @@
 
 #include "access/xact.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -196,17 +197,21 @@ register_connector(PG_FUNCTION_ARGS)
 		client_secret = NULL;
 	check_connector(&connector, client_secret);
 
-	there = connector_find(connector.connector_id);
-	if (there != NULL && is_same(there, &connector, client_secret))
-		PG_RETURN_TEXT_P(cstring_to_text(connector.connector_id));
-	if (there != NULL)
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
-						errmsg("connector \"%s\" exists with other values", connector.connector_id),
-						errhint("Change it with appuser_connectors.update_connector().")));
-
-	keyring_ensure();
-	connector.client_secret = connector_seal_secret(&connector, client_secret);
-	store_insert_connector(&connector, GetCurrentTimestamp());
+	/* again when somebody registers it at the same time */
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		there = connector_find(connector.connector_id);
+		if (there != NULL && is_same(there, &connector, client_secret))
+			break;
+		if (there != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("connector \"%s\" exists with other values", connector.connector_id),
+					 errhint("Change it with appuser_connectors.update_connector().")));
+		keyring_ensure();
+		connector.client_secret = connector_seal_secret(&connector, client_secret);
+	} while (!store_insert_connector(&connector, GetCurrentTimestamp()));
 	PG_RETURN_TEXT_P(cstring_to_text(connector.connector_id));
 }
 
@@ -232,6 +237,8 @@ update_connector(PG_FUNCTION_ARGS)
 
 	launcher_require_preload();
 	check_text("connector_id", connector_id, MAX_CONNECTOR_ID);
+	/* of two who change it, the later builds on what the earlier has done */
+	store_lock_connector_for_change(connector_id, false);
 	connector = connector_require(connector_id);
 	old_origins = connector->origins;
 
@@ -285,10 +292,10 @@ delete_connector(PG_FUNCTION_ARGS)
 
 	launcher_require_preload();
 	check_text("connector_id", connector_id, MAX_CONNECTOR_ID);
-	connector = connector_require(connector_id);
 
 	/* first the lock that keeps the worker from adding a connection meanwhile */
-	store_lock_connector_for_delete(connector_id);
+	store_lock_connector_for_change(connector_id, true);
+	connector = connector_require(connector_id);
 	deleted = connection_delete_all_of_connector(connector);
 	(void) store_delete_connector(connector_id);
 	event_record("", connector_id, NULL, "connector_deleted", NULL);

@@ -463,6 +463,7 @@ exchange_apply(Flight *flight)
 
 	if (details->failure != NULL)
 	{
+		flight->is_failure = true;
 		(void) fail(flight, details->failure);
 		return true;
 	}

@@ -12,6 +12,7 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "postmaster/interrupt.h"
 #include "utils/memutils.h"
 
 #include "errors.h"
@@ -36,7 +37,7 @@ typedef bool (*FlightStep)(Flight *flight);
 static void finish_flight(Flight *flight);
 static bool must_save(const Flight *flight);
 static bool prepare_step(Flight *flight);
-static StringInfo pending_aad(const Flight *flight);
+static StringInfo pending_aad(const char *app_user, const pg_uuid_t *answer_id);
 
 Flight *
 flight_create(const FlightKind *kind, const char *app_user, const char *connector_id,
@@ -104,13 +105,20 @@ flight_find(const FlightKind *kind, const char *app_user, const char *connector_
 }
 
 int
-flight_count(const char *connector_id)
+flight_count(const char *connector_id, int *held)
 {
 	dlist_iter iter;
 	int count = 0;
 
+	*held = 0;
 	dlist_foreach (iter, &flights)
-		count += strcmp(dlist_container(Flight, node, iter.cur)->connector_id, connector_id) == 0;
+	{
+		Flight *flight = dlist_container(Flight, node, iter.cur);
+		bool same = strcmp(flight->connector_id, connector_id) == 0;
+
+		count += same && flight->state != FLIGHT_HELD;
+		*held += same && flight->state == FLIGHT_HELD;
+	}
 	return count;
 }
 
@@ -247,7 +255,8 @@ save_answer(Flight *flight)
 	record_put_text(&record, flight->connection_name);
 	flight->kind->save(flight, &record);
 	store_insert_pending_answer(flight->app_user, &flight->answer_id,
-								keyring_seal(pending_aad(flight), record.data, record.len),
+								keyring_seal(pending_aad(flight->app_user, &flight->answer_id),
+											 record.data, record.len),
 								GetCurrentTimestamp());
 	secret_cleanse(record.data, record.len);
 	pfree(record.data);
@@ -275,14 +284,14 @@ save_step(Flight *flight)
 }
 
 static StringInfo
-pending_aad(const Flight *flight)
+pending_aad(const char *app_user, const pg_uuid_t *answer_id)
 {
 	StringInfo aad = makeStringInfo();
 
 	record_put_text(aad, "pending answer");
 	record_put_bytes(aad, installation_id(), sizeof(pg_uuid_t));
-	record_put_text(aad, flight->app_user);
-	record_put_bytes(aad, &flight->answer_id, sizeof(pg_uuid_t));
+	record_put_text(aad, app_user);
+	record_put_bytes(aad, answer_id, sizeof(pg_uuid_t));
 	return aad;
 }
 
@@ -341,9 +350,13 @@ prepare_flights(void)
 	Flight *batch[MAX_BATCH];
 	bool done[MAX_BATCH];
 	bool ran[MAX_BATCH];
-	int found = collect(FLIGHT_NEW, batch);
+	int found;
 	int count = 0;
 
+	/* A worker that ends might not see the answer: its callers ask the next one. */
+	if (ShutdownRequestPending)
+		return false;
+	found = collect(FLIGHT_NEW, batch);
 	for (int i = 0; i < found; i++)
 		if (has_room(batch[i], count))
 		{
@@ -488,26 +501,43 @@ flights_in_air(void)
 
 static const FlightKind *const saved_kinds[] = {&exchange_flight, &refresh_flight};
 
+static bool
+is_loaded(const OutboxKey *key)
+{
+	dlist_iter iter;
+
+	dlist_foreach (iter, &flights)
+	{
+		Flight *flight = dlist_container(Flight, node, iter.cur);
+
+		if (flight->loaded && strcmp(flight->app_user, key->app_user) == 0 &&
+			memcmp(&flight->answer_id, &key->id, sizeof(pg_uuid_t)) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Makes a flight of a row of pending_answers again. */
 static void
 load_pending(const OutboxKey *key)
 {
 	bytea *sealed = store_get_pending_answer(key->app_user, &key->id);
-	Flight *flight = flight_create(&refresh_flight, key->app_user, "", "");
-	MemoryContext old = MemoryContextSwitchTo(flight->context);
 	StringInfoData record = {0};
+	Flight *flight;
+	MemoryContext old;
 	char *kind;
 
-	flight->answer_id = key->id;
-	record.data = sealed != NULL ? keyring_open(pending_aad(flight), sealed, &record.len) : NULL;
+	if (sealed != NULL)
+		record.data = keyring_open(pending_aad(key->app_user, &key->id), sealed, &record.len);
 	if (record.data == NULL)
 	{
 		ereport(WARNING, (errmsg("a pending answer of a provider cannot be opened"),
 						  errhint("Restore appuser_connectors.pending_answers from a backup.")));
-		MemoryContextSwitchTo(old);
-		finish_flight(flight);
 		return;
 	}
+	flight = flight_create(&refresh_flight, key->app_user, "", "");
+	old = MemoryContextSwitchTo(flight->context);
+	flight->answer_id = key->id;
 	kind = record_get_text(&record);
 	for (int i = 0; i < (int) lengthof(saved_kinds); i++)
 		if (strcmp(kind, saved_kinds[i]->name) == 0)
@@ -528,7 +558,8 @@ flights_load_pending(void)
 	OutboxKey *keys = store_pending_answers(&count);
 
 	for (int i = 0; i < count; i++)
-		load_pending(&keys[i]);
+		if (!is_loaded(&keys[i]))
+			load_pending(&keys[i]);
 }
 
 void

@@ -110,7 +110,8 @@ extern void flight_fail(Flight *flight, ProviderCallOutcome outcome, const char 
 /* The one under way for this connection, or NULL */
 extern Flight *flight_find(const FlightKind *kind, const char *app_user, const char *connector_id,
 						   const char *connection_name);
-extern int flight_count(const char *connector_id);
+/* How many of a connector are under way, and how many wait for a row */
+extern int flight_count(const char *connector_id, int *held);
 extern int flight_total(void);
 
 /* One turn: prepare, send, collect, apply, answer.  True when something was done. */
@@ -122,7 +123,7 @@ extern long flights_timeout(void);
 /* Answers on their way, that ending now would lose */
 extern bool flights_in_air(void);
 
-/* Reads pending_answers; once, when the worker starts. */
+/* Reads pending_answers, when the worker starts; may be repeated if it fails. */
 extern void flights_load_pending(void);
 
 /* New calls by callers, and what is due */

@@ -21,6 +21,7 @@
 #include "storage/fd.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -387,19 +388,27 @@ data_key(uint32 key_id)
 	return key;
 }
 
-/* The id of the key to seal with, 0 when there is none yet */
+static bool
+visit_active_key(TupleTableSlot *slot, void *arg)
+{
+	bool is_null;
+
+	if (strcmp(TextDatumGetCString(slot_getattr(slot, ANUM_STATE, &is_null)), "active") != 0)
+		return true;
+	*(uint32 *) arg = DatumGetInt32(slot_getattr(slot, ANUM_KEY_ID, &is_null));
+	return false;
+}
+
+/*
+ * The id of the key to seal with, 0 when there is none yet.  Never by an old
+ * snapshot: another session may have made the first key meanwhile.
+ */
 static uint32
 active_key_id(void)
 {
-	static StoreStatement select = {
-		"SELECT key_id FROM appuser_connectors.encryption_keys WHERE state = 'active'"};
-	StoreArgs args = {0};
 	uint32 key_id = 0;
 
-	store_begin(NULL);
-	if (store_run(&select, &args) > 0)
-		key_id = (uint32) result_int(0, 1);
-	store_end();
+	store_scan_table("encryption_keys", GetLatestSnapshot(), visit_active_key, &key_id);
 	return key_id;
 }
 
@@ -410,8 +419,7 @@ keyring_ensure(void)
 		"LOCK TABLE appuser_connectors.encryption_keys IN SHARE ROW EXCLUSIVE MODE"};
 	static StoreStatement insert = {
 		"INSERT INTO appuser_connectors.encryption_keys (key_id, state, wrapped_key, created_at) "
-		"SELECT $1, 'active', $2, $3 "
-		"WHERE NOT EXISTS (SELECT FROM appuser_connectors.encryption_keys WHERE state = 'active')"};
+		"VALUES ($1, 'active', $2, $3)"};
 	StoreArgs none = {0};
 	StoreArgs args = {0};
 	uint8 bytes[SEAL_KEY_BYTES];
@@ -444,7 +452,8 @@ keyring_ensure(void)
 	arg_int(&args, (int32) key_id);
 	arg_bytes(&args, wrapped);
 	arg_timestamp(&args, GetCurrentTimestamp());
-	store_run(&insert, &args);
+	if (active_key_id() == 0)
+		store_run(&insert, &args);
 	store_end();
 	CommandCounterIncrement();
 }

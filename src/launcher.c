@@ -40,6 +40,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -62,6 +63,7 @@ typedef struct WorkerEntry
 	Latch *latch;
 	TimestampTz start_at; /* not before */
 	int delay;            /* ms, of the next restart */
+	bool no_room;         /* max_worker_processes did not let it start */
 } WorkerEntry;
 
 typedef struct LauncherShmem
@@ -89,6 +91,8 @@ PGDLLEXPORT void appuser_connectors_launcher_main(Datum main_arg);
 PGDLLEXPORT void appuser_connectors_scanner_main(Datum main_arg);
 
 static void release_hold(void);
+static bool database_exists(Oid database);
+static void start_worker(int i, Oid database);
 static void reconcile(void);
 
 static int
@@ -226,6 +230,7 @@ static void
 release_hold(void)
 {
 	Oid *hold;
+	WorkerEntry *entry;
 
 	if (shared == NULL || MyProc == NULL)
 		return;
@@ -233,6 +238,13 @@ release_hold(void)
 	if (!OidIsValid(*hold))
 		return;
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	entry = find_entry(*hold);
+	if (entry != NULL)
+	{
+		/* it did not end by itself: no reason to wait */
+		entry->start_at = GetCurrentTimestamp();
+		entry->delay = 0;
+	}
 	*hold = InvalidOid;
 	shared->rescan = true;
 	wake_launcher();
@@ -424,6 +436,50 @@ connectable_database(void)
 	return database;
 }
 
+static bool
+database_exists(Oid database)
+{
+	bool exists;
+
+	StartTransactionCommand();
+	exists = SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
+	CommitTransactionCommand();
+	return exists;
+}
+
+static void
+start_worker(int i, Oid database)
+{
+	bool started;
+	bool had_room;
+	bool ran_long;
+
+	started = start_process("appuser_connectors_worker_main", "appuser_connectors worker", database,
+							&handles[i]);
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	had_room = !entries[i].no_room;
+	entries[i].no_room = !started;
+	/* if this one ends soon, the next waits longer */
+	ran_long =
+		TimestampDifferenceExceeds(entries[i].start_at, GetCurrentTimestamp(), RESTART_DELAY_MAX);
+	entries[i].delay = entries[i].delay == 0 || ran_long
+						   ? RESTART_DELAY_FIRST
+						   : Min(entries[i].delay * 2, RESTART_DELAY_MAX);
+	entries[i].start_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), entries[i].delay);
+	LWLockRelease(shared->lock);
+
+	/* the scanner's place is free in a moment, and then the launcher is woken */
+	if (started || is_running(&scanner))
+		return;
+	if (had_room)
+		ereport(WARNING,
+				(errmsg("appuser_connectors could not start a worker for database %u", database),
+				 errhint("Raise max_worker_processes: one for the launcher, one for each "
+						 "database that has the extension, and one to spare.")));
+	provider_call_fail_all(database, CALL_WORKER_NOT_RUNNING);
+}
+
 /* Starts what should run and does not. */
 static void
 reconcile(void)
@@ -457,34 +513,17 @@ reconcile(void)
 
 		if (is_running(&handles[i]))
 			continue;
-		LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+		LWLockAcquire(shared->lock, LW_SHARED);
 		database = entries[i].database;
 		due = OidIsValid(database) && entries[i].pid == 0 && !is_held(database) &&
-			  entries[i].start_at <= GetCurrentTimestamp();
-		if (due)
-		{
-			/* if this one ends soon, the next waits longer */
-			bool ran_long = TimestampDifferenceExceeds(entries[i].start_at, GetCurrentTimestamp(),
-													   RESTART_DELAY_MAX);
-
-			entries[i].delay = entries[i].delay == 0 || ran_long
-								   ? RESTART_DELAY_FIRST
-								   : Min(entries[i].delay * 2, RESTART_DELAY_MAX);
-			entries[i].start_at =
-				TimestampTzPlusMilliseconds(GetCurrentTimestamp(), entries[i].delay);
-		}
+			  (entries[i].no_room || entries[i].start_at <= GetCurrentTimestamp());
 		LWLockRelease(shared->lock);
-
-		if (due && !start_process("appuser_connectors_worker_main", "appuser_connectors worker",
-								  database, &handles[i]))
-		{
-			ereport(
-				WARNING,
-				(errmsg("appuser_connectors could not start a worker for database %u", database),
-				 errhint("Raise max_worker_processes: one for the launcher, one for each "
-						 "database that has the extension, and one to spare.")));
-			provider_call_fail_all(database, CALL_WORKER_NOT_RUNNING);
-		}
+		if (!due)
+			continue;
+		if (database_exists(database))
+			start_worker(i, database);
+		else
+			launcher_forget_database(database);
 	}
 }
 
@@ -496,7 +535,7 @@ launcher_timeout(void)
 
 	LWLockAcquire(shared->lock, LW_SHARED);
 	for (int i = 0; i < shared->n_entries; i++)
-		if (OidIsValid(entries[i].database) && entries[i].pid == 0)
+		if (OidIsValid(entries[i].database) && entries[i].pid == 0 && !is_held(entries[i].database))
 			timeout = Min(
 				timeout,
 				TimestampDifferenceMilliseconds(GetCurrentTimestamp(), entries[i].start_at) + 10);

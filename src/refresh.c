@@ -185,14 +185,14 @@ note_client_refusal(Flight *flight)
 	for (int i = 0; i < health->n_refused; i++)
 		if (strcmp(health->refused[i], name) == 0)
 			return;
-	if (health->n_refused < CLIENT_REFUSALS_TO_STOP)
-		strlcpy(health->refused[health->n_refused++], name, sizeof(name));
-	if (health->n_refused == CLIENT_REFUSALS_TO_STOP &&
-		TIMESTAMP_IS_NOEND(flight->connector->stopped_at))
+	/* the rest of those that were under way when it was stopped */
+	if (health->n_refused == CLIENT_REFUSALS_TO_STOP)
+		return;
+	strlcpy(health->refused[health->n_refused++], name, sizeof(name));
+	if (health->n_refused == CLIENT_REFUSALS_TO_STOP)
 	{
 		store_stop_connector(flight->connector_id, "invalid_client", now, probe_at);
 		event_record("", flight->connector_id, NULL, "connector_stopped", "invalid_client");
-		health->n_refused = 0;
 	}
 }
 
@@ -256,7 +256,8 @@ refresh_start_due(void)
 	for (int i = 0; i < n_connectors; i++)
 	{
 		ConnectorHealth *health = health_of(connectors[i]);
-		int under_way = flight_count(connectors[i]);
+		int held;
+		int under_way = flight_count(connectors[i], &held);
 		int room = guc_max_concurrent_requests_per_connector - under_way;
 		int count;
 		TimestampTz next_due;
@@ -273,7 +274,8 @@ refresh_start_due(void)
 		if (room <= 0)
 			continue;
 
-		keys = store_due_connections(connectors[i], now, room + under_way, &count, &next_due);
+		keys = store_due_connections(connectors[i], now, room + under_way + held, &count,
+									 &next_due);
 		for (int j = 0; j < count && room > 0; j++)
 			if (flight_find(&refresh_flight, keys[j].app_user, keys[j].connector_id,
 							keys[j].connection_name) == NULL)
@@ -299,9 +301,17 @@ lock_same_grant(Flight *flight, Connection *connection)
 											flight->connection_name, connection);
 
 	flight->row_held = lock == LOCK_HELD;
-	return lock == LOCK_TAKEN &&
-		   memcmp(&connection->grant_id, &details->grant_id, sizeof(pg_uuid_t)) == 0 &&
-		   connection->generation == details->generation;
+	if (lock == LOCK_TAKEN &&
+		memcmp(&connection->grant_id, &details->grant_id, sizeof(pg_uuid_t)) == 0 &&
+		connection->generation == details->generation)
+		return true;
+
+	/* The failure is not about what is stored now, which the callers read. */
+	if (lock == LOCK_MISSING)
+		flight_fail(flight, CALL_CONNECTION_NOT_FOUND, "%s", "");
+	else if (lock == LOCK_TAKEN)
+		flight->outcome = CALL_SUCCEEDED;
+	return false;
 }
 
 /* The grant is gone: the person must connect again. */
@@ -331,6 +341,9 @@ postpone(Flight *flight, const char *reason, int64 delay, bool is_refusal)
 
 	if (!lock_same_grant(flight, &connection))
 		return;
+	/* what an admin has corrected since is not counted */
+	if (connection.failures > 0 && flight->connector->updated_at > connection.failing_since)
+		connection.failures = connection.refusals = 0;
 	if (connection.failures++ == 0)
 	{
 		connection.failing_since = now;
@@ -364,6 +377,7 @@ refresh_prepare(Flight *flight)
 	bool asked = flight->n_waiters > 0;
 	pg_uuid_t asked_grant = details->grant_id;
 	int64 asked_generation = details->generation;
+	bool resting;
 
 	if (installation_state() != INSTALLATION_OURS)
 	{
@@ -398,22 +412,8 @@ refresh_prepare(Flight *flight)
 		require_reconnect(flight, "no_refresh_token");
 		return false;
 	}
-	if (connection.failures > 0 && !TIMESTAMP_IS_NOEND(connection.refresh_at) &&
-		connection.refresh_at > now)
-	{
-		flight_fail(flight, CALL_PROVIDER_UNAVAILABLE,
-					"The last attempt failed (%s); the next is at %s.",
-					connection.status_reason ? connection.status_reason : "",
-					timestamptz_to_str(connection.refresh_at));
-		return false;
-	}
-	if (asked && health_of(flight->connector_id)->open_until > now)
-	{
-		flight_fail(flight, CALL_PROVIDER_UNAVAILABLE,
-					"The provider has not been answering; the next attempt is at %s.",
-					timestamptz_to_str(health_of(flight->connector_id)->open_until));
-		return false;
-	}
+	resting = connection.failures > 0 && !TIMESTAMP_IS_NOEND(connection.refresh_at) &&
+			  connection.refresh_at > now;
 
 	connector = connector_find(flight->connector_id);
 	if (connector == NULL)
@@ -429,15 +429,34 @@ refresh_prepare(Flight *flight)
 		{
 			flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED, "The connector is stopped: %s.",
 						connector->stopped_reason ? connector->stopped_reason : "");
-			postpone(flight, "connector_stopped", PROBE_INTERVAL / 12, false);
+			if (!resting)
+				postpone(flight, "connector_stopped", PROBE_INTERVAL / 12, false);
 			return false;
 		}
 	}
+	else if (health_of(flight->connector_id)->n_refused == CLIENT_REFUSALS_TO_STOP)
+		health_of(flight->connector_id)->n_refused = 0; /* resumed by an admin */
 	if (!connector_open(connector))
 	{
 		flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED,
 					"The connector was changed outside update_connector().");
-		postpone(flight, "connector_changed", PROBE_INTERVAL / 12, false);
+		if (!resting)
+			postpone(flight, "connector_changed", PROBE_INTERVAL / 12, false);
+		return false;
+	}
+	if (resting && connector->updated_at <= connection.failing_since)
+	{
+		flight_fail(flight, CALL_PROVIDER_UNAVAILABLE,
+					"The last attempt failed (%s); the next is at %s.",
+					connection.status_reason ? connection.status_reason : "",
+					timestamptz_to_str(connection.refresh_at));
+		return false;
+	}
+	if (asked && health_of(flight->connector_id)->open_until > now)
+	{
+		flight_fail(flight, CALL_PROVIDER_UNAVAILABLE,
+					"The provider has not been answering; the next attempt is at %s.",
+					timestamptz_to_str(health_of(flight->connector_id)->open_until));
 		return false;
 	}
 	if (strcmp(connector->origins, connection.origins) != 0)

@@ -9,7 +9,7 @@
 
 #define CONNECTOR_COLUMNS                                                                          \
 	"connector_id, provider, name, client_id, client_secret, scopes, redirect_uris, "              \
-	"connection_config, options, definition, stopped_at, stopped_reason, probe_at"
+	"connection_config, options, definition, stopped_at, stopped_reason, probe_at, updated_at"
 
 void
 store_put_provider(const char *provider, const Jsonb *definition, TimestampTz now)
@@ -73,6 +73,7 @@ store_get_connector(const char *connector_id)
 		connector->stopped_at = result_timestamp(0, 11);
 		connector->stopped_reason = result_text(0, 12);
 		connector->probe_at = result_timestamp(0, 13);
+		connector->updated_at = result_timestamp(0, 14);
 	}
 	store_end();
 	return found ? connector : NULL;
@@ -94,19 +95,22 @@ connector_args(StoreArgs *args, const Connector *connector, TimestampTz now)
 	arg_timestamp(args, now);
 }
 
-void
+bool
 store_insert_connector(const Connector *connector, TimestampTz now)
 {
 	static StoreStatement insert = {
 		"INSERT INTO appuser_connectors.connectors (connector_id, provider, name, client_id, "
 		"client_secret, scopes, redirect_uris, connection_config, options, definition, "
-		"created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)"};
+		"created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11) "
+		"ON CONFLICT (connector_id) DO NOTHING"};
 	StoreArgs args = {0};
+	bool inserted;
 
 	connector_args(&args, connector, now);
 	store_begin(NULL);
-	store_run(&insert, &args);
+	inserted = store_run(&insert, &args) > 0;
 	store_end();
+	return inserted;
 }
 
 void
@@ -126,15 +130,18 @@ store_update_connector(const Connector *connector, TimestampTz now)
 }
 
 void
-store_lock_connector_for_delete(const char *connector_id)
+store_lock_connector_for_change(const char *connector_id, bool deletes)
 {
-	static StoreStatement lock = {
-		"SELECT 1 FROM appuser_connectors.connectors WHERE connector_id = $1 FOR UPDATE"};
+	/* a change leaves connections' foreign keys alone, a deletion does not */
+	static StoreStatement lock = {"SELECT 1 FROM appuser_connectors.connectors "
+								  "WHERE connector_id = $1 FOR NO KEY UPDATE"};
+	static StoreStatement lock_all = {"SELECT 1 FROM appuser_connectors.connectors "
+									  "WHERE connector_id = $1 FOR UPDATE"};
 	StoreArgs args = {0};
 
 	arg_text(&args, connector_id);
 	store_begin(NULL);
-	store_run(&lock, &args);
+	store_run(deletes ? &lock_all : &lock, &args);
 	store_end();
 }
 

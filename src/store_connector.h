@@ -15,13 +15,15 @@ extern Jsonb *store_get_provider(const char *provider);
 /* The stored columns only; NULL when there is none. */
 extern Connector *store_get_connector(const char *connector_id);
 
-extern void store_insert_connector(const Connector *connector, TimestampTz now);
+/* False: there is one with that id. */
+extern bool store_insert_connector(const Connector *connector, TimestampTz now);
 
 /* Writes every column, and ends a stop. */
 extern void store_update_connector(const Connector *connector, TimestampTz now);
 
 /* Keeps the worker from adding connections until this transaction ends. */
-extern void store_lock_connector_for_delete(const char *connector_id);
+/* To be read after: who else changes or deletes it has then finished. */
+extern void store_lock_connector_for_change(const char *connector_id, bool deletes);
 
 extern bool store_delete_connector(const char *connector_id);
 

@@ -65,16 +65,25 @@ may_hold(Oid database, bool creating)
 {
 	HeapTuple tuple;
 	bool creates = false;
+	bool is_template = false;
 
 	if (superuser() || owns_database(database))
 		return true;
-	tuple = creating ? SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId())) : NULL;
+	if (!creating)
+		return false;
+	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
 	if (HeapTupleIsValid(tuple))
 	{
 		creates = ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
 		ReleaseSysCache(tuple);
 	}
-	return creates;
+	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	if (HeapTupleIsValid(tuple))
+	{
+		is_template = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+		ReleaseSysCache(tuple);
+	}
+	return creates && is_template;
 }
 
 static void

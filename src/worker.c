@@ -26,6 +26,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "errors.h"
 #include "event.h"
 #include "flight.h"
 #include "guc.h"
@@ -42,6 +43,7 @@
 #define SWEEP_INTERVAL 60000 /* ms */
 #define DRAIN_TIMEOUT 800    /* ms to wait for answers when told to end */
 #define SWEEP_BATCH 1000
+#define LOAD_RETRY 1000 /* ms */
 
 static bool is_worker = false;
 static int last_error = 0;
@@ -155,6 +157,27 @@ take_calls(void)
 	pfree(record.data);
 }
 
+/* Before pending_answers is read there is nothing to be done safely. */
+static void
+refuse_calls(void)
+{
+	ProviderCallKind kind;
+	ProviderCallWaiter waiter;
+	StringInfoData record;
+
+	initStringInfo(&record);
+	enlargeStringInfo(&record, CALL_PAYLOAD_SIZE);
+	while (provider_call_take(&kind, &record, &waiter))
+	{
+		explicit_bzero(record.data, record.maxlen);
+		provider_call_answer(waiter,
+							 last_error == ERRCODE_UC_KEY_UNAVAILABLE ? CALL_KEY_UNAVAILABLE
+																	  : CALL_FAILED,
+							 "an error in the worker; the server log says which", NULL);
+	}
+	pfree(record.data);
+}
+
 /* A step that needs a transaction of its own; errors are logged, and it goes on. */
 static bool
 in_transaction(void (*step)(void *arg), void *arg)
@@ -228,7 +251,7 @@ fix_settings(void)
 		{"synchronous_commit", "on"},
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_read_only", "off"},
-		{"lock_timeout", "500ms"},
+		{"lock_timeout", "100ms"},
 		{"statement_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"search_path", "pg_catalog, pg_temp"},
@@ -298,6 +321,7 @@ appuser_connectors_worker_main(Datum main_arg)
 	TimestampTz next_due = 0;
 	TimestampTz last_scan = 0;
 	TimestampTz next_sweep = 0;
+	bool pending_loaded = false;
 	MemoryContext loop_context;
 	uint32 wait_event = new_wait_event("AppuserConnectorsWorkerMain");
 
@@ -333,7 +357,6 @@ appuser_connectors_worker_main(Datum main_arg)
 										 ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(loop_context);
 	(void) in_transaction(check_installation, NULL);
-	(void) in_transaction(load_pending, NULL);
 
 	while (!ShutdownRequestPending)
 	{
@@ -346,6 +369,27 @@ appuser_connectors_worker_main(Datum main_arg)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 			set_http_policy();
+		}
+
+		/*
+		 * A refresh token that an answer in there has replaced must not be sent
+		 * again.  What can fail is that the key is missing, or the table locked.
+		 */
+		if (!pending_loaded)
+			pending_loaded = in_transaction(load_pending, NULL);
+		if (!pending_loaded)
+		{
+			if (!extension_exists())
+			{
+				launcher_forget_database(database);
+				break;
+			}
+			refuse_calls();
+			pgstat_report_activity(STATE_IDLE, NULL);
+			(void) WaitEventSetWait(events, LOAD_RETRY, occurred, lengthof(occurred), wait_event);
+			ResetLatch(MyLatch);
+			CHECK_FOR_INTERRUPTS();
+			continue;
 		}
 
 		take_calls();

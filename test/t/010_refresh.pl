@@ -246,7 +246,7 @@ my ($state) = failure($node, 'app_service', "SELECT * FROM appuser_connectors.ap
 is($state, 'UC002', 'when it has expired he must connect again');
 is(superuser("SELECT status || ' ' || status_reason FROM appuser_connectors.connections WHERE app_user = 'bob'"),
 	'reconnect_required no_refresh_token', 'and the connection says why');
-is(scalar(() = $terse->requests('/token')), $requests, 'the provider was not asked');
+is(scalar($terse->requests('/token')), $requests, 'the provider was not asked');
 expire('alice');
 
 # ------------------------------------------------------ the worker comes and goes
@@ -281,30 +281,45 @@ is($session->result, newest('access_tokens'), 'an answer that comes while the wo
 is(asked('refresh_token'), 1, 'the provider was asked once');
 
 # What waits for its turn must not be sent by a worker that will not see the answer.
-$node->append_conf('postgresql.conf', 'appuser_connectors.max_concurrent_requests_per_connector = 1');
+$node->append_conf('postgresql.conf', 'appuser_connectors.max_concurrent_requests_per_connector = 2');
 $node->reload;
-connect_anew('edna');
-connect_anew('egon');
-expire($_) foreach 'edna', 'egon';
-hold_answers('refresh_token', times => 2);
-my $other = PsqlSession->new($node, 'app_service');
-$session->send(token_query('edna'));
-wait_for_held();
-$other->send(token_query('egon'));
-wait_until('both wait', sub {
-		superuser("SELECT count(*) FROM pg_stat_activity WHERE usename = 'app_service' AND wait_event_type = 'Extension'") == 2
+my $proxy = start_fault_server(proxy_to => $provider);
+$provider->order({ set => { grace => 600 } });
+register($node, $provider, provider => 'slow', connector_id => 'slow', definition => { token_endpoint => $proxy->url . '/token' });
+my %asker;
+foreach my $person ('edna', 'egon', 'elsa')
+{
+	connect_anew($person, connector => 'slow');
+	expire($person);
+	$asker{$person} = PsqlSession->new($node, 'app_service');
+}
+$proxy->order({ reset => JSON::PP::true });
+$proxy->rules(map { { path => '/token', times => 1, proxyTo => $provider->url, hold => $_ } } 'first', 'second', 'third');
+
+sub ask_slow { return $asker{ $_[0] }->send("SELECT access_token FROM appuser_connectors.app_user_connection('$_[0]', 'slow')"); }
+
+ask_slow('edna');
+$proxy->wait(held => 'first');
+ask_slow('egon');
+$proxy->wait(held => 'second');
+ask_slow('elsa');
+wait_until('all wait', sub {
+		superuser("SELECT count(*) FROM pg_stat_activity WHERE usename = 'app_service' AND wait_event_type = 'Extension'") == 3
 	});
-is(asked('refresh_token'), 1, 'the second call waits for its turn');
+is(scalar($proxy->requests('/token')), 2, 'the third call waits for its turn');
 $worker = worker_pid();
 superuser("SELECT pg_terminate_backend($worker)");
-$provider->order({ release => JSON::PP::true });
-$token = $session->result;
-is(userinfo($provider, $token)->{sub}, 'edna', 'a worker that ends stores the answer that it waits for');
-wait_for_held();
-isnt(worker_pid(), $worker, 'the second call is made by the next worker');
-release();
-is(userinfo($provider, $other->result)->{sub}, 'egon', 'and answered');
-is(asked('refresh_token'), 2, 'each was asked for once');
+$proxy->release('second');
+is(userinfo($provider, $asker{egon}->result)->{sub}, 'egon', 'a worker that ends stores the answer that comes meanwhile');
+wait_until('there is another worker', sub { my $pid = worker_pid(); $pid && $pid != $worker });
+$proxy->wait(held => 'third');
+$proxy->wait(path => '/token', count => 4);
+$proxy->release($_) foreach 'first', 'third';
+is(userinfo($provider, $asker{$_}->result)->{sub}, $_, "$_ is answered by the next worker") foreach 'edna', 'elsa';
+is(scalar($proxy->requests('/token')), 4, 'which alone has sent the third call');
+$_->close foreach values %asker;
+$provider->order({ set => { grace => 0 } });
+my $other = PsqlSession->new($node, 'app_service');
 $node->append_conf('postgresql.conf', 'appuser_connectors.max_concurrent_requests_per_connector = 32');
 $node->reload;
 

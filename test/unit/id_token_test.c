@@ -269,12 +269,16 @@ test_claims(void)
 		{"an exp of 64 bits is refused, not wrapped around",
 		 "{" ISS "," AUD ",\"exp\":9223372036854775807," IAT "," ONCE "," SUB "}",
 		 ID_TOKEN_EXPIRED},
+		{"an exp after the year 9999 is refused",
+		 "{" ISS "," AUD ",\"exp\":253402300800," IAT "," ONCE "," SUB "}", ID_TOKEN_EXPIRED},
 		{"a fraction of a second is allowed",
 		 "{" ISS "," AUD ",\"exp\":1700000600.5,\"iat\":1699999990.25," ONCE "," SUB "}",
 		 ID_TOKEN_ACCEPTED},
 
 		{"a token of the future is refused",
 		 "{" ISS "," AUD "," EXP ",\"iat\":1700000061," ONCE "," SUB "}", ID_TOKEN_ISSUED_AT},
+		{"a negative iat is refused", "{" ISS "," AUD "," EXP ",\"iat\":-1," ONCE "," SUB "}",
+		 ID_TOKEN_ISSUED_AT},
 		{"no iat is refused", "{" ISS "," AUD "," EXP "," ONCE "," SUB "}", ID_TOKEN_ISSUED_AT},
 		{"iat as text is refused",
 		 "{" ISS "," AUD "," EXP ",\"iat\":\"1699999990\"," ONCE "," SUB "}", ID_TOKEN_ISSUED_AT},
@@ -297,6 +301,8 @@ test_claims(void)
 		 "{" ISS "," AUD "," TIMES "," ONCE ",\"sub\":\"\\u00e4nne\"}", ID_TOKEN_SUBJECT},
 		{"a line end in sub is refused",
 		 "{" ISS "," AUD "," TIMES "," ONCE ",\"sub\":\"ann\\nbob\"}", ID_TOKEN_SUBJECT},
+		{"DEL in sub is refused", "{" ISS "," AUD "," TIMES "," ONCE ",\"sub\":\"ann\x7f\"}",
+		 ID_TOKEN_SUBJECT},
 		{"a NUL in sub is refused", "{" ISS "," AUD "," TIMES "," ONCE ",\"sub\":\"ann\\u0000\"}",
 		 ID_TOKEN_MALFORMED},
 
@@ -448,6 +454,7 @@ test_access_token_hash(void)
 				 {"RS512", rsa, "SHA512"},  {"ES256", p256, "SHA256"},   {"ES384", p384, "SHA384"},
 				 {"ES512", p521, "SHA512"}, {"EdDSA", ed25519, "SHA512"}};
 	static const char *const wrong[] = {"\"\"", "\"x\"", "null", "7", "[]", "\"====\""};
+	char too_long[400];
 	const char *claims = "{" ISS "," AUD "," TIMES "," ONCE "," SUB ",\"at_hash\":%s}";
 
 	for (size_t i = 0; i < lengthof(cases); i++)
@@ -491,6 +498,9 @@ test_access_token_hash(void)
 	for (size_t i = 0; i < lengthof(wrong); i++)
 		ok(check_claims(psprintf(claims, wrong[i])) == ID_TOKEN_ACCESS_TOKEN_HASH,
 		   "at_hash %s is refused", wrong[i]);
+	snprintf(too_long, sizeof(too_long), "\"%0*d\"", 360, 0);
+	ok(check_claims(psprintf(claims, too_long)) == ID_TOKEN_ACCESS_TOKEN_HASH,
+	   "an at_hash that is far too long is refused");
 }
 
 static void
