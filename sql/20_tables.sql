@@ -83,7 +83,9 @@ CREATE TABLE appuser_connectors.connections (
 ) WITH (toast_tuple_target = 8160);
 CREATE INDEX connections_due ON appuser_connectors.connections (connector_id, refresh_at)
 	WHERE refresh_at IS NOT NULL;
-CREATE INDEX connections_account ON appuser_connectors.connections (connector_id, account);
+-- Partial, so that no statement about one connection can be planned with it.
+CREATE INDEX connections_account ON appuser_connectors.connections (connector_id, account)
+	WHERE account IS NOT NULL;
 ALTER TABLE appuser_connectors.connections ALTER COLUMN access_token SET STATISTICS 0;
 ALTER TABLE appuser_connectors.connections ALTER COLUMN refresh_token SET STATISTICS 0;
 COMMENT ON TABLE appuser_connectors.connections IS

@@ -57,3 +57,10 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 4
 AS 'MODULE_PATHNAME', 'provider_call_stats';
 COMMENT ON FUNCTION appuser_connectors.provider_call_stats() IS
 'Calls to providers from this database since the server started, by kind; total_time in milliseconds. Error: UC007 not preloaded.';
+
+CREATE FUNCTION appuser_connectors.check_health(OUT name text, OUT ok boolean, OUT detail text)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 12
+AS 'MODULE_PATHNAME', 'check_health';
+COMMENT ON FUNCTION appuser_connectors.check_health() IS
+'One row a question, false where an admin should act: root key, worker, installation, owner role, settings that log secrets or weaken identity, each connector. Sends nothing. Error: UC007 not preloaded.';

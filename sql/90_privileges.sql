@@ -35,7 +35,8 @@ GRANT EXECUTE ON FUNCTION
 	appuser_connectors.delete_connector(text),
 	appuser_connectors.adopt_installation(),
 	appuser_connectors.installation_status(),
-	appuser_connectors.provider_call_stats()
+	appuser_connectors.provider_call_stats(),
+	appuser_connectors.check_health()
 	TO appuser_connectors_admin;
 
 GRANT EXECUTE ON FUNCTION

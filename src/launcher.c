@@ -215,6 +215,19 @@ launcher_wake_worker(Oid database)
 	LWLockRelease(shared->lock);
 }
 
+bool
+launcher_has_worker(Oid database)
+{
+	WorkerEntry *entry;
+	bool running;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	entry = find_entry(database);
+	running = entry != NULL && entry->pid != 0;
+	LWLockRelease(shared->lock);
+	return running;
+}
+
 void
 launcher_rescan(void)
 {

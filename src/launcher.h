@@ -24,6 +24,8 @@ extern void launcher_want_worker(Oid database);
 /* Wakes this database's worker, if there is one. */
 extern void launcher_wake_worker(Oid database);
 
+extern bool launcher_has_worker(Oid database);
+
 /* Which databases have the extension is to be looked up again. */
 extern void launcher_rescan(void);
 

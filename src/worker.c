@@ -87,6 +87,7 @@ void
 worker_begin(void)
 {
 	SetCurrentStatementStartTimestamp();
+	pgstat_report_activity(STATE_RUNNING, "appuser_connectors: calls to providers");
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
