@@ -46,7 +46,7 @@ UNIT_PROGRAMS = $(UNIT_TESTS:.c=)
 UNIT_LIBS = $(libdir)/libpgcommon.a $(libdir)/libpgport.a
 
 $(UNIT_PROGRAMS): %: %.c $(wildcard src/*.c src/*.h test/unit/*.h)
-	$(CC) -DFRONTEND -D_GNU_SOURCE $(CFLAGS) $(CPPFLAGS) -Itest/unit -o $@ $< \
+	$(CC) -DFRONTEND -D_GNU_SOURCE $(CFLAGS) $(CPPFLAGS) $(UNIT_FLAGS) -Itest/unit -o $@ $< \
 		$(shell sed -n '1s/.*sources:\([^*]*\).*/\1/p' $<) \
 		-L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) \
 		-lpgcommon -lpgport $(SHLIB_LINK) -lm
@@ -54,13 +54,18 @@ $(UNIT_PROGRAMS): %: %.c $(wildcard src/*.c src/*.h test/unit/*.h)
 unit: $(UNIT_PROGRAMS)
 	prove $(PROVE_FLAGS) -e '' $(UNIT_PROGRAMS)
 
-# The unit tests again under sanitizers, and under valgrind.
+# The TAP tests against an extension built with sanitizers (SANITIZE_TESTS: some of
+# them), and the unit tests under sanitizers and under valgrind.
+sanitize:
+	test/sanitize $(SANITIZE_TESTS)
+
 SANITIZE = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 VALGRIND = valgrind --quiet --error-exitcode=99 --leak-check=no
 
 unit-asan:
 	rm -f $(UNIT_PROGRAMS)
-	ASAN_OPTIONS=detect_leaks=0 $(MAKE) unit CC=clang CFLAGS='$(SANITIZE)' PROVE_FLAGS='$(PROVE_FLAGS)'
+	ASAN_OPTIONS=detect_leaks=0 $(MAKE) unit CC=clang CFLAGS='$(SANITIZE)' \
+		UNIT_FLAGS=-U_FORTIFY_SOURCE PROVE_FLAGS='$(PROVE_FLAGS)'
 	rm -f $(UNIT_PROGRAMS)
 
 valgrind: $(UNIT_PROGRAMS)
@@ -76,7 +81,7 @@ FUZZ_FLAGS = $(if $(FUZZ_RUNS),-runs=$(FUZZ_RUNS),-max_total_time=$(shell \
 
 $(FUZZ_PROGRAMS): %: %.c $(wildcard src/*.c src/*.h test/fuzz/*.h)
 	clang -DFRONTEND -D_GNU_SOURCE $(SANITIZE) -fsanitize=fuzzer -Wno-ignored-attributes \
-		$(CPPFLAGS) -Itest/fuzz -o $@ $< \
+		$(CPPFLAGS) -U_FORTIFY_SOURCE -Itest/fuzz -o $@ $< \
 		$(shell sed -n '1s/.*sources:\([^*]*\).*/\1/p' $<) \
 		-L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) \
 		-lpgcommon -lpgport $(SHLIB_LINK) -lm
@@ -94,4 +99,4 @@ fuzz: $(FUZZ_PROGRAMS)
 format:
 	clang-format -i src/*.c src/*.h test/unit/*.c test/unit/*.h $(wildcard test/fuzz/*.c test/fuzz/*.h)
 
-.PHONY: unit unit-asan valgrind fuzz format
+.PHONY: unit sanitize unit-asan valgrind fuzz format

@@ -296,6 +296,7 @@ union_scopes(const Connector *connector, ArrayType *more, int *count)
 	char **extra = more != NULL ? array_to_texts(more, &n_more) : NULL;
 	char **scopes = palloc(sizeof(char *) * (connector->n_scopes + n_more + 1));
 
+	connector_check_scopes(extra, n_more);
 	*count = 0;
 	for (int i = 0; i < connector->n_scopes + n_more; i++)
 	{

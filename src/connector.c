@@ -50,6 +50,23 @@ connector_require(const char *connector_id)
 	return connector;
 }
 
+/* Each a scope-token of RFC 6749 §3.3 */
+void
+connector_check_scopes(char *const *scopes, int n_scopes)
+{
+	for (int i = 0; i < n_scopes; i++)
+	{
+		bool valid = scopes[i][0] != '\0';
+
+		for (const char *c = scopes[i]; *c != '\0'; c++)
+			valid &= *c > 0x20 && *c < 0x7f && *c != '"' && *c != '\\';
+		if (!valid)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("\"%s\" is not a scope", scopes[i]),
+							errhint("Give each scope as an element of its own.")));
+	}
+}
+
 void
 connector_derive(Connector *connector)
 {

@@ -53,6 +53,9 @@ extern bool connector_open(Connector *connector);
 /* The same, raising UC004. */
 extern void connector_require_open(Connector *connector);
 
+/* Raises 22023 for one that cannot be a scope. */
+extern void connector_check_scopes(char *const *scopes, int n_scopes);
+
 /* Derives client, origins … from the stored columns. */
 extern void connector_derive(Connector *connector);
 

@@ -88,19 +88,7 @@ check_connector(const Connector *connector, const char *client_secret)
 							errmsg("\"%s\" cannot be a redirect URI", connector->redirect_uris[i]),
 							errdetail("%s", problem)));
 	}
-	for (int i = 0; i < connector->n_scopes; i++)
-	{
-		/* scope-token, RFC 6749 §3.3 */
-		const char *scope = connector->scopes[i];
-		bool valid = scope[0] != '\0';
-
-		for (const char *c = scope; *c != '\0'; c++)
-			valid &= *c > 0x20 && *c < 0x7f && *c != '"' && *c != '\\';
-		if (!valid)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("\"%s\" is not a scope", scope),
-							errhint("Give each scope as an element of its own.")));
-	}
+	connector_check_scopes(connector->scopes, connector->n_scopes);
 	if (connector->client.auth_method != CLIENT_AUTH_NONE &&
 		(client_secret == NULL || client_secret[0] == '\0'))
 		ereport(ERROR,

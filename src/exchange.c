@@ -153,7 +153,7 @@ fail(Flight *flight, const char *failure)
 	flight->refused = true;
 	answer_with_row(flight);
 	event_record(flight->app_user, flight->connector_id, flight->connection_name, "connect_failed",
-				 failure);
+				 details->why != NULL ? psprintf("%s: %s", failure, details->why) : failure);
 	return false;
 }
 
@@ -352,6 +352,7 @@ check_id_token(Flight *flight)
 								   .access_token = flight->tokens.access_token,
 								   .algorithms = client->id_token_algorithms,
 								   .now = (int64_t) time(NULL)};
+	const JwtKeySet *keys = jwks_get(client->jwks_uri); /* NULL: too old by now */
 	IdTokenResult result = ID_TOKEN_MALFORMED;
 
 	/* a person may have agreed to less than openid */
@@ -365,8 +366,9 @@ check_id_token(Flight *flight)
 			return false;
 	}
 	if (flight->tokens.id_token != NULL)
-		result = id_token_check(flight->tokens.id_token, jwks_get(client->jwks_uri), &expected,
-								details->account);
+		result = keys != NULL
+					 ? id_token_check(flight->tokens.id_token, keys, &expected, details->account)
+					 : ID_TOKEN_KEY_NOT_FOUND;
 	if (result == ID_TOKEN_KEY_NOT_FOUND && details->phase == PHASE_CODE &&
 		jwks_may_refetch(client->jwks_uri))
 		return true;

@@ -254,10 +254,10 @@ save_answer(Flight *flight)
 	record_put_text(&record, flight->connector_id);
 	record_put_text(&record, flight->connection_name);
 	flight->kind->save(flight, &record);
-	store_insert_pending_answer(flight->app_user, &flight->answer_id,
-								keyring_seal(pending_aad(flight->app_user, &flight->answer_id),
-											 record.data, record.len),
-								GetCurrentTimestamp());
+	store_insert_pending_answer(
+		flight->app_user, &flight->answer_id,
+		keyring_seal(pending_aad(flight->app_user, &flight->answer_id), record.data, record.len),
+		GetCurrentTimestamp());
 	secret_cleanse(record.data, record.len);
 	pfree(record.data);
 }

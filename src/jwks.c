@@ -22,6 +22,7 @@ typedef struct FetchedKeys
 	char *jwks_uri;
 	JwtKeySet *keys;
 	TimestampTz fetched_at;
+	TimestampTz looked_again_at; /* for a key that was not there */
 } FetchedKeys;
 
 static FetchedKeys *fetched = NULL;
@@ -75,7 +76,12 @@ bool
 jwks_may_refetch(const char *jwks_uri)
 {
 	FetchedKeys *entry = find_keys(jwks_uri);
+	TimestampTz now = GetCurrentTimestamp();
 
-	return entry == NULL ||
-		   TimestampDifferenceExceeds(entry->fetched_at, GetCurrentTimestamp(), COOLDOWN);
+	if (entry == NULL)
+		return true;
+	if (!TimestampDifferenceExceeds(entry->looked_again_at, now, COOLDOWN))
+		return false;
+	entry->looked_again_at = now;
+	return true;
 }

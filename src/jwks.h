@@ -13,7 +13,10 @@ extern const JwtKeySet *jwks_get(const char *jwks_uri);
 /* Takes the answer of a jwks_uri; false when it is no JWK Set with a usable key. */
 extern bool jwks_put(const char *jwks_uri, const char *body, size_t body_len);
 
-/* May an unknown key be looked for by fetching again, or was that done just now? */
+/*
+ * May an unknown key be looked for by fetching again, or was that done just now?
+ * True once per cooldown: the caller must fetch then.
+ */
 extern bool jwks_may_refetch(const char *jwks_uri);
 
 #endif

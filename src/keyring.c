@@ -54,11 +54,21 @@ typedef enum RootKeyState
 	ROOT_KEY_FAILED
 } RootKeyState;
 
+/*
+ * Why there is no root key.  Whoever asks for a token sees it: it names the
+ * setting, not the file, whose place is for superusers to know.
+ */
+typedef struct KeyProblem
+{
+	char detail[256];
+	char hint[256];
+} KeyProblem;
+
 typedef struct KeyringShmem
 {
 	RootKeyState state;
 	uint8 root_key[SEAL_KEY_BYTES];
-	char problem[256]; /* why ROOT_KEY_FAILED */
+	KeyProblem problem; /* of ROOT_KEY_FAILED */
 	ConditionVariable changed;
 } KeyringShmem;
 
@@ -74,8 +84,11 @@ typedef struct CachedKey
 
 static CachedKey *cached_keys = NULL;
 
-static bool read_key_file(const char *path, char *hex, char *problem, size_t problem_size);
-static bool run_key_command(const char *command, char *hex, char *problem, size_t problem_size);
+static bool refuse_key(KeyProblem *problem, const char *hint, const char *format, ...)
+	pg_attribute_printf(3, 4);
+static bool is_in_data_directory(const char *path);
+static bool read_key_file(const char *path, char *hex, KeyProblem *problem);
+static bool run_key_command(const char *command, char *hex, KeyProblem *problem);
 static SealKey *root_key(void);
 static SealKey *data_key(uint32 key_id);
 static StringInfo data_key_aad(uint32 key_id);
@@ -99,55 +112,81 @@ keyring_shmem_init(void)
 	}
 }
 
+static bool
+refuse_key(KeyProblem *problem, const char *hint, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(problem->detail, sizeof(problem->detail), format, args);
+	va_end(args);
+	strlcpy(problem->hint, hint, sizeof(problem->hint));
+	return false;
+}
+
+/* Wherever links lead to */
+static bool
+is_in_data_directory(const char *path)
+{
+	char *file = realpath(path, NULL);
+	char *directory = realpath(DataDir, NULL);
+	bool inside = path_is_prefix_of_path(DataDir, path) ||
+				  (file != NULL && directory != NULL && path_is_prefix_of_path(directory, file));
+
+	free(file);
+	free(directory);
+	return inside;
+}
+
 /*
  * The checks of the server's own private key file: a regular file, owned by the
  * server's user with no access for others, or by root and readable by its group.
  */
 static bool
-read_key_file(const char *path, char *hex, char *problem, size_t problem_size)
+read_key_file(const char *path, char *hex, KeyProblem *problem)
 {
 	struct stat status;
 	FILE *file;
 	size_t length;
-	const char *directory = DataDir;
 
 	if (!is_absolute_path(path))
-	{
-		snprintf(problem, problem_size, "\"%s\" is not an absolute path", path);
-		return false;
-	}
-	if (path_is_prefix_of_path(directory, path))
-	{
-		snprintf(problem, problem_size, "\"%s\" is inside the data directory", path);
-		return false;
-	}
+		return refuse_key(problem,
+						  "Give the absolute path of the file in appuser_connectors.root_key_file, "
+						  "and reload.",
+						  "root_key_file is not an absolute path");
+	if (is_in_data_directory(path))
+		return refuse_key(problem,
+						  "Move the file to where no backup of the database takes it along, set "
+						  "appuser_connectors.root_key_file to it, and reload.",
+						  "root_key_file is inside the data directory");
 	if (stat(path, &status) != 0)
-	{
-		snprintf(problem, problem_size, "could not access \"%s\": %m", path);
-		return false;
-	}
+		return refuse_key(problem,
+						  "Put the key that this database was used with there, or for a new one "
+						  "make it by openssl rand -hex 32 under umask 077; or correct "
+						  "appuser_connectors.root_key_file. Then reload.",
+						  "root_key_file could not be found: %m");
 	if (!S_ISREG(status.st_mode))
-	{
-		snprintf(problem, problem_size, "\"%s\" is not a regular file", path);
-		return false;
-	}
+		return refuse_key(problem,
+						  "Set appuser_connectors.root_key_file to a regular file, and reload.",
+						  "root_key_file is not a regular file");
 	if (status.st_uid != geteuid() && status.st_uid != 0)
-	{
-		snprintf(problem, problem_size, "\"%s\" is not owned by the server's user or root", path);
-		return false;
-	}
+		return refuse_key(problem,
+						  "Give the file to the server's operating system user by chown, and "
+						  "reload.",
+						  "root_key_file is not owned by the server's user or root");
 	if ((status.st_uid == geteuid() && (status.st_mode & (S_IRWXG | S_IRWXO) & ~S_IRGRP)) ||
 		(status.st_uid == 0 && (status.st_mode & (S_IWGRP | S_IXGRP | S_IRWXO))))
-	{
-		snprintf(problem, problem_size, "\"%s\" is more open than 0640", path);
-		return false;
-	}
+		return refuse_key(
+			problem,
+			"Run chmod 0600 on it (0640 if root owns it), and reload; if others could "
+			"read it, change the key.",
+			"root_key_file is more open than 0640");
 	file = AllocateFile(path, "r");
 	if (file == NULL)
-	{
-		snprintf(problem, problem_size, "could not read \"%s\": %m", path);
-		return false;
-	}
+		return refuse_key(problem,
+						  "Let the server's operating system user read it by chown or chmod, and "
+						  "reload.",
+						  "root_key_file could not be read: %m");
 	length = fread(hex, 1, ROOT_KEY_HEX + 2, file);
 	hex[length] = '\0';
 	FreeFile(file);
@@ -155,26 +194,22 @@ read_key_file(const char *path, char *hex, char *problem, size_t problem_size)
 }
 
 static bool
-run_key_command(const char *command, char *hex, char *problem, size_t problem_size)
+run_key_command(const char *command, char *hex, KeyProblem *problem)
 {
+	static const char hint[] = "Run the command as the server's operating system user: it must "
+							   "print 64 hexadecimal digits and end with status 0. Then reload.";
 	FILE *pipe = OpenPipeStream(command, "r");
 	size_t length;
 	int status;
 
 	if (pipe == NULL)
-	{
-		snprintf(problem, problem_size, "root_key_command could not be run: %m");
-		return false;
-	}
+		return refuse_key(problem, hint, "root_key_command could not be run: %m");
 	length = fread(hex, 1, ROOT_KEY_HEX + 2, pipe);
 	hex[length] = '\0';
 	status = ClosePipeStream(pipe);
 	if (status != 0)
-	{
-		snprintf(problem, problem_size, "root_key_command failed with exit status %d",
-				 WIFEXITED(status) ? WEXITSTATUS(status) : -1);
-		return false;
-	}
+		return refuse_key(problem, hint, "root_key_command failed with exit status %d",
+						  WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 	return true;
 }
 
@@ -201,26 +236,31 @@ keyring_load(void)
 {
 	char hex[ROOT_KEY_HEX + 3] = {0};
 	uint8 key[SEAL_KEY_BYTES];
-	char problem[sizeof(shared->problem)] = "";
+	KeyProblem problem = {0};
 	bool by_file = guc_root_key_file[0] != '\0';
 	bool by_command = guc_root_key_command[0] != '\0';
 	bool read = false;
 
 	if (by_file && by_command)
-		strlcpy(problem, "both root_key_file and root_key_command are set", sizeof(problem));
+		refuse_key(&problem,
+				   "Set one of appuser_connectors.root_key_file and "
+				   "appuser_connectors.root_key_command, not both, and reload.",
+				   "both root_key_file and root_key_command are set");
 	else if (by_file)
-		read = read_key_file(guc_root_key_file, hex, problem, sizeof(problem));
+		read = read_key_file(guc_root_key_file, hex, &problem);
 	else if (by_command)
-		read = run_key_command(guc_root_key_command, hex, problem, sizeof(problem));
+		read = run_key_command(guc_root_key_command, hex, &problem);
 	else
-		strlcpy(problem, "neither root_key_file nor root_key_command is set", sizeof(problem));
+		refuse_key(&problem,
+				   "Set appuser_connectors.root_key_file to a file with 64 hexadecimal digits "
+				   "(openssl rand -hex 32), or appuser_connectors.root_key_command, and reload.",
+				   "neither root_key_file nor root_key_command is set");
 
 	if (read && !decode_hex_key(hex, key))
-	{
-		read = false;
-		snprintf(problem, sizeof(problem), "the root key is not %d hexadecimal digits",
-				 ROOT_KEY_HEX);
-	}
+		read = refuse_key(&problem,
+						  "It must be 64 hexadecimal digits, as openssl rand -hex 32 prints them, "
+						  "and nothing else. Correct it and reload.",
+						  "the root key is not %d hexadecimal digits", ROOT_KEY_HEX);
 
 	LWLockAcquire(launcher_lock(), LW_EXCLUSIVE);
 	if (read)
@@ -230,7 +270,7 @@ keyring_load(void)
 	}
 	else if (shared->state != ROOT_KEY_READ)
 	{
-		strlcpy(shared->problem, problem, sizeof(shared->problem));
+		shared->problem = problem;
 		shared->state = ROOT_KEY_FAILED;
 	}
 	LWLockRelease(launcher_lock());
@@ -239,7 +279,8 @@ keyring_load(void)
 	secret_cleanse(hex, sizeof(hex));
 	secret_cleanse(key, sizeof(key));
 	if (!read)
-		ereport(LOG, (errmsg("appuser_connectors has no new root key: %s", problem)));
+		ereport(LOG, (errmsg("appuser_connectors has no new root key: %s", problem.detail),
+					  errhint("%s", problem.hint)));
 }
 
 bool
@@ -280,17 +321,17 @@ root_key(void)
 		launcher_require_preload();
 	if (!keyring_available())
 	{
-		char problem[sizeof(shared->problem)];
+		KeyProblem problem;
 
 		LWLockAcquire(launcher_lock(), LW_SHARED);
-		strlcpy(problem, shared->problem, sizeof(problem));
+		problem = shared->problem;
 		LWLockRelease(launcher_lock());
 		ereport(ERROR,
 				(errcode(ERRCODE_UC_KEY_UNAVAILABLE), errmsg("the root key is not available"),
-				 problem[0] ? errdetail("The launcher reports: %s.", problem) : 0,
-				 errhint("Set appuser_connectors.root_key_file to a file with 64 "
-						 "hexadecimal digits (openssl rand -hex 32), or "
-						 "appuser_connectors.root_key_command, and reload.")));
+				 problem.detail[0] ? errdetail("The launcher reports: %s.", problem.detail)
+								   : errdetail("The launcher has not read it yet."),
+				 problem.hint[0] ? errhint("%s", problem.hint)
+								 : errhint("Try again; if it stays so, the server log says why.")));
 	}
 	LWLockAcquire(launcher_lock(), LW_SHARED);
 	memcpy(bytes, shared->root_key, SEAL_KEY_BYTES);

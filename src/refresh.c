@@ -274,8 +274,8 @@ refresh_start_due(void)
 		if (room <= 0)
 			continue;
 
-		keys = store_due_connections(connectors[i], now, room + under_way + held, &count,
-									 &next_due);
+		keys =
+			store_due_connections(connectors[i], now, room + under_way + held, &count, &next_due);
 		for (int j = 0; j < count && room > 0; j++)
 			if (flight_find(&refresh_flight, keys[j].app_user, keys[j].connector_id,
 							keys[j].connection_name) == NULL)

@@ -348,6 +348,7 @@ typedef struct KeyList
 	int limit;
 	TimestampTz now; /* DT_NOEND: whenever they are due */
 	TimestampTz next_due;
+	const char *connector_id; /* of a scan of the table */
 } KeyList;
 
 static void
@@ -358,6 +359,7 @@ init_key_list(KeyList *list, int limit)
 	list->limit = limit;
 	list->now = DT_NOEND;
 	list->next_due = DT_NOEND;
+	list->connector_id = NULL;
 }
 
 static bool
@@ -384,16 +386,29 @@ visit_key(TupleTableSlot *slot, void *arg)
 	return true;
 }
 
+static bool
+visit_key_of_connector(TupleTableSlot *slot, void *arg)
+{
+	KeyList *list = arg;
+	char *connector_id;
+	bool same;
+
+	slot_getsomeattrs(slot, ANUM_CONNECTOR_ID);
+	connector_id = slot_text(slot, ANUM_CONNECTOR_ID);
+	same = strcmp(connector_id, list->connector_id) == 0;
+	pfree(connector_id);
+	return !same || visit_key(slot, arg);
+}
+
+/* Reads the whole table: no index is worth what the few callers of this need. */
 ConnectionKey *
 store_keys_of_connector(const char *connector_id, int *count)
 {
-	ScanKeyData key;
 	KeyList list;
 
 	init_key_list(&list, INT_MAX);
-	text_key(&key, 1, connector_id);
-	store_scan("connections", "connections_account", GetLatestSnapshot(), &key, 1, visit_key,
-			   &list);
+	list.connector_id = connector_id;
+	store_scan_table("connections", GetLatestSnapshot(), visit_key_of_connector, &list);
 	*count = list.count;
 	return list.keys;
 }

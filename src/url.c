@@ -48,6 +48,8 @@ static bool
 url_parse(const char *url, UrlParts *parts)
 {
 	CURLU *handle;
+	const char *authority;
+	size_t length;
 	bool parsed;
 
 	memset(parts, 0, sizeof(UrlParts));
@@ -55,6 +57,14 @@ url_parse(const char *url, UrlParts *parts)
 		if ((unsigned char) *c <= 0x20 || (unsigned char) *c >= 0x7f || *c == '\\' || *c == '"' ||
 			*c == '<' || *c == '>')
 			return false;
+
+	/* libcurl decodes "%2e" in a host, and reads "https:/host" and "https:///host" */
+	authority = strchr(url, ':');
+	if (authority == NULL || strncmp(authority, "://", 3) != 0)
+		return false;
+	length = strcspn(authority + 3, "/?#");
+	if (length == 0 || memchr(authority + 3, '%', length) != NULL)
+		return false;
 
 	handle = curl_url();
 	if (handle == NULL)

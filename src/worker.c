@@ -171,10 +171,9 @@ refuse_calls(void)
 	while (provider_call_take(&kind, &record, &waiter))
 	{
 		explicit_bzero(record.data, record.maxlen);
-		provider_call_answer(waiter,
-							 last_error == ERRCODE_UC_KEY_UNAVAILABLE ? CALL_KEY_UNAVAILABLE
-																	  : CALL_FAILED,
-							 "an error in the worker; the server log says which", NULL);
+		provider_call_answer(
+			waiter, last_error == ERRCODE_UC_KEY_UNAVAILABLE ? CALL_KEY_UNAVAILABLE : CALL_FAILED,
+			"an error in the worker; the server log says which", NULL);
 	}
 	pfree(record.data);
 }
@@ -255,13 +254,15 @@ fix_settings(void)
 		{"lock_timeout", "100ms"},
 		{"statement_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
+		{"transaction_timeout", "0"}, /* from 17 on */
 		{"search_path", "pg_catalog, pg_temp"},
 		{"session_replication_role", "origin"},
 		{"jit", "off"},
 	};
 
 	for (int i = 0; i < (int) lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+		if (GetConfigOption(settings[i][0], true, false) != NULL)
+			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 static void

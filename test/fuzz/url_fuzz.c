@@ -60,6 +60,8 @@ check_endpoint(const char *url)
 	{
 		CHECK(origin != NULL && strncmp(origin, "https://", 8) == 0);
 		CHECK(strpbrk(url, "\r\n\t \\\"<>#") == NULL);
+		CHECK(pg_strncasecmp(url, "https://", 8) == 0);
+		CHECK(strcspn(url + 8, "/?%") != 0 && url[8 + strcspn(url + 8, "/?%")] != '%');
 		CHECK(strpbrk(origin, "@/?") == origin + strlen("https:"));
 	}
 	guc_allow_insecure_loopback = true;
