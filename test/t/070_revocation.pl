@@ -1,0 +1,136 @@
+# Disconnecting revokes at the provider, the refresh token first, but only once the
+# disconnect has committed; it is retried, given up with an event, and left out
+# where it would end somebody else's connection.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use AppuserConnectors;
+use Test::More;
+
+my $provider = start_provider();
+my $fault = start_fault_server(proxy_to => $provider);
+my $node = new_node('main', 'max_prepared_transactions = 2');
+
+# revocations go through the fault server, everything else is the real provider
+register($node, $provider, connector_id => 'app',
+	definition => { revocation_endpoint => $fault->url . '/token/revocation' });
+
+sub events
+{
+	my ($app_user) = @_;
+
+	return query($node, 'app_admin',
+		"SELECT coalesce(string_agg(event, ' ' ORDER BY occurred_at), '') FROM appuser_connectors.connection_events WHERE app_user = '$app_user'");
+}
+
+sub outbox
+{
+	return $node->safe_psql('postgres', 'SELECT count(*) FROM appuser_connectors.revocations');
+}
+
+sub settled
+{
+	wait_until('the outbox is empty', sub { outbox() eq '0' });
+	return;
+}
+
+sub revocations
+{
+	return map { my %p = %{ url_parameters("?$_->{body}") }; \%p } $fault->requests('/token/revocation');
+}
+
+my $disconnect = "SELECT appuser_connectors.disconnect_app_user('app')";
+
+is(connect_user($node, 'alice', 'app', account => 'alice')->{failure}, undef, 'alice is connected');
+my ($grant) = $provider->grants('alice');
+ok($grant, 'the provider knows her grant');
+query($node, 'app_service', "$disconnect; ROLLBACK; BEGIN", app_user => 'alice');
+is(scalar revocations(), 0, 'nothing is revoked by a disconnect that was rolled back');
+like(access_token($node, 'alice', 'app'), qr/./, 'and the connection is still there');
+query($node, 'app_service', $disconnect, app_user => 'alice');
+settled();
+is_deeply([ map { $_->{token_type_hint} } revocations() ], [ 'refresh_token', 'access_token' ],
+	'after commit both tokens are revoked, the refresh token first');
+is(scalar $provider->grants('alice'), 0, 'and the grant is gone at the provider');
+like(events('alice'), qr/connected disconnected.* revoked$/, 'events say so');
+
+# COMMIT PREPARED runs in another session and wakes nobody
+connect_user($node, 'bob', 'app');
+query($node, 'app_service', "$disconnect; PREPARE TRANSACTION 'p'; BEGIN", app_user => 'bob');
+is(outbox(), '0', 'nothing is to be seen of a prepared disconnect');
+$node->safe_psql('postgres', "COMMIT PREPARED 'p'");
+settled();
+is(scalar $provider->grants('bob'), 0, 'a prepared disconnect is revoked once it commits');
+
+# retries
+connect_user($node, 'carol', 'app');
+my $before = revocations();
+$fault->rules({ path => '/token/revocation', status => 503, times => 1 },
+	{ path => '/token/revocation', reset => JSON::PP::true(), times => 1 });
+query($node, 'app_service', $disconnect, app_user => 'carol');
+wait_until('the first attempt has failed', sub {
+		$node->safe_psql('postgres', 'SELECT attempts FROM appuser_connectors.revocations') eq '1' });
+is(scalar $provider->grants('carol'), 1, 'a provider that is down has not revoked');
+foreach my $attempt (2, 3)
+{
+	$node->safe_psql('postgres', 'UPDATE appuser_connectors.revocations SET attempt_at = now()');
+	wait_until("attempt $attempt was made", sub { revocations() >= $before + $attempt });
+}
+settled();
+is(scalar $provider->grants('carol'), 0, 'it is tried again until it is done');
+
+# giving up
+connect_user($node, 'dave', 'app');
+$fault->rules({ path => '/token/revocation', status => 503 });
+query($node, 'app_service', $disconnect, app_user => 'dave');
+wait_until('it was tried', sub { $node->safe_psql('postgres', 'SELECT attempts FROM appuser_connectors.revocations') eq '1' });
+$node->safe_psql('postgres', 'UPDATE appuser_connectors.revocations SET attempt_at = now(), attempts = 11');
+settled();
+like(events('dave'), qr/revocation_failed$/, 'after a limit it is given up, with an event');
+
+connect_user($node, 'dora', 'app');
+$fault->rules({ path => '/token/revocation', status => 400, body => { error => 'unsupported_token_type' } });
+query($node, 'app_service', $disconnect, app_user => 'dora');
+settled();
+like(events('dora'), qr/revocation_failed$/, 'a definite refusal is not tried again');
+$fault->rules();
+
+# one account, two connections
+connect_user($node, 'erin', 'app', account => 'shared');
+connect_user($node, 'erin', 'app', account => 'shared', arguments => { connection_name => 'second' });
+$before = revocations();
+query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('app', 'second')", app_user => 'erin');
+settled();
+is(scalar revocations(), $before, 'nothing is revoked while another connection holds the same account');
+like(events('erin'), qr/revocation_skipped$/, 'and an event says why');
+query($node, 'app_service', $disconnect, app_user => 'erin');
+settled();
+cmp_ok(scalar revocations(), '>', $before, 'the last one is revoked');
+
+# the connector goes, with what is needed to revoke
+connect_user($node, 'frank', 'app');
+is(query($node, 'app_admin', "SELECT appuser_connectors.delete_connector('app')"), '1', 'delete_connector tells how many connections went');
+settled();
+is(scalar $provider->grants('frank'), 0, 'their tokens are revoked although the connector is gone');
+
+# a provider without such an endpoint
+register($node, $provider, connector_id => 'plain', provider => 'plain', definition => { revocation_endpoint => undef });
+connect_user($node, 'gina', 'plain');
+query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('plain')", app_user => 'gina');
+is(outbox(), '0', 'without a revocation endpoint nothing is queued');
+like(query($node, 'app_admin', "SELECT detail FROM appuser_connectors.connection_events WHERE app_user = 'gina' AND event = 'disconnected'"),
+	qr/no revocation endpoint/, 'and the event says that nothing was revoked');
+
+# everything about one person
+connect_user($node, 'hugo', 'plain');
+authorization_url($node, 'hugo', 'plain', connection_name => 'other');
+is(query($node, 'app_service', "SELECT appuser_connectors.erase_app_user('hugo')"), '1', 'erase_app_user tells how many connections there were');
+is($node->safe_psql('postgres', join ' UNION ALL ', map { "SELECT count(*) FROM appuser_connectors.$_ WHERE app_user = 'hugo'" }
+			qw(connections authorizations connection_events)),
+	"0\n0\n0", 'and nothing is left of the person');
+
+$node->stop;
+done_testing();

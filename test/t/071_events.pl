@@ -1,0 +1,85 @@
+# What happened is in connection_events, listeners get an event's id and nothing
+# else, old events go, and the statistics and the health check tell the truth.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use AppuserConnectors;
+use Test::More;
+
+my $provider = start_provider();
+my $node = new_node('main', 'appuser_connectors.event_retention = 1h');
+
+register($node, $provider, connector_id => 'app');
+
+# asks for notifications by a query that comes after the event
+my $listener = $node->background_psql('postgres', on_error_stop => 0);
+$listener->query('LISTEN appuser_connectors');
+connect_user($node, 'alice', 'app');
+query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('app')", app_user => 'alice');
+
+my %heard;
+wait_until('all events of alice were announced', sub {
+		my $out = $listener->query('SELECT 1');
+		$heard{$1} = 1 while $out =~ /with payload "([^"]*)"/g;
+		my $known = query($node, 'app_admin', "SELECT string_agg(event_id::text, ' ') FROM appuser_connectors.connection_events WHERE app_user = 'alice'");
+		my @missing = grep { !$heard{$_} } split / /, $known;
+		!@missing && query($node, 'app_admin', "SELECT count(*) FROM appuser_connectors.connection_events WHERE app_user = 'alice' AND event = 'revoked'") eq '1';
+	});
+my @odd = grep { !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/ } keys %heard;
+is_deeply(\@odd, [], 'a notification is an event id and nothing else');
+is(query($node, 'app_admin', "SELECT string_agg(event, ' ' ORDER BY occurred_at) FROM appuser_connectors.connection_events WHERE app_user = 'alice'"),
+	'connected disconnected revoked', 'the events tell the story');
+is(query($node, 'app_admin', "SELECT string_agg(DISTINCT announced::text, ' ') FROM appuser_connectors.connection_events"),
+	'true', 'also of what a caller did, which the worker announces');
+$listener->quit;
+
+# retention
+$node->safe_psql('postgres', "UPDATE appuser_connectors.connection_events SET occurred_at = now() - interval '2 h' WHERE event = 'connected'");
+$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'appuser_connectors worker'");
+ok($node->poll_query_until('postgres', "SELECT string_agg(event, ' ' ORDER BY occurred_at) = 'disconnected revoked' FROM appuser_connectors.connection_events WHERE app_user = 'alice'"),
+	'events older than the retention go, the others stay');
+
+# statistics
+connect_user($node, 'bob', 'app');
+access_token($node, 'bob', 'app', min_validity => '2 h');
+my %stats = map { $_->{kind} => $_ } rows($node, 'app_admin', 'SELECT * FROM appuser_connectors.pg_stat_appuser_connectors');
+is($stats{exchange}{succeeded}, 2, 'two codes were exchanged');
+is($stats{refresh}{succeeded}, 1, 'one token was refreshed');
+is($stats{revocation}{succeeded}, 2, 'two tokens were revoked');
+cmp_ok($stats{refresh}{total_time}, '>', 0, 'which took time');
+is($stats{refresh}{in_flight}, 0, 'and nothing is under way');
+is($stats{refresh}{due}, 0, 'nothing is due');
+$provider->order({ revoke => { account => 'bob', client_id => 'app' } });
+my ($state) = failure($node, 'app_service', "SELECT * FROM appuser_connectors.app_user_connection('bob', 'app', min_validity => '2 h')");
+is($state, 'UC002', 'a grant that was revoked at the provider');
+%stats = map { $_->{kind} => $_ } rows($node, 'app_admin', 'SELECT * FROM appuser_connectors.pg_stat_appuser_connectors');
+is($stats{refresh}{refused}, 1, 'counts as refused');
+
+my $status = row($node, 'app_admin', 'SELECT * FROM appuser_connectors.connection_status');
+is($status->{status}, 'reconnect_required', 'connection_status says what is to be done');
+is($status->{status_reason}, 'invalid_grant', 'and why');
+ok($status->{status_since}, 'and since when');
+
+# health
+my %health = map { $_->{name} => $_ } rows($node, 'app_admin', 'SELECT * FROM appuser_connectors.check_health()');
+foreach my $name ('root key', 'worker', 'installation', 'owner role', 'connector app')
+{
+	ok($health{$name}{ok}, "healthy: $name");
+}
+ok(!$health{allow_insecure_loopback}{ok}, 'allow_insecure_loopback is for development, says the health check');
+$node->safe_psql('postgres', q{
+	GRANT appuser_connectors_owner TO app_nobody;
+	ALTER ROLE app_admin SET log_statement = 'all';
+	UPDATE appuser_connectors.connectors SET client_id = 'another';});
+%health = map { $_->{name} => $_ } rows($node, 'app_admin', 'SELECT * FROM appuser_connectors.check_health()');
+foreach my $name ('owner role', 'log: bind parameters', 'connector app')
+{
+	ok(!$health{$name}{ok}, "unhealthy: $name");
+	ok($health{$name}{detail}, 'with what to do');
+}
+
+$node->stop;
+done_testing();
