@@ -162,12 +162,36 @@ CREATE INDEX connection_events_occurred_at ON appuser_connectors.connection_even
 COMMENT ON TABLE appuser_connectors.connection_events IS
 'What happened to whom, without secrets. app_user is empty for what concerns a whole connector. Kept for appuser_connectors.event_retention.';
 
+CREATE TABLE appuser_connectors.issuers (
+	issuer text COLLATE "C" PRIMARY KEY,
+	audiences text[],
+	algorithms text[] NOT NULL,
+	app_user_template text NOT NULL,
+	clock_skew interval NOT NULL CHECK (clock_skew BETWEEN '0' AND '10 minutes'),
+	jwks jsonb,
+	jwks_uri text COLLATE "C",
+	hmac_key text COLLATE "C" CHECK (hmac_key LIKE 'file:%'),
+	fetched_jwks text COLLATE "C",
+	fetched_at timestamptz,
+	created_at timestamptz NOT NULL,
+	updated_at timestamptz NOT NULL,
+	CHECK (num_nonnulls(jwks, jwks_uri, hmac_key) = 1)
+);
+COMMENT ON TABLE appuser_connectors.issuers IS
+'Whose JWTs authenticate_app_user() accepts, and how. Edit with register_issuer() and delete_issuer().';
+COMMENT ON COLUMN appuser_connectors.issuers.audiences IS
+'What the aud claim must be or hold one of; NULL: not checked.';
+COMMENT ON COLUMN appuser_connectors.issuers.hmac_key IS
+'Reference to the file with the key, never the key.';
+COMMENT ON COLUMN appuser_connectors.issuers.fetched_jwks IS
+'What jwks_uri answered at fetched_at, in its own bytes.';
+
 DO $$
 DECLARE
 	table_name pg_catalog.text;
 BEGIN
 	FOREACH table_name IN ARRAY ARRAY['installation', 'encryption_keys', 'providers', 'connectors', 'connections',
-									  'authorizations', 'pending_answers', 'revocations', 'connection_events']
+									  'authorizations', 'pending_answers', 'revocations', 'connection_events', 'issuers']
 	LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE appuser_connectors.%I OWNER TO appuser_connectors_owner', table_name);
 		EXECUTE pg_catalog.format('REVOKE ALL ON TABLE appuser_connectors.%I FROM PUBLIC', table_name);
@@ -194,3 +218,4 @@ SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.authorizations', 
 SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.pending_answers', '');
 SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.revocations', '');
 SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.connection_events', '');
+SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.issuers', '');

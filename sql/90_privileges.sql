@@ -33,6 +33,8 @@ GRANT EXECUTE ON FUNCTION
 	appuser_connectors.register_connector(text, text, text, text[], text[], text, text, jsonb, jsonb),
 	appuser_connectors.update_connector(text, text, text, text, text[], text[], text, jsonb, jsonb),
 	appuser_connectors.delete_connector(text),
+	appuser_connectors.register_issuer(text, jsonb, text, text, text[], text[], text, interval),
+	appuser_connectors.delete_issuer(text),
 	appuser_connectors.adopt_installation(),
 	appuser_connectors.installation_status(),
 	appuser_connectors.provider_call_stats(),
@@ -47,6 +49,7 @@ GRANT EXECUTE ON FUNCTION
 	TO appuser_connectors_service;
 
 GRANT EXECUTE ON FUNCTION
+	appuser_connectors.authenticate_app_user(text, boolean),
 	appuser_connectors.current_app_user(),
 	appuser_connectors.connect_app_user(text, text, text, text, text[], jsonb, text),
 	appuser_connectors.oauth_callback(text, text, text, text, text, jsonb, text, text),
@@ -55,3 +58,8 @@ GRANT EXECUTE ON FUNCTION
 	TO appuser_connectors_service, appuser_connectors_user;
 
 GRANT EXECUTE ON FUNCTION appuser_connectors.session_app_user() TO appuser_connectors_owner;
+
+-- all but where the key is
+GRANT SELECT (issuer, audiences, algorithms, app_user_template, clock_skew, jwks, jwks_uri, fetched_jwks, fetched_at,
+			  created_at, updated_at)
+	ON appuser_connectors.issuers TO appuser_connectors_admin;

@@ -34,8 +34,11 @@ typedef JsonParseErrorType json_action;
 
 #define make_json_lexer(json, len) make_json_lexer_ext(json, len, true)
 
-/* 15 leaves freeing to the memory context, which there is none of outside the server. */
-#if PG_VERSION_NUM < 160000
+/*
+ * Before 17 freeing is left to the memory context, which there is none of outside
+ * the server.
+ */
+#if PG_VERSION_NUM < 170000
 #define free_json_lexer(lex)                                                                       \
 	do                                                                                             \
 	{                                                                                              \

@@ -67,22 +67,28 @@ connector_check_scopes(char *const *scopes, int n_scopes)
 	}
 }
 
+/* An endpoint that was edited by SQL may be missing, or no URL. */
+static const char *
+origin_of(const char *url)
+{
+	char *origin = url != NULL ? url_origin(url) : NULL;
+
+	return origin != NULL ? origin : "-";
+}
+
 void
 connector_derive(Connector *connector)
 {
 	OAuthClient *client = &connector->client;
 	char *pkce = definition_text(connector->options, "pkce");
-	char *revocation_origin = NULL;
 	char *client_id = unconstify(char *, client->client_id);
 
 	provider_read_definition(connector->definition, client);
 	client->client_id = client_id;
 	if (pkce != NULL)
 		client->pkce = strcmp(pkce, "off") != 0;
-	if (client->revocation_endpoint != NULL)
-		revocation_origin = url_origin(client->revocation_endpoint);
-	connector->origins = psprintf("%s %s", url_origin(client->token_endpoint),
-								  revocation_origin != NULL ? revocation_origin : "-");
+	connector->origins = psprintf("%s %s", origin_of(client->token_endpoint),
+								  origin_of(client->revocation_endpoint));
 	connector->refresh_margin = (int) definition_int(connector->definition, "refresh_margin", -1);
 	connector->revocation_ends_grant =
 		definition_bool(connector->definition, "revocation_ends_grant", false);

@@ -14,6 +14,7 @@
 
 #include "event.h"
 #include "guc.h"
+#include "store.h"
 #include "store_outbox.h"
 #include "worker.h"
 
@@ -34,8 +35,7 @@ event_record(const char *app_user, const char *connector_id, const char *connect
 	pg_uuid_t id;
 	bool in_worker = am_worker();
 
-	if (!pg_strong_random(&id, sizeof(id)))
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("no random bytes available")));
+	random_uuid(&id);
 	store_insert_event(app_user, &id, connector_id, connection_name, event, detail,
 					   GetCurrentTimestamp(), in_worker);
 	if (in_worker)

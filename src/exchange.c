@@ -488,8 +488,7 @@ exchange_apply(Flight *flight)
 	connection.app_user = flight->app_user;
 	connection.connector_id = flight->connector_id;
 	connection.connection_name = flight->connection_name;
-	if (!pg_strong_random(&connection.grant_id, sizeof(connection.grant_id)))
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("no random bytes available")));
+	random_uuid(&connection.grant_id);
 	connection.generation = 1;
 	connection.reconnect_required = false;
 	connection.status_reason = NULL;

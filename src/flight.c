@@ -22,6 +22,7 @@
 #include "keyring.h"
 #include "record.h"
 #include "secret.h"
+#include "store.h"
 #include "store_outbox.h"
 #include "worker.h"
 
@@ -31,6 +32,7 @@
 
 static dlist_head flights = DLIST_STATIC_INIT(flights);
 static int n_flights = 0;
+static bool failed = false; /* see flights_failed */
 
 typedef bool (*FlightStep)(Flight *flight);
 
@@ -207,7 +209,11 @@ run_step(Flight **batch, bool *done, bool *ran, int count, FlightStep step)
 	if (run_batch(batch, done, count, step))
 		return;
 	for (int i = 0; i < count; i++)
+	{
 		ran[i] = count > 1 && run_batch(&batch[i], &done[i], 1, step);
+		if (!ran[i])
+			batch[i]->error = worker_last_error();
+	}
 }
 
 /* The oldest flights in a state, at most MAX_BATCH */
@@ -247,8 +253,7 @@ save_answer(Flight *flight)
 {
 	StringInfoData record;
 
-	if (!pg_strong_random(&flight->answer_id, sizeof(flight->answer_id)))
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("no random bytes available")));
+	random_uuid(&flight->answer_id);
 	record_init(&record, 4 * MAX_TOKEN_BYTES);
 	record_put_text(&record, flight->kind->name);
 	record_put_text(&record, flight->connector_id);
@@ -343,6 +348,28 @@ send_request(Flight *flight)
 	oauth_request_free(&flight->request);
 }
 
+static bool
+put_off_step(Flight *flight)
+{
+	/* where no value can be opened, this one is not to blame */
+	keyring_check();
+	flight->kind->put_off(flight);
+	return true;
+}
+
+static void
+prepare_failed(Flight *flight)
+{
+	bool key_unavailable = flight->error == ERRCODE_UC_KEY_UNAVAILABLE;
+	bool done;
+
+	failed = true;
+	flight_fail(flight, key_unavailable ? CALL_KEY_UNAVAILABLE : CALL_FAILED,
+				"an error in the worker; the server log says which");
+	if (key_unavailable && flight->kind->put_off != NULL)
+		(void) run_batch(&flight, &done, 1, put_off_step);
+}
+
 /* NEW to READY to SENT; what has nothing to send is finished. */
 static bool
 prepare_flights(void)
@@ -371,10 +398,7 @@ prepare_flights(void)
 		else
 		{
 			if (!ran[i])
-				flight_fail(batch[i],
-							worker_last_error() == ERRCODE_UC_KEY_UNAVAILABLE ? CALL_KEY_UNAVAILABLE
-																			  : CALL_FAILED,
-							"an error in the worker; the server log says which");
+				prepare_failed(batch[i]);
 			finish_flight(batch[i]);
 		}
 	}
@@ -454,12 +478,20 @@ apply_flights(FlightState state)
 bool
 flights_turn(void)
 {
-	bool any = prepare_flights();
+	bool any;
 
+	failed = false;
+	any = prepare_flights();
 	any |= collect_responses();
 	any |= apply_flights(FLIGHT_ANSWERED);
 	any |= apply_flights(FLIGHT_HELD);
 	return any;
+}
+
+bool
+flights_failed(void)
+{
+	return failed;
 }
 
 long

@@ -55,11 +55,15 @@ typedef struct FlightKind
 	/* Sealed into pending_answers while held, and back */
 	void (*save)(Flight *flight, StringInfo record);
 	void (*load)(Flight *flight, StringInfo record);
+
+	/* In a transaction: what prepare could not open is not due again for long. */
+	void (*put_off)(Flight *flight);
 } FlightKind;
 
 extern const FlightKind exchange_flight;
 extern const FlightKind refresh_flight;
 extern const FlightKind revocation_flight;
+extern const FlightKind issuer_keys_flight;
 
 struct Flight
 {
@@ -82,6 +86,7 @@ struct Flight
 	TokenResponse tokens;
 	char problem[CALL_MESSAGE_SIZE]; /* what went wrong with the call */
 	int retry_after;                 /* seconds; -1: the provider did not say */
+	int error;                       /* SQLSTATE of a step that failed */
 
 	/* what its callers are told when it is finished */
 	ProviderCallOutcome outcome;
@@ -117,6 +122,9 @@ extern int flight_total(void);
 /* One turn: prepare, send, collect, apply, answer.  True when something was done. */
 extern bool flights_turn(void);
 
+/* In the last turn something could not even be prepared: not again at once. */
+extern bool flights_failed(void);
+
 /* How long until a held answer is tried again; -1: there is none */
 extern long flights_timeout(void);
 
@@ -129,8 +137,10 @@ extern void flights_load_pending(void);
 /* New calls by callers, and what is due */
 extern void exchange_take(StringInfo record, ProviderCallWaiter waiter);
 extern void refresh_take(StringInfo record, ProviderCallWaiter waiter);
+extern void issuer_keys_take(StringInfo record, ProviderCallWaiter waiter);
 extern TimestampTz refresh_start_due(void);
 extern TimestampTz revocation_start_due(void);
+extern TimestampTz issuer_keys_start_due(void);
 
 /* expires_at of a token response whose request was sent at that time */
 extern TimestampTz refresh_expires_at(TimestampTz sent_at, int64 expires_in);

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <arpa/inet.h>
 #include <openssl/crypto.h>
@@ -28,8 +29,14 @@
 
 #define MAX_RETRY_AFTER 64
 
+/* from 8.6 on, for some of what is out of memory to an older libcurl */
+#if LIBCURL_VERSION_NUM < 0x080600
+#define CURLE_TOO_LARGE ((CURLcode) 100)
+#endif
+
 static bool check_url(HttpTransfer *transfer, const char *url);
 static bool unusual_host(const char *url, const char *scheme, const char *host);
+static CURLcode set_authorities(CURL *easy, const HttpRules *rules);
 static bool set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions);
 static bool add_header(HttpTransfer *transfer, const char *name, const char *value);
 static HttpOutcome outcome_of(const HttpTransfer *transfer, CURLcode code);
@@ -187,6 +194,32 @@ unusual_host(const char *url, const char *scheme, const char *host)
 	return false;
 }
 
+/*
+ * Of the system's authorities only the file: with a directory too, libcurl parses
+ * them for every connection.  A system without that file is no reason to give up,
+ * as libcurl would, when ca_file has some.
+ */
+static CURLcode
+set_authorities(CURL *easy, const HttpRules *rules)
+{
+	CURLcode code = CURLE_OK;
+#if LIBCURL_VERSION_NUM >= 0x075400
+	const char *file = curl_version_info(CURLVERSION_NOW)->cainfo;
+
+	if (file == NULL)
+		return CURLE_OK;
+	code = curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	if (code == CURLE_OK && access(file, R_OK) != 0 && rules->authorities != NULL &&
+		rules->authorities[0] != '\0')
+	{
+		struct curl_blob blob = {rules->authorities, strlen(rules->authorities), CURL_BLOB_NOCOPY};
+
+		code = curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
+	}
+#endif
+	return code;
+}
+
 static bool
 set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions)
 {
@@ -231,11 +264,7 @@ set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions
 	SET(CURLOPT_SHARE, sessions);
 	SET(CURLOPT_SSL_CTX_FUNCTION, on_ssl_context);
 	SET(CURLOPT_SSL_CTX_DATA, transfer);
-#if LIBCURL_VERSION_NUM >= 0x075400
-	/* only without a directory does libcurl keep the authorities parsed */
-	if (curl_version_info(CURLVERSION_NOW)->cainfo != NULL)
-		SET(CURLOPT_CAPATH, NULL);
-#endif
+	code = code != CURLE_OK ? code : set_authorities(easy, rules);
 
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	SET(CURLOPT_OPENSOCKETDATA, transfer);
@@ -301,6 +330,8 @@ outcome_of(const HttpTransfer *transfer, CURLcode code)
 
 	if (transfer->too_large)
 		return HTTP_TOO_LARGE;
+	if (code == CURLE_TOO_LARGE)
+		code = CURLE_OUT_OF_MEMORY;
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	/* libcurl takes it for success when a connection ends amid the headers */
 	if (code == CURLE_OK)

@@ -6,7 +6,9 @@
  * custom setting.  It follows the semantics of SET LOCAL and SET: a value set in
  * a subtransaction is restored when that aborts and handed to the parent when it
  * is released; the end of the transaction (and PREPARE TRANSACTION) clears what
- * was local and, on abort, restores the session's value.  Knows no tables.
+ * was local and, on abort, restores the session's value.  Where nothing is set and
+ * a superuser trusts whoever sets it, it is the subject of request.jwt.claims, as
+ * PostgREST sets it.  Knows no tables.
  */
 #include "postgres.h"
 
@@ -15,11 +17,16 @@
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "guc.h"
 #include "identity.h"
+#include "json_tree.h"
+
+#define CLAIMS_SETTING "request.jwt.claims"
+#define MAX_CLAIMS (64 * 1024) /* bytes */
 
 /* An app user by value: restoring one must not allocate. */
 typedef struct Identity
@@ -68,12 +75,31 @@ is_current(const Identity *identity)
 								GetCurrentTimestamp() < identity->expires_at);
 }
 
+/*
+ * The claim sub of the request, read anew each time: the setting can change at any
+ * moment.  Anything that is not as expected means nobody.
+ */
+static const char *
+trusted_app_user(void)
+{
+	const char *claims = GetConfigOption(CLAIMS_SETTING, true, false);
+	size_t length = claims != NULL ? strlen(claims) : 0;
+	const char *sub;
+
+	if (length == 0 || length > MAX_CLAIMS)
+		return NULL;
+	sub = json_string(json_member(json_parse_object(claims, length), "sub"));
+	return sub != NULL && sub[0] != '\0' && strlen(sub) <= MAX_APP_USER ? sub : NULL;
+}
+
 const char *
 identity_app_user(void)
 {
-	if (local_identity.is_set)
-		return is_current(&local_identity) ? local_identity.app_user : NULL;
-	return is_current(&session_identity) ? session_identity.app_user : NULL;
+	const Identity *identity = local_identity.is_set ? &local_identity : &session_identity;
+
+	if (identity->is_set)
+		return is_current(identity) ? identity->app_user : NULL;
+	return guc_trust_request_jwt_claims ? trusted_app_user() : NULL;
 }
 
 const char *

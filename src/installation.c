@@ -96,6 +96,12 @@ installation_id(void)
 	return &cached_id;
 }
 
+void
+installation_forget(void)
+{
+	cached_at = 0;
+}
+
 /* A rollback takes the row away again. */
 static void
 forget_at_abort(XactEvent event, void *arg)
@@ -129,8 +135,7 @@ installation_ensure(void)
 	store_run(&lock, &none);
 	if (!read_installation().found)
 	{
-		if (!pg_strong_random(&id, sizeof(id)))
-			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("no random bytes available")));
+		random_uuid(&id);
 		arg_uuid(&args, &id);
 		arg_bigint(&args, (int64) GetSystemIdentifier());
 		arg_oid(&args, MyDatabaseId);

@@ -18,6 +18,9 @@ typedef enum InstallationState
 /* The id that is part of all associated data; raises UC008 when missing. */
 extern const pg_uuid_t *installation_id(void);
 
+/* Reads it anew next time: what it was used for did not open. */
+extern void installation_forget(void);
+
 /* Makes the row if there is none: at first use, not by CREATE EXTENSION. */
 extern void installation_ensure(void);
 

@@ -418,12 +418,16 @@ data_key(uint32 key_id)
 					   VARSIZE_ANY_EXHDR(wrapped), bytes);
 	seal_key_free(root);
 	if (result != SEAL_OK)
+	{
+		/* its row may have been mended since it was read */
+		installation_forget();
 		ereport(ERROR, (errcode(ERRCODE_UC_KEY_UNAVAILABLE),
 						errmsg("data key %u cannot be opened", key_id),
 						errdetail("It was sealed under another root key or for another "
 								  "installation, or was altered."),
 						errhint("Point appuser_connectors.root_key_file or root_key_command to the "
 								"root key this database was used with, and reload.")));
+	}
 	key = cache_key(key_id, bytes);
 	secret_cleanse(bytes, sizeof(bytes));
 	return key;
@@ -499,15 +503,30 @@ keyring_ensure(void)
 	CommandCounterIncrement();
 }
 
-bytea *
-keyring_seal(StringInfo aad, const char *plain, int len)
+/* The id of the key to seal with, which there must be */
+static uint32
+require_active_key_id(void)
 {
 	uint32 key_id = active_key_id();
-	bytea *sealed;
 
 	if (key_id == 0)
 		ereport(ERROR, (errcode(ERRCODE_UC_KEY_UNAVAILABLE), errmsg("there is no data key"),
 						errhint("Restore appuser_connectors.encryption_keys from a backup.")));
+	return key_id;
+}
+
+void
+keyring_check(void)
+{
+	(void) data_key(require_active_key_id());
+}
+
+bytea *
+keyring_seal(StringInfo aad, const char *plain, int len)
+{
+	uint32 key_id = require_active_key_id();
+	bytea *sealed;
+
 	sealed = palloc(VARHDRSZ + len + SEAL_OVERHEAD);
 	SET_VARSIZE(sealed, VARHDRSZ + len + SEAL_OVERHEAD);
 	if (seal(data_key(key_id), (uint8 *) aad->data, aad->len, (const uint8 *) plain, len,

@@ -26,6 +26,9 @@ extern bool keyring_available(void);
 /* Makes the first data key, if there is none yet. */
 extern void keyring_ensure(void);
 
+/* Raises UC008 where nothing can be sealed: no active data key, or none that opens. */
+extern void keyring_check(void);
+
 /*
  * Seals under the active data key.  aad is a record that says what the value is
  * and whose.  Raises UC008.

@@ -87,7 +87,8 @@ static void check_member(const Member *member, const JsonbValue *value);
 static JsonbValue *
 find_member(const Jsonb *object, const char *name, JsonbValue *value)
 {
-	if (object == NULL)
+	/* a stored one may have been edited into anything */
+	if (object == NULL || !JB_ROOT_IS_OBJECT(object))
 		return NULL;
 	value = getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &object->root), name,
 										 strlen(name), value);

@@ -13,7 +13,8 @@
 typedef enum ProviderCallKind
 {
 	CALL_EXCHANGE, /* an authorization code */
-	CALL_REFRESH
+	CALL_REFRESH,
+	CALL_KEYS /* of an identity issuer */
 } ProviderCallKind;
 
 typedef enum ProviderCallOutcome

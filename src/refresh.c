@@ -23,6 +23,7 @@
 #include "flight.h"
 #include "guc.h"
 #include "installation.h"
+#include "keyring.h"
 #include "record.h"
 #include "refresh.h"
 #include "revocation.h"
@@ -276,6 +277,8 @@ refresh_start_due(void)
 
 		keys =
 			store_due_connections(connectors[i], now, room + under_way + held, &count, &next_due);
+		if (count > 0)
+			keyring_check();
 		for (int j = 0; j < count && room > 0; j++)
 			if (flight_find(&refresh_flight, keys[j].app_user, keys[j].connector_id,
 							keys[j].connection_name) == NULL)
@@ -342,7 +345,8 @@ postpone(Flight *flight, const char *reason, int64 delay, bool is_refusal)
 	if (!lock_same_grant(flight, &connection))
 		return;
 	/* what an admin has corrected since is not counted */
-	if (connection.failures > 0 && flight->connector->updated_at > connection.failing_since)
+	if (connection.failures > 0 && flight->connector != NULL &&
+		flight->connector->updated_at > connection.failing_since)
 		connection.failures = connection.refusals = 0;
 	if (connection.failures++ == 0)
 	{
@@ -658,5 +662,11 @@ refresh_load(Flight *flight, StringInfo record)
 	details->refresh_token = record_get_text(record);
 }
 
+static void
+refresh_put_off(Flight *flight)
+{
+	postpone(flight, "unreadable", UNREADABLE_DELAY, false);
+}
+
 const FlightKind refresh_flight = {"refresh",     STATS_REFRESH, refresh_prepare, refresh_answered,
-								   refresh_apply, refresh_save,  refresh_load};
+								   refresh_apply, refresh_save,  refresh_load,    refresh_put_off};

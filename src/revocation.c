@@ -22,11 +22,13 @@
 #include "record.h"
 #include "revocation.h"
 #include "secret.h"
+#include "store.h"
 #include "store_connection.h"
 #include "store_outbox.h"
 
-#define MAX_ATTEMPTS 12 /* about a day, with the backoff of refreshes */
-#define MAX_DUE 64      /* taken from the outbox at once */
+#define MAX_ATTEMPTS 12                   /* about a day, with the backoff of refreshes */
+#define UNREADABLE_DELAY (60 * 60 * 1000) /* ms */
+#define MAX_DUE 64                        /* taken from the outbox at once */
 
 typedef struct RevocationDetails
 {
@@ -75,8 +77,7 @@ revocation_queue(const Connector *connector, const char *app_user, const char *c
 
 	if (connector->client.revocation_endpoint == NULL)
 		return false;
-	if (!pg_strong_random(&row.id, sizeof(row.id)))
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("no random bytes available")));
+	random_uuid(&row.id);
 	record_init(&record, 2 * MAX_TOKEN_BYTES + 8192);
 	record_put_text(&record, connector->client.revocation_endpoint);
 	record_put_text(&record, connector->client.client_id);
@@ -127,6 +128,8 @@ revocation_start_due(void)
 
 	if (count > 0 && installation_state() != INSTALLATION_OURS)
 		return DT_NOEND;
+	if (count > 0)
+		keyring_check();
 	for (int i = 0; i < count; i++)
 	{
 		Flight *flight;
@@ -265,6 +268,21 @@ revocation_apply(Flight *flight)
 	return true;
 }
 
-const FlightKind revocation_flight = {
-	"revocation", STATS_REVOCATION, revocation_prepare, revocation_answered, revocation_apply, NULL,
-	NULL};
+/* The key it is sealed under may come back; until then it waits. */
+static void
+revocation_put_off(Flight *flight)
+{
+	RevocationDetails *details = flight->details;
+
+	store_postpone_revocation(details->row.app_user, &details->row.id, details->row.attempts,
+							  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), UNREADABLE_DELAY));
+}
+
+const FlightKind revocation_flight = {"revocation",
+									  STATS_REVOCATION,
+									  revocation_prepare,
+									  revocation_answered,
+									  revocation_apply,
+									  NULL,
+									  NULL,
+									  revocation_put_off};

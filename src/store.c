@@ -13,15 +13,18 @@
 
 #include "access/genam.h"
 #include "access/relscan.h"
+#include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -119,6 +122,9 @@ store_begin(const char *app_user)
 	identity_act_for(app_user != NULL ? app_user : "");
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
+
+	/* here and after each statement: what callers allocate outlives SPI's own context */
+	MemoryContextSwitchTo(store_context);
 }
 
 void
@@ -147,6 +153,7 @@ store_run(StoreStatement *statement, StoreArgs *args)
 	result = SPI_execute_plan(statement->plan, args->values, args->nulls, false, 0);
 	if (result < 0)
 		elog(ERROR, "could not execute \"%s\": %s", statement->sql, SPI_result_code_string(result));
+	MemoryContextSwitchTo(store_context);
 	return SPI_processed;
 }
 
@@ -313,6 +320,15 @@ result_texts(uint64 row, int column, int *count)
 	return texts;
 }
 
+void
+random_uuid(pg_uuid_t *id)
+{
+	if (!pg_strong_random(id->data, UUID_LEN))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("no random bytes available")));
+	id->data[6] = (id->data[6] & 0x0f) | 0x40;
+	id->data[8] = (id->data[8] & 0x3f) | 0x80;
+}
+
 ArrayType *
 texts_to_array(char *const *values, int count)
 {
@@ -372,6 +388,33 @@ store_scan(const char *table, const char *index, Snapshot snapshot, ScanKey keys
 	ExecDropSingleTupleTableSlot(slot);
 	index_close(index_relation, AccessShareLock);
 	table_close(table_relation, AccessShareLock);
+}
+
+void
+text_key(ScanKey key, int column, const char *value)
+{
+	ScanKeyEntryInitialize(key, 0, column, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
+						   F_TEXTEQ, CStringGetTextDatum(value));
+}
+
+char *
+slot_text(TupleTableSlot *slot, int column)
+{
+	return slot->tts_isnull[column - 1] ? NULL : TextDatumGetCString(slot->tts_values[column - 1]);
+}
+
+void *
+slot_varlena(TupleTableSlot *slot, int column)
+{
+	return slot->tts_isnull[column - 1] ? NULL
+										: PG_DETOAST_DATUM_COPY(slot->tts_values[column - 1]);
+}
+
+TimestampTz
+slot_timestamp(TupleTableSlot *slot, int column)
+{
+	return slot->tts_isnull[column - 1] ? DT_NOEND
+										: DatumGetTimestampTz(slot->tts_values[column - 1]);
 }
 
 void

@@ -69,6 +69,9 @@ extern Jsonb *result_jsonb(uint64 row, int column);
 extern char **result_texts(uint64 row, int column, int *count);
 extern bool result_bool(uint64 row, int column);
 
+/* A random (version 4) UUID, RFC 9562 §5.4 */
+extern void random_uuid(pg_uuid_t *id);
+
 /* text[] <-> C strings, palloc'ed; null elements raise 22004 */
 extern ArrayType *texts_to_array(char *const *values, int count);
 extern char **array_to_texts(ArrayType *array, int *count);
@@ -86,6 +89,14 @@ extern uint64 store_invalidations(void);
 typedef bool (*StoreVisitor)(TupleTableSlot *slot, void *arg);
 extern void store_scan(const char *table, const char *index, Snapshot snapshot, ScanKey keys,
 					   int nkeys, StoreVisitor visit, void *arg);
+
+/* An equality key on a text column, COLLATE "C" */
+extern void text_key(ScanKey key, int column, const char *value);
+
+/* Copies out of the scan's slot, which goes away: NULL or DT_NOEND for null. */
+extern char *slot_text(TupleTableSlot *slot, int column);
+extern void *slot_varlena(TupleTableSlot *slot, int column);
+extern TimestampTz slot_timestamp(TupleTableSlot *slot, int column);
 
 /* As store_scan over a whole table, in no order. */
 extern void store_scan_table(const char *table, Snapshot snapshot, StoreVisitor visit, void *arg);

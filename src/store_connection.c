@@ -4,14 +4,10 @@
  */
 #include "postgres.h"
 
-#include "access/skey.h"
-#include "access/stratnum.h"
-#include "catalog/pg_collation.h"
 #include "executor/tuptable.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
 #include "store.h"
@@ -45,27 +41,6 @@ enum
 	ANUM_REFRESH_TOKEN,
 	CONNECTION_COLUMNS = ANUM_REFRESH_TOKEN
 };
-
-/* Copies out of the scan's slot, which goes away. */
-static char *
-slot_text(TupleTableSlot *slot, int column)
-{
-	return slot->tts_isnull[column - 1] ? NULL : TextDatumGetCString(slot->tts_values[column - 1]);
-}
-
-static void *
-slot_varlena(TupleTableSlot *slot, int column)
-{
-	return slot->tts_isnull[column - 1] ? NULL
-										: PG_DETOAST_DATUM_COPY(slot->tts_values[column - 1]);
-}
-
-static TimestampTz
-slot_timestamp(TupleTableSlot *slot, int column)
-{
-	return slot->tts_isnull[column - 1] ? DT_NOEND
-										: DatumGetTimestampTz(slot->tts_values[column - 1]);
-}
 
 typedef struct ReadArg
 {
@@ -101,13 +76,6 @@ visit_connection(TupleTableSlot *slot, void *arg)
 	c->refresh_token = slot_varlena(slot, ANUM_REFRESH_TOKEN);
 	((ReadArg *) arg)->found = true;
 	return false;
-}
-
-static void
-text_key(ScanKey key, int column, const char *value)
-{
-	ScanKeyEntryInitialize(key, 0, column, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
-						   F_TEXTEQ, CStringGetTextDatum(value));
 }
 
 bool

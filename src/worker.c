@@ -141,10 +141,18 @@ take_calls(void)
 		record.cursor = 0;
 		PG_TRY();
 		{
-			if (kind == CALL_EXCHANGE)
-				exchange_take(&record, waiter);
-			else
-				refresh_take(&record, waiter);
+			switch (kind)
+			{
+				case CALL_EXCHANGE:
+					exchange_take(&record, waiter);
+					break;
+				case CALL_REFRESH:
+					refresh_take(&record, waiter);
+					break;
+				case CALL_KEYS:
+					issuer_keys_take(&record, waiter);
+					break;
+			}
 		}
 		PG_CATCH();
 		{
@@ -222,9 +230,10 @@ start_due(void *arg)
 {
 	TimestampTz refreshes = refresh_start_due();
 	TimestampTz revocations = revocation_start_due();
+	TimestampTz keys = issuer_keys_start_due();
 
 	event_announce();
-	*(TimestampTz *) arg = Min(refreshes, revocations);
+	*(TimestampTz *) arg = Min(Min(refreshes, revocations), keys);
 }
 
 static void
@@ -425,6 +434,8 @@ appuser_connectors_worker_main(Datum main_arg)
 				Min(next_due, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SCAN_PAUSE));
 			pgstat_report_stat(false);
 		}
+		if (flights_failed())
+			next_due = Max(next_due, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000));
 		MemoryContextSwitchTo(loop_context);
 		pgstat_report_activity(STATE_IDLE, NULL);
 		(void) WaitEventSetWait(events, loop_timeout(next_due), occurred, lengthof(occurred),

@@ -40,7 +40,7 @@ use Time::HiRes qw(time usleep);
 
 =item pid()
 
-The process id of its backend.
+The process id of its backend; the first time, while nothing else is under way.
 
 =item send($sql)
 
@@ -72,12 +72,10 @@ sub new
 	$self->{process} = open3($self->{stdin}, $self->{stdout}, $self->{stderr}, 'psql', '-XAtq', '-v', 'VERBOSITY=verbose',
 		'-d', $node->connstr($options{database} // 'postgres'), '-U', $role);
 	$self->{stdin}->autoflush(1);
-	$self->send('SELECT pg_backend_pid()');
-	($self->{backend}) = $self->answer->{out} =~ /^(\d+)$/m;
 	return $self;
 }
 
-sub pid { return $_[0]->{backend}; }
+sub pid { return $_[0]->{backend} //= $_[0]->ask('SELECT pg_backend_pid()'); }
 
 sub send
 {
@@ -106,7 +104,7 @@ sub _read
 sub done
 {
 	my ($self, $seconds) = @_;
-	my $marker = qr/^\Q$self->{marker}\E$/m;
+	my $marker = qr/^\Q$self->{marker}\E\n/m;
 	my $done = sub { $self->{dead} || ($self->{out} =~ $marker && $self->{err} =~ $marker) };
 
 	$self->_read($seconds // 0) unless $done->();

@@ -246,6 +246,7 @@ function record(ctx) {
 		entry.grant_type = params.grant_type;
 		entry.error = ctx.body?.error;
 		entry.account = oidc?.account?.accountId;
+		entry.grant_id = oidc?.entities?.Grant?.jti;
 		entry.scope = ctx.body?.scope;
 		const outcome = entry.error ?? 'ok';
 		bump(counters.grants, params.grant_type ?? 'none', outcome);

@@ -93,21 +93,33 @@ sub finish
 	return { sqlstate => $state // $err, message => $err };
 }
 
-# What must not change: all connections, and what was sent to the token endpoint
+# What there is: connections (in one word), requests to the token endpoint, whether
+# the flow of a state is under way, and the latest failure of all
+sub look
+{
+	my ($state) = @_;
+	my $row = row($node, 'postgres', q{
+		SELECT (SELECT md5(string_agg(c::text, E'\n' ORDER BY app_user, connector_id, connection_name)) FROM appuser_connectors.connections AS c) AS connections,
+			(SELECT count(*) FROM appuser_connectors.authorizations WHERE state_hash = sha256(:'state')) AS pending,
+			(SELECT detail FROM appuser_connectors.connection_events WHERE event = 'connect_failed' ORDER BY occurred_at DESC LIMIT 1) AS event},
+		variables => { state => $state });
+
+	return { %$row, stored => "connections $row->{connections}, " . scalar($faulty->requests('/token')) . ' requests' };
+}
+
+# What must not change; forgotten when something is meant to.
+my $stored;
+
 sub stored
 {
-	my $connections = query($node, 'postgres',
-		q{SELECT md5(string_agg(c::text, E'\n' ORDER BY app_user, connector_id, connection_name)) FROM appuser_connectors.connections AS c});
-
-	return "$connections, " . scalar($faulty->requests('/token')) . ' requests';
+	return $stored //= look()->{stored};
 }
 
 sub is_pending
 {
 	my ($state) = @_;
 
-	return query($node, 'postgres', q{SELECT count(*) FROM appuser_connectors.authorizations WHERE state_hash = sha256(:'state')},
-		variables => { state => $state });
+	return look($state)->{pending};
 }
 
 sub shows_no_secret
@@ -124,13 +136,14 @@ sub refused
 	my ($name, $state, $app_user, $arguments, $role) = @_;
 	my $before = stored();
 	my $answer = finish($app_user, { state => $state, code => new_code(), %$arguments }, $role);
+	my $after = look($state);
 
 	subtest $name => sub {
 		is($answer->{sqlstate}, 'UC005', 'the callback is refused');
 		like($answer->{message}, qr/^DETAIL:.*^HINT:/ms, 'with a reason and what to do');
 		shows_no_secret($answer->{message}, 'and no secret');
-		is(stored(), $before, 'nothing is sent or stored');
-		is(is_pending($state), 0, 'the state is used up') if defined $state;
+		is($after->{stored}, $before, 'nothing is sent or stored');
+		is($after->{pending}, 0, 'the state is used up');
 	};
 	return;
 }
@@ -138,28 +151,30 @@ sub refused
 # The row says why, and nothing comes of it.
 sub failed
 {
-	my ($name, $failure, $connector, $state, $arguments, %options) = @_;
+	my ($name, $failure, $connector, $state, $arguments) = @_;
 	my $before = stored();
 	my $answer = finish('alice', { state => $state, code => new_code(), %$arguments });
+	my $after = look($state);
 
 	subtest $name => sub {
 		is($answer->{failure}, $failure, "the failure is told") or diag($answer->{message});
 		is($answer->{return_to}, '/back', 'with the page to go back to');
 		is_deeply([ @$answer{qw(app_user connector_id connection_name)} ], [ 'alice', $connector, 'default' ], 'and whose connection it is');
 		shows_no_secret(encode($answer), 'and no secret');
-		is(stored(), $before, 'nothing is sent or stored');
-		is(is_pending($state), 0, 'the state is used up');
-		is(row($node, 'app_admin', "SELECT detail FROM appuser_connectors.connection_events WHERE event = 'connect_failed' ORDER BY occurred_at DESC LIMIT 1")->{detail},
-			$failure, 'there is an event') unless $options{no_event};
+		is($after->{stored}, $before, 'nothing is sent or stored');
+		is($after->{pending}, 0, 'the state is used up');
+		is($after->{event}, $failure, 'there is an event');
 	};
 	return;
 }
 
 sub connects
 {
-	my ($name, $app_user, $connector, $state, $arguments, %options) = @_;
+	my ($name, $app_user, $connector, $state, $arguments) = @_;
 	my $token = new_tokens();
-	my $answer = finish($options{session} // $app_user, { state => $state, code => new_code(), %$arguments }, $options{role});
+	my $answer = finish($app_user, { state => $state, code => new_code(), %$arguments });
+
+	undef $stored;
 
 	subtest $name => sub {
 		is($answer->{failure} // $answer->{sqlstate}, undef, 'the connection is made') or diag($answer->{message});
@@ -207,8 +222,8 @@ is(query($node, 'postgres', "SELECT expires_at - created_at FROM appuser_connect
 query($node, 'postgres', "UPDATE appuser_connectors.authorizations SET expires_at = clock_timestamp()");
 refused('a state that has expired', $state, 'alice', {});
 
-add_extension($node, 'template1');
 $node->safe_psql('postgres', 'CREATE DATABASE other');
+add_extension($node, 'other');
 register($node, $faulty, database => 'other', connector_id => 'calendar', client_secret => $client_secret, scopes => ['read']);
 $state = url_parameters(authorization_url($node, 'alice', 'calendar', database => 'other'))->{state};
 refused('a state that another database made', $state, 'alice', {});
@@ -230,7 +245,7 @@ foreach my $app_user ('mallory', 'alice')
 	my $before = stored();
 	my $answer = finish($app_user, { state => $state, code => new_code() });
 	is($answer->{sqlstate}, 'UC005', "a flow that was handed to another person by SQL: refused to $app_user");
-	is(stored(), $before, 'nothing is sent or stored');
+	is(look()->{stored}, $before, 'nothing is sent or stored');
 }
 query($node, 'postgres', "DELETE FROM appuser_connectors.authorizations");
 
@@ -246,9 +261,11 @@ my $code = new_code();
 $in = "BEGIN; SELECT appuser_connectors.set_app_user('alice') \\g /dev/null\nSELECT coalesce(failure, 'connected') FROM appuser_connectors.oauth_callback('$state', '$code'); ROLLBACK;\n\\q\n";
 $first->pump_nb;
 $faulty->wait(path => '/token', count => $arrived + 1);
+undef $stored;
 refused('a state whose code is under way to the provider', $state, 'alice', {});
 $faulty->release('first');
 $first->finish;
+undef $stored;
 is($out, "connected\n", 'the first callback succeeds') or diag($err);
 is(access_token($node, 'alice', 'calendar'), $token, 'and is kept, although its transaction was rolled back');
 
@@ -277,6 +294,7 @@ foreach my $bound (1, 0)
 				{
 					my $token = new_tokens();
 					my $answer = finish($session, { state => $state, code => new_code(), %$arguments }, $role);
+					undef $stored;
 					is_deeply([ @$answer{qw(app_user failure)} ], [ 'alice', undef ], "may finish: $name") or diag($answer->{message});
 					is(access_token($node, 'alice', 'calendar'), $token, 'for the person who began it');
 				}
@@ -400,7 +418,7 @@ foreach my $way ([ 'in one transaction', "$begin_flow$finish_flow" ], [ 'with a 
 	my ($sqlstate, $message) = failure($node, 'app_service', $way->[1], app_user => 'alice');
 	is($sqlstate, '25001', "connect and callback $way->[0]");
 	like($message, qr/^HINT: .*Commit after connect_app_user/m, 'the hint says what to do');
-	is(stored(), $before, 'nothing is sent or stored');
+	is(look()->{stored}, $before, 'nothing is sent or stored');
 }
 
 # The connector is not what it was
@@ -454,9 +472,9 @@ foreach my $way ([ 'at the consent page', '--deny' ], [ 'at the login page', '--
 }
 is(connect_user($node, 'carol', 'real')->{failure}, undef, 'carol changes her mind');
 $token = access_token($node, 'carol', 'real');
-my $before = stored();
+my $before = look()->{stored};
 is(connect_user($node, 'carol', 'real', login => [$_])->{failure}, 'access_denied', "carol refuses to connect again: $_") foreach '--deny', '--cancel';
-is(stored(), $before, 'her connection is what it was');
+is(look()->{stored}, $before, 'her connection is what it was');
 is(userinfo($real, $token)->{sub}, 'carol', 'and her token works');
 
 # Code injection (RFC 9700 §4.5): the verifier of one flow does not fit the code of another.
@@ -467,7 +485,7 @@ my $injected = callback($node, 'mallory', { %$carol, state => $mallory->{state} 
 is($injected->{failure}, 'invalid_grant', "carol's code in mallory's flow is refused by the provider");
 ($sqlstate) = failure($node, 'app_service', "SELECT * FROM appuser_connectors.app_user_connection('mallory', 'real')");
 is($sqlstate, 'UC001', 'mallory has nothing');
-is(stored(), $before, 'and nothing else has changed');
+is(look()->{stored}, $before, 'and nothing else has changed');
 
 push @secrets, map { @$_ } values %{ $real->ctl('/issued') };
 foreach my $request ($faulty->requests('/token'))

@@ -14,7 +14,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $provider = start_provider();
-my $node = new_node('main', 'log_min_messages = info');
+my $node = new_node('main', 'restart_after_crash = on');
 my $library = 'shared_preload_libraries';
 
 # Process ids of a database's worker; at most one, ever.
@@ -243,8 +243,8 @@ foreach my $case (
 }
 
 # ------------------------------------------------ the extension goes, and comes again
-foreach my $command ('DROP EXTENSION appuser_connectors', 'DROP SCHEMA appuser_connectors CASCADE',
-	'DROP OWNED BY appuser_connectors_owner CASCADE')
+$node->safe_psql('template1', 'CREATE ROLE dba SUPERUSER LOGIN');
+foreach my $command ('DROP EXTENSION appuser_connectors', 'DROP SCHEMA appuser_connectors CASCADE', 'DROP OWNED BY dba CASCADE')
 {
 	worker('second');
 	leave_call_in_flight('second') if $command =~ /EXTENSION/;
@@ -254,9 +254,16 @@ foreach my $command ('DROP EXTENSION appuser_connectors', 'DROP SCHEMA appuser_c
 	wait_until('the worker is gone', sub { !workers('second') });
 	is($node->safe_psql('second', "SELECT count(*) FROM pg_extension WHERE extname = 'appuser_connectors'"), 0,
 		'the extension is gone');
-	add_extension($node, 'second');
+	$node->safe_psql('second', 'CREATE EXTENSION appuser_connectors', extra_params => [ '-U', 'dba' ]);
 	register($node, $provider, connector_id => 'app', database => 'second');
 	is(connect_user($node, 'alice', 'app', database => 'second')->{failure}, undef, "after $command, CREATE EXTENSION again connects");
+}
+{
+	my $before = worker('second');
+
+	isnt($node->psql('second', 'DROP OWNED BY appuser_connectors_owner CASCADE'), 0, 'DROP OWNED of what belongs to the extension fails');
+	isnt(worker('second', $before), $before, 'and the worker is back');
+	refreshes('second', 'after that');
 }
 
 my $offset = -s $node->logfile;

@@ -48,9 +48,9 @@ static long connect_timeout = 5000;
 
 /*
  * In place of the C library's, for libcurl as well: names under .test resolve
- * as the tests need.
+ * as the tests need.  From 16 on, PostgreSQL's flags hide what is not marked.
  */
-int
+__attribute__((visibility("default"))) int
 getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
 			struct addrinfo **result)
 {

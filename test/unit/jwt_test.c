@@ -659,8 +659,8 @@ test_keys_left_out(void)
 	BIGNUM *n = number_of(rsa, OSSL_PKEY_PARAM_RSA_N);
 	BIGNUM *e = number_of(rsa, OSSL_PKEY_PARAM_RSA_E);
 	BIGNUM *number = BN_new();
-	unsigned char x[128];
-	unsigned char y[128];
+	unsigned char x[128] = {0};
+	unsigned char y[128] = {0};
 	unsigned char zero[66] = {0};
 	char *good = jwk(p256, "");
 	char *jwt = token(JWT_ES256, p256, "{\"alg\":\"ES256\"}");

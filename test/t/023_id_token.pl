@@ -1,0 +1,294 @@
+# An ID token says whose account was connected, if it is good; a bad one connects
+# nobody.  The provider's keys are there before the code is sent, and are fetched
+# again, once, for a key that was not among them.  At a refresh nothing is lost by it.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use AppuserConnectors;
+use Digest::SHA qw(hmac_sha256 sha256);
+use MIME::Base64 qw(encode_base64url);
+use Test::More;
+
+my $fault = start_fault_server();
+my $node = new_node('id_token');
+my $worker_query = "SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'appuser_connectors worker%'";
+my $users = 0;
+my $tokens = 0;
+
+# ---------- keys and tokens ----------
+
+my $key_directory = PostgreSQL::Test::Utils::tempdir('keys');
+
+# An RSA key of the provider: its file and its JWK without a kid.
+sub new_key
+{
+	my ($name) = @_;
+	my $file = "$key_directory/$name.pem";
+
+	system("openssl genpkey -quiet -algorithm RSA -out '$file' 2>/dev/null || openssl genpkey -algorithm RSA -out '$file' 2>/dev/null") == 0
+	  or die 'openssl genpkey failed';
+	my ($modulus) = `openssl rsa -in '$file' -noout -modulus 2>/dev/null` =~ /Modulus=([0-9A-F]+)/ or die 'openssl rsa failed';
+	return { file => $file, jwk => { kty => 'RSA', n => encode_base64url(pack 'H*', $modulus), e => 'AQAB' } };
+}
+
+sub signature_by
+{
+	my ($key, $text) = @_;
+	my $signature;
+
+	IPC::Run::run([ 'openssl', 'dgst', '-sha256', '-sign', $key->{file} ], '<', \$text, '>', \$signature) or die 'openssl dgst failed';
+	return $signature;
+}
+
+sub jwt
+{
+	my ($header, $claims, $sign) = @_;
+	my $text = join '.', map { encode_base64url(ref $_ ? encode($_) : $_) } $header, $claims;
+
+	return "$text." . encode_base64url($sign->($text));
+}
+
+sub signed
+{
+	my ($key, $claims, %header) = @_;
+
+	return jwt({ alg => 'RS256', %header }, $claims, sub { signature_by($key, $_[0]) });
+}
+
+sub jwks
+{
+	return { keys => [@_] };
+}
+
+my $key = new_key('one');
+my $new_key = new_key('two');
+
+# ---------- a connector and its flows ----------
+
+# Each has a jwks_uri of its own, whose keys nobody has fetched yet.
+sub new_connector
+{
+	my ($name, %arguments) = @_;
+
+	return register($node, $fault, connector_id => $name, provider => $name, scopes => [qw(openid read)], client_secret => 'secret',
+		%arguments, definition => { jwks_uri => $fault->url . "/jwks/$name", revocation_endpoint => undef, %{ $arguments{definition} // {} } });
+}
+
+sub answer
+{
+	my ($path, $body, %more) = @_;
+
+	return { path => $path, headers => { 'content-type' => 'application/json' }, body => $body, %more };
+}
+
+# A person connects: id_token makes the token from (claims, access token); the rest
+# replaces members of the token response, or rules of the server.
+sub connect_with
+{
+	my ($connector, %options) = @_;
+	my $app_user = $options{app_user} // 'user' . ++$users;
+	my $sent = url_parameters(authorization_url($node, $app_user, $connector));
+	my $access_token = 'access-' . ++$tokens;
+	my %claims = (iss => $fault->url, aud => 'app', sub => "sub-of-$app_user", exp => time + 600, iat => time, nonce => $sent->{nonce});
+	my %response = (access_token => $access_token, token_type => 'Bearer', expires_in => 3600, refresh_token => "refresh-$tokens");
+
+	my $make = $options{id_token} // sub { signed($key, $_[0]) };
+	my $id_token = $make->(\%claims, $access_token);
+	$response{id_token} = $id_token if defined $id_token;
+	$fault->rules(
+		@{ $options{rules} // [] },
+		answer('/token', { %response, %{ $options{response} // {} } }),
+		answer("/jwks/$connector", $options{jwks} // jwks($key->{jwk})));
+	my $row = callback($node, $app_user, { state => $sent->{state}, code => "code-of-$app_user" });
+	return { app_user => $app_user, failure => $row->{failure}, access_token => $access_token };
+}
+
+sub account
+{
+	my ($connector, $app_user) = @_;
+
+	return row($node, 'app_service', "SELECT status, account FROM appuser_connectors.app_user_connections() WHERE connector_id = '$connector'",
+		app_user => $app_user);
+}
+
+sub requests_of
+{
+	my ($connector) = @_;
+
+	return scalar $fault->requests("/jwks/$connector");
+}
+
+sub is_refused
+{
+	my ($connector, $result, $failure, $detail, $promise) = @_;
+
+	is($result->{failure}, $failure, "$promise: $failure");
+	is_deeply(account($connector, $result->{app_user}), { status => 'not_connected', account => undef }, "$promise: nothing is stored");
+	is(query($node, 'postgres', "SELECT count(*) FROM appuser_connectors.connections WHERE app_user = '$result->{app_user}'"), 0,
+		"$promise: not even unseen");
+	is_deeply([ rows($node, 'app_admin', "SELECT event, detail FROM appuser_connectors.connection_events WHERE app_user = '$result->{app_user}'") ],
+		[ { event => 'connect_failed', detail => "$failure: $detail" } ], "$promise: an event says why");
+	return;
+}
+
+# ---------- a good one ----------
+
+new_connector('plain');
+my $alice = connect_with('plain', app_user => 'alice');
+is($alice->{failure}, undef, 'a good ID token connects');
+is_deeply(account('plain', 'alice'), { status => 'connected', account => 'sub-of-alice' }, 'its sub is the account');
+is_deeply([ map { $_->{path} } $fault->requests ], [ '/jwks/plain', '/token' ], 'the keys were fetched before the code was sent');
+my $worker = query($node, 'postgres', $worker_query);
+like($worker, qr/^\d+$/, 'by the worker');
+
+my $bob = connect_with('plain', app_user => 'bob',
+	id_token => sub { signed($key, { %{ $_[0] }, aud => [ 'app', 'api' ], azp => 'app', at_hash => encode_base64url(substr sha256($_[1]), 0, 16) }, typ => 'JWT') });
+is($bob->{failure}, undef, 'so does one for two audiences, with azp and at_hash');
+is(account('plain', 'bob')->{account}, 'sub-of-bob', 'for its account');
+is(requests_of('plain'), 1, 'the keys are not fetched for each');
+
+my $again = connect_with('plain', app_user => 'alice', id_token => sub { signed($key, { %{ $_[0] }, sub => 'second account' }) });
+is($again->{failure}, undef, 'alice connects once more');
+is(account('plain', 'alice')->{account}, 'second account', 'with another account, which is told');
+
+# ---------- bad ones ----------
+
+sub claiming
+{
+	my (%claims) = @_;
+
+	return sub {
+		my %all = (%{ $_[0] }, %claims);
+		delete @all{ grep { !defined $claims{$_} } keys %claims };
+		return signed($key, \%all);
+	};
+}
+
+my $public_key = `openssl pkey -in '$key->{file}' -pubout`;
+foreach my $case (
+	[ 'of another issuer', 'from another issuer', claiming(iss => 'https://evil.example') ],
+	[ 'for another client', 'for another client', claiming(aud => 'other') ],
+	[ 'for nobody', 'for another client', claiming(aud => undef) ],
+	[ 'for two clients without azp', 'for another authorized party', claiming(aud => [ 'app', 'other' ]) ],
+	[ 'expired', 'expired', claiming(exp => time - 3600) ],
+	[ 'that never expires', 'expired', claiming(exp => undef) ],
+	[ 'of tomorrow', 'issued in the future, or never', claiming(iat => time + 86400) ],
+	[ 'of another flow', 'of another flow', claiming(nonce => 'another') ],
+	[ 'without a nonce', 'of another flow', claiming(nonce => undef) ],
+	[ 'without sub', 'without a usable subject', claiming(sub => undef) ],
+	[ 'for another access token', 'for another access token', claiming(at_hash => encode_base64url(substr sha256('other'), 0, 16)) ],
+	[ 'with alg none', 'its signature is refused', sub { jwt({ alg => 'none' }, $_[0], sub { '' }) } ],
+	[ 'signed with the public key as a secret', 'its signature is refused',
+		sub { jwt({ alg => 'HS256' }, $_[0], sub { hmac_sha256($_[0], $public_key) }) } ],
+	[ 'with a flipped signature', 'its signature is refused',
+		sub { jwt({ alg => 'RS256' }, $_[0], sub { signature_by($key, $_[0]) ^ "\x01" . "\0" x 255 }) } ],
+	[ 'signed by a stranger', 'its signature is refused', sub { signed($new_key, $_[0]) } ],
+	[ 'with a signed text instead of claims', 'malformed', sub { signed($key, 'null') } ],
+	[ 'that is no token', 'malformed', sub { 'garbage' } ],
+	[ 'that is missing', 'malformed', sub { undef } ])
+{
+	my ($name, $detail, $make) = @$case;
+
+	is_refused('plain', connect_with('plain', id_token => $make), 'invalid_id_token', $detail, "an ID token $name");
+}
+is(query($node, 'postgres', $worker_query), $worker, 'none of them hurt the worker');
+is(requests_of('plain'), 1, 'nor made it fetch the keys again');
+
+is_refused('plain', connect_with('plain', app_user => 'carol', response => { id_token => 7 }), 'invalid_id_token', 'malformed',
+	'an ID token that is a number');
+my $kept = connect_with('plain', app_user => 'bob', id_token => claiming(nonce => 'another'));
+is($kept->{failure}, 'invalid_id_token', 'bob connects again with a bad one');
+is_deeply(account('plain', 'bob'), { status => 'connected', account => 'sub-of-bob' }, 'he stays connected as he was');
+is(access_token($node, 'bob', 'plain'), $bob->{access_token}, 'with the token he had');
+
+# ---------- the definition fixes the algorithm ----------
+
+new_connector('fixed', definition => { id_token_signed_response_alg => 'ES256' });
+is_refused('fixed', connect_with('fixed'), 'invalid_id_token', 'its signature is refused', 'an ID token by another algorithm than registered');
+
+# ---------- no ID token is wanted, or none was agreed to ----------
+
+new_connector('no-openid', scopes => ['read']);
+my $dave = connect_with('no-openid', app_user => 'dave', id_token => sub { 'garbage' });
+is_deeply([ $dave->{failure}, account('no-openid', 'dave')->{account} ], [ undef, undef ], 'where openid is not asked for, an ID token is not looked at');
+is(requests_of('no-openid'), 0, 'and no key is fetched');
+my $erin = connect_with('plain', app_user => 'erin', id_token => sub { undef }, response => { scope => 'read' });
+is_deeply([ $erin->{failure}, account('plain', 'erin')->{account} ], [ undef, undef ], 'who agrees to less than openid is connected without an account');
+is_refused('plain', connect_with('plain', id_token => sub { undef }, response => { scope => 'openid read' }), 'invalid_id_token', 'malformed',
+	'openid agreed to, and no ID token');
+
+# ---------- keys ----------
+
+new_connector('beside');
+my $beside = connect_with('beside', app_user => 'beside', id_token => sub { signed($key, $_[0], kid => 'good') },
+	jwks => jwks({ kty => 'RSA', kid => 'good', n => '!', e => 'AQAB' }, { kty => 'EC', crv => 'P-256', x => 'AA', y => 'AA' },
+		{ kty => 'quantum', kid => 'good' }, { %{ $key->{jwk} }, kid => 'good' }));
+is($beside->{failure}, undef, 'keys that cannot be read do not hurt the good one beside them');
+
+foreach my $case (
+	[ 'answers 500', status => 500 ], [ 'answers 404', status => 404 ], [ 'answers with a page', body => '<html>' ],
+	[ 'answers with keys nobody can use', body => jwks({ kty => 'oct', k => 'c2VjcmV0' }) ], [ 'answers with a list', body => [] ],
+	[ 'leads elsewhere', status => 302, headers => { location => $fault->url . '/jwks/plain' } ], [ 'hangs up', drop => JSON::PP::true ])
+{
+	my ($name, %rule) = @$case;
+	my $connector = 'unreachable-' . ++$users;
+	my $before = $fault->requests('/token');
+
+	new_connector($connector);
+	my $result = connect_with($connector, rules => [ answer("/jwks/$connector", '', %rule) ]);
+	is_refused($connector, $result, 'provider_unavailable', "the provider's keys could not be fetched", "a jwks_uri that $name");
+	is(scalar $fault->requests('/token'), $before, "a jwks_uri that $name: the code was not sent");
+	cmp_ok(requests_of($connector), '>=', 1, "a jwks_uri that $name: it was asked");
+	is(connect_with($connector, app_user => $result->{app_user})->{failure}, undef, "a jwks_uri that $name: when it is well again, so is the connector");
+}
+
+new_connector('rotated');
+my %one = (%{ $key->{jwk} }, kid => 'one');
+my %two = (%{ $new_key->{jwk} }, kid => 'two');
+my $signed_by_two = sub { signed($new_key, $_[0], kid => 'two') };
+is(connect_with('rotated', id_token => sub { signed($key, $_[0], kid => 'one') }, jwks => jwks(\%one))->{failure}, undef, 'a provider signs with its key');
+is(requests_of('rotated'), 1, 'which is fetched');
+my $rotated = connect_with('rotated', app_user => 'rotated', id_token => $signed_by_two, jwks => jwks(\%one, \%two));
+is($rotated->{failure}, undef, 'a key that was made just now is known');
+is(account('rotated', 'rotated')->{account}, 'sub-of-rotated', 'and says who it is');
+is(requests_of('rotated'), 2, 'since the keys were fetched again');
+is(connect_with('rotated', id_token => $signed_by_two, jwks => jwks(\%one, \%two))->{failure}, undef, 'and then it is known');
+is_refused('rotated', connect_with('rotated', id_token => sub { signed($new_key, $_[0], kid => 'three') }, jwks => jwks(\%one, \%two)),
+	'invalid_id_token', 'signed with a key the provider does not publish', 'a key that does not exist');
+is(requests_of('rotated'), 2, 'so soon after, the keys are not fetched for it');
+
+new_connector('lost');
+is(connect_with('lost', id_token => sub { signed($key, $_[0], kid => 'one') }, jwks => jwks(\%one))->{failure}, undef, 'another provider signs with its key');
+my $before = $fault->requests('/token');
+is_refused('lost', connect_with('lost', id_token => $signed_by_two, rules => [ answer('/jwks/lost', '', status => 503) ]),
+	'invalid_id_token', "the provider's keys could not be fetched", 'a new key that cannot be fetched');
+is(requests_of('lost'), 2, 'it was tried once');
+is(scalar $fault->requests('/token'), $before + 1, 'the code was sent once');
+is(connect_with('lost', id_token => sub { signed($key, $_[0], kid => 'one') }, rules => [ answer('/jwks/lost', '', status => 503) ])->{failure}, undef,
+	'the keys that are there go on being used');
+
+# ---------- refresh ----------
+
+new_connector('refreshed');
+my $frank = connect_with('refreshed', app_user => 'frank');
+is($frank->{failure}, undef, 'frank is connected');
+my $token = $frank->{access_token};
+my @bad = (signed($new_key, { iss => 'https://evil.example', sub => 'mallory' }), 'garbage', 7, undef);
+foreach my $i (0 .. $#bad)
+{
+	$fault->rules(answer('/token', { access_token => "refreshed-$i", token_type => 'Bearer', expires_in => 3600, refresh_token => "refresh-after-$i",
+				id_token => $bad[$i] }));
+	my $fresh = access_token($node, 'frank', 'refreshed', rejected_token => $token);
+	is($fresh, "refreshed-$i", 'a refresh with a bad ID token gives the new access token: ' . ($bad[$i] // 'null'));
+	my ($last) = reverse $fault->requests('/token');
+	like($last->{body}, $i == 0 ? qr/refresh_token=refresh-\d/ : qr/refresh_token=refresh-after-@{[ $i - 1 ]}\b/, 'for the refresh token that came last');
+	$token = $fresh;
+}
+is_deeply(account('refreshed', 'frank'), { status => 'connected', account => 'sub-of-frank' }, 'and the account is still his');
+is(query($node, 'postgres', $worker_query), $worker, 'it was the same worker all along');
+
+$node->stop;
+done_testing();
