@@ -39,11 +39,15 @@ static bool unusual_host(const char *url, const char *scheme, const char *host);
 static CURLcode set_authorities(CURL *easy, const HttpRules *rules);
 static bool set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions);
 static bool add_header(HttpTransfer *transfer, const char *name, const char *value);
+static bool may_be_sent(const HttpTransfer *transfer);
 static HttpOutcome outcome_of(const HttpTransfer *transfer, CURLcode code);
 static void describe(HttpTransfer *transfer, CURLcode code);
 
 static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address);
 static CURLcode on_ssl_context(CURL *easy, void *ssl_context, void *arg);
+#if LIBCURL_VERSION_NUM >= 0x075000
+static int on_request(void *arg, char *peer, char *local, int peer_port, int local_port);
+#endif
 static size_t on_header(char *data, size_t size, size_t count, void *arg);
 static size_t on_body(char *data, size_t size, size_t count, void *arg);
 
@@ -268,6 +272,10 @@ set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions
 
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	SET(CURLOPT_OPENSOCKETDATA, transfer);
+#if LIBCURL_VERSION_NUM >= 0x075000
+	SET(CURLOPT_PREREQFUNCTION, on_request);
+	SET(CURLOPT_PREREQDATA, transfer);
+#endif
 	SET(CURLOPT_HEADERFUNCTION, on_header);
 	SET(CURLOPT_HEADERDATA, transfer);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
@@ -321,12 +329,30 @@ add_header(HttpTransfer *transfer, const char *name, const char *value)
 	return true;
 }
 
+/*
+ * Nothing here is reset when libcurl tries again on a new connection because a kept
+ * one was closed, so an earlier try counts too.
+ */
+static bool
+may_be_sent(const HttpTransfer *transfer)
+{
+	long request_bytes = 0;
+#if LIBCURL_VERSION_NUM < 0x075000
+	curl_off_t began = 0;
+
+	/* newer ones set it, at the end, even if no request was begun */
+	curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &began);
+	if (began > 0)
+		return true;
+#endif
+	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
+	return request_bytes > 0 || transfer->request_began || transfer->header_bytes > 0;
+}
+
 static HttpOutcome
 outcome_of(const HttpTransfer *transfer, CURLcode code)
 {
-	long request_bytes = 0;
 	long status = 0;
-	curl_off_t request_began = 0;
 
 	if (transfer->too_large)
 		return HTTP_TOO_LARGE;
@@ -337,13 +363,7 @@ outcome_of(const HttpTransfer *transfer, CURLcode code)
 	if (code == CURLE_OK)
 		return status >= 200 && transfer->headers_ended ? HTTP_ANSWERED : HTTP_UNANSWERED;
 
-	/*
-	 * Neither is reset when libcurl tries again on a new connection because a
-	 * kept one was closed, so an earlier try counts too.
-	 */
-	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
-	curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &request_began);
-	if (request_bytes > 0 || request_began > 0 || transfer->header_bytes > 0)
+	if (may_be_sent(transfer))
 	{
 		/* libcurl calls a header line of more than 100 kB out of memory */
 		if (code == CURLE_OUT_OF_MEMORY && !transfer->out_of_memory)
@@ -466,6 +486,22 @@ on_ssl_context(CURL *easy, void *ssl_context, void *arg)
 	ERR_clear_error();
 	return code;
 }
+
+#if LIBCURL_VERSION_NUM >= 0x075000
+/* The connection stands, and the request is about to be written. */
+static int
+on_request(void *arg, char *peer, char *local, int peer_port, int local_port)
+{
+	HttpTransfer *transfer = arg;
+
+	(void) peer;
+	(void) local;
+	(void) peer_port;
+	(void) local_port;
+	transfer->request_began = true;
+	return CURL_PREREQFUNC_OK;
+}
+#endif
 
 /* One line of the answer's headers, those of 1xx answers and trailers too. */
 static size_t

@@ -37,6 +37,7 @@ struct HttpTransfer
 	size_t body_len;
 	bool insecure; /* http */
 
+	bool request_began; /* on a connection that was ready for it, in some try */
 	size_t header_bytes;
 	bool headers_ended; /* by an empty line, after the last status line */
 	size_t body_capacity;

@@ -43,7 +43,7 @@ isnt($token{alice}, $token{bob}, 'alice and bob have tokens');
 		my $answer = '';
 		local $SIG{ALRM} = sub { die "no answer to $sql" };
 
-		print { $self->{in} } "$sql\n\\echo '<done>'\n";
+		print { $self->{in} } "$sql;\n\\echo '<done>'\n";
 		alarm $PostgreSQL::Test::Utils::timeout_default;
 		while (defined(my $line = readline $self->{out}))
 		{
@@ -152,8 +152,6 @@ SKIP:
 my $plant = q{
 	CREATE SCHEMA evil;
 	GRANT ALL ON SCHEMA evil, public TO PUBLIC;
-	CREATE TABLE evil.calls (as_role name, what text);
-	GRANT ALL ON evil.calls TO PUBLIC;
 	CREATE SEQUENCE evil.counter;
 	GRANT ALL ON evil.counter TO PUBLIC;
 	CREATE FUNCTION evil.called(what text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
@@ -290,7 +288,6 @@ query($node, 'postgres', qq{
 	ALTER DATABASE postgres SET enable_seqscan = off;
 	ALTER DATABASE postgres SET plan_cache_mode = 'force_generic_plan'});
 $node->restart;
-my $sane = '-c search_path=pg_catalog -c default_transaction_read_only=off -c statement_timeout=0 -c lock_timeout=0 -c row_security=on';
 my $worker = sub { $node->safe_psql('template1', "SELECT pid FROM pg_stat_activity WHERE datname = 'postgres' AND backend_type LIKE 'appuser_connectors%'") };
 wait_until('the worker is there', $worker);
 my %settings = (search_path => 'pg_catalog', default_transaction_read_only => 'off', statement_timeout => 0, lock_timeout => 0);
@@ -314,7 +311,7 @@ my %hostile_settings = (
 	standard_conforming_strings => 'off', backslash_quote => 'on', bytea_output => 'escape', DateStyle => 'German', TimeZone => 'Pacific/Chatham',
 	IntervalStyle => 'iso_8601', client_encoding => 'LATIN1', enable_indexscan => 'off', enable_indexonlyscan => 'off', enable_seqscan => 'off',
 	enable_nestloop => 'off', jit => 'on', jit_above_cost => '0', plan_cache_mode => 'force_custom_plan', transform_null_equals => 'on',
-	search_path => '', default_tablespace => '', check_function_bodies => 'off', xmlbinary => 'hex', lc_messages => 'C', extra_float_digits => '-15',
+	search_path => '', default_tablespace => '', check_function_bodies => 'off', xmlbinary => 'hex', extra_float_digits => '-15',
 	from_collapse_limit => '1', work_mem => '64kB', constraint_exclusion => 'on', synchronous_commit => 'off');
 my @wrong;
 foreach my $name (sort keys %hostile_settings)

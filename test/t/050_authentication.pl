@@ -322,7 +322,7 @@ foreach my $arguments (
 	[ 'the key itself', { hmac_key => $secret, algorithms => ['HS256'] } ],
 	[ 'HS256 beside RS256', { hmac_key => 'file:gateway', algorithms => [ 'HS256', 'RS256' ] } ],
 	[ 'HS256 with public keys', { jwks => $jwks, algorithms => [ 'RS256', 'HS256' ] } ],
-	[ 'a private key', { jwks => { keys => [ signer('private', 'p256') ] } } ])
+	[ 'a private key beside a good one', { jwks => { keys => [ $keys{rsa}, signer('private', 'p256') ] } } ])
 {
 	my ($name, $given) = @$arguments;
 	my ($state, $said) = failure($node, 'app_admin', 'SELECT appuser_connectors.register_issuer('
