@@ -274,7 +274,7 @@ exchange_prepare(Flight *flight)
 	if (authorization->expires_at <= GetCurrentTimestamp())
 		return refuse(flight, "The state has expired.");
 	if (callback->redirect_uri != NULL &&
-		!url_redirect_matches(authorization->redirect_uri, callback->redirect_uri))
+		strcmp(authorization->redirect_uri, callback->redirect_uri) != 0)
 		return refuse(flight, "The browser came back to another redirect URI than it was sent to.");
 
 	/* from here on a row comes back, always */

@@ -24,6 +24,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include "http_socket.h"
 #include "http_transfer.h"
 #include "network.h"
 
@@ -272,6 +273,7 @@ set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions
 
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	SET(CURLOPT_OPENSOCKETDATA, transfer);
+	SET(CURLOPT_CLOSESOCKETFUNCTION, http_socket_close);
 #if LIBCURL_VERSION_NUM >= 0x075000
 	SET(CURLOPT_PREREQFUNCTION, on_request);
 	SET(CURLOPT_PREREQDATA, transfer);
@@ -451,6 +453,11 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 	if (fd < 0)
 		return CURL_SOCKET_BAD;
+	if (!http_socket_opened(fd))
+	{
+		close(fd);
+		return CURL_SOCKET_BAD;
+	}
 	/* or a kept connection whose peer vanished would swallow requests for a quarter of an hour */
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms, sizeof(unacknowledged_ms));
 	return fd;

@@ -450,9 +450,12 @@ refresh_prepare(Flight *flight)
 	}
 	if (resting && connector->updated_at <= connection.failing_since)
 	{
-		flight_fail(flight, CALL_PROVIDER_UNAVAILABLE,
-					"The last attempt failed (%s); the next is at %s.",
-					connection.status_reason ? connection.status_reason : "",
+		const char *reason = connection.status_reason ? connection.status_reason : "";
+
+		flight_fail(flight,
+					strcmp(reason, "invalid_client") == 0 ? CALL_CONNECTOR_MISCONFIGURED
+														  : CALL_PROVIDER_UNAVAILABLE,
+					"The last attempt failed (%s); the next is at %s.", reason,
 					timestamptz_to_str(connection.refresh_at));
 		return false;
 	}
@@ -613,7 +616,7 @@ store_failure(Flight *flight)
 			flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED,
 						"The provider refused the client: %s.", problem);
 			note_client_refusal(flight);
-			postpone(flight, problem, Max(delay, REFUSAL_DELAY), false);
+			postpone(flight, "invalid_client", Max(delay, REFUSAL_DELAY), false);
 			break;
 		case TOKEN_REFUSED:
 			postpone(flight, problem, delay, true);

@@ -238,7 +238,7 @@ foreach my $case (
 	my $before = $fault->requests('/token');
 
 	new_connector($connector);
-	my $result = connect_with($connector, rules => [ answer("/jwks/$connector", '', %rule) ]);
+	my $result = connect_with($connector, rules => [ answer("/jwks/$connector", jwks($key->{jwk}), %rule) ]);
 	is_refused($connector, $result, 'provider_unavailable', "the provider's keys could not be fetched", "a jwks_uri that $name");
 	is(scalar $fault->requests('/token'), $before, "a jwks_uri that $name: the code was not sent");
 	cmp_ok(requests_of($connector), '>=', 1, "a jwks_uri that $name: it was asked");
@@ -263,7 +263,7 @@ is(requests_of('rotated'), 2, 'so soon after, the keys are not fetched for it');
 new_connector('lost');
 is(connect_with('lost', id_token => sub { signed($key, $_[0], kid => 'one') }, jwks => jwks(\%one))->{failure}, undef, 'another provider signs with its key');
 my $before = $fault->requests('/token');
-is_refused('lost', connect_with('lost', id_token => $signed_by_two, rules => [ answer('/jwks/lost', '', status => 503) ]),
+is_refused('lost', connect_with('lost', id_token => $signed_by_two, rules => [ answer('/jwks/lost', jwks(\%one, \%two), status => 503) ]),
 	'invalid_id_token', "the provider's keys could not be fetched", 'a new key that cannot be fetched');
 is(requests_of('lost'), 2, 'it was tried once');
 is(scalar $fault->requests('/token'), $before + 1, 'the code was sent once');

@@ -84,7 +84,7 @@ sub object_json
 sub argument_json
 {
 	my ($names, @necessary) = @_;
-	my $json = chance(0.05) ? value_json(0) : object_json(0, @$names, chance(0.1) ? any(@texts) : ());
+	my $json = chance(0.08) ? value_json(0) : object_json(0, @$names, chance(0.1) ? any(@texts) : ());
 
 	if ($json =~ /^\{/ && chance(0.8))
 	{
@@ -101,6 +101,9 @@ sub argument_json
 
 # encode() gives bytes, as psql takes them.
 sub json_literal { return '$json$' . $_[0] . '$json$::jsonb'; }
+
+# Whether the literals that a function is called with are all objects
+my %objects;
 sub told { return "\\echo TOLD $_[0] :SQLSTATE $_[1]\n"; }
 
 sub run_script
@@ -150,6 +153,9 @@ foreach my $i (1 .. $count)
 	  map { json_literal($_) } argument_json($definition_names, qw(authorization_endpoint token_endpoint)), argument_json($option_names), argument_json([@texts]),
 	  argument_json($option_names);
 	my $params = json_literal(argument_json([qw(state code iss error error_description realmId hmac)]));
+	my %arguments = (register_provider => [$definition], register_connector => [ $options, $config ], update_connector => [$more],
+		connect_app_user => [$config], oauth_callback => [$params]);
+	$objects{$_}{$i} = !grep { !/^\$json\$\s*\{/ } @{ $arguments{$_} } foreach keys %arguments;
 
 	$admin .= "SELECT appuser_connectors.register_provider('p$i', $definition);\n" . told('register_provider', $i)
 	  . "SELECT appuser_connectors.register_connector(:'p', 'app', 'canary', '{read}', '{https://app.example/cb}', 'c$i', connection_config => $config, options => $options);\n"
@@ -181,6 +187,7 @@ foreach my $part ([ 'app_admin', $admin, 3 ], [ 'app_service', $service, 2 ])
 		my ($function, $state, $i) = @$told;
 
 		$seen{$function}{$state}++;
+		push @unexpected, "$function takes what is no object, $i" if $state eq '00000' && !$objects{$function}{$i};
 		push @unexpected, "$function $state, of the object $i" unless $state eq '00000' || grep { $_ eq $state } @{ $expected{$function} };
 	}
 }

@@ -25,6 +25,7 @@ my %admin_reads = (
 	connection_status => [qw(app_user connector_id connection_name provider name status status_reason status_since
 		  next_attempt_at failures account scopes missing_scopes connected_at updated_at expires_at)],
 	pg_stat_appuser_connectors => [qw(kind calls succeeded refused unavailable total_time in_flight due oldest_due)],
+	issuers => [qw(issuer audiences algorithms app_user_template clock_skew jwks jwks_uri fetched_jwks fetched_at created_at updated_at)],
 	authorizations => [],
 	encryption_keys => [],
 	installation => [],
@@ -46,6 +47,9 @@ my %functions = (
 		app_service => [ '28000', 'default connected', $done ],
 		app_user_role => [ '28000', 'default connected', $done ],
 	},
+	'authenticate_app_user(text,boolean)' =>
+	  { call => "$ns.authenticate_app_user('nonsense')", app_service => '28000', app_user_role => '28000' },
+	'check_health()' => { call => "$token.check_health()) > 0", app_admin => 'true' },
 	'connect_app_user(text,text,text,text,text[],jsonb,text)' => {
 		call => "$ns.connect_app_user('crm') LIKE 'https://%'",
 		app_service => [ '28000', 'true', 'true' ],
@@ -61,6 +65,7 @@ my %functions = (
 		app_service => [ '28000', '1', 'UC001' ],
 	},
 	'delete_connector(text)' => { call => "$ns.delete_connector('crm')", app_admin => '2' },
+	'delete_issuer(text)' => { call => "$ns.delete_issuer('https://issuer.example')", app_admin => 'true' },
 	'disconnect_app_user(text,text)' => {
 		call => "$ns.disconnect_app_user('crm')",
 		app_service => [ '28000', 'true', 'false' ],
@@ -73,6 +78,8 @@ my %functions = (
 	'provider_call_stats()' => { call => "$token.provider_call_stats()) > 0", app_admin => 'true' },
 	'register_connector(text,text,text,text[],text[],text,text,jsonb,jsonb)' =>
 	  { call => "$ns.register_connector('test', 'c', 's', '{}', '{https://app.example/cb}', 'new')", app_admin => 'new' },
+	'register_issuer(text,jsonb,text,text,text[],text[],text,interval)' =>
+	  { call => "$ns.register_issuer('https://new.example', jwks_uri => 'https://new.example/jwks')", app_admin => 'https://new.example' },
 	'register_provider(text,jsonb)' => {
 		call => "$ns.register_provider('new', '{\"authorization_endpoint\": \"https://a.example/\", \"token_endpoint\": \"https://a.example/\"}')",
 		app_admin => 'new'
@@ -210,6 +217,7 @@ query($node, 'postgres', qq{
 		FROM unnest(ARRAY['alice', 'carol']) AS u;
 	INSERT INTO $ns.pending_answers SELECT u, gen_random_uuid(), '', now() FROM unnest(ARRAY['alice', 'carol']) AS u;});
 authorization_url($node, $_, 'crm') foreach qw(alice carol);
+query($node, 'app_admin', "SELECT $ns.register_issuer('https://issuer.example', jwks_uri => 'https://issuer.example/jwks')");
 
 my @relations = rows($node, 'postgres', qq{
 	SELECT c.relname AS name, c.relkind AS kind, array_agg(a.attname ORDER BY a.attnum) AS columns,

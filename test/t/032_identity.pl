@@ -244,6 +244,11 @@ my @everything = (
 	[ 'app_admin', '', "SELECT $ns.update_connector('planted', scopes => '{c}', provider => 'test')", '' ],
 	[ 'app_admin', '', "SELECT $ns.delete_connector('planted')", '0' ],
 	[ 'app_admin', '', "SELECT $ns.register_provider('planted', '{\"authorization_endpoint\": \"https://a.example/\", \"token_endpoint\": \"https://a.example/\"}')", 'planted' ],
+	[ 'app_admin', '', "SELECT $ns.register_issuer('https://issuer.example', jwks_uri => 'https://issuer.example/jwks')", 'https://issuer.example' ],
+	[ 'app_admin', '', "SELECT $ns.delete_issuer('https://issuer.example')", 't' ],
+	[ 'app_admin', '', "SELECT name FROM $ns.check_health()", qr/./ ],
+	[ 'app_admin', '', "SELECT $ns.installation_status()", 'ours' ],
+	[ 'app_admin', '', "SELECT kind FROM $ns.pg_stat_appuser_connectors", qr/refresh/ ],
 	[ 'app_admin', '', "SELECT app_user, status, missing_scopes FROM $ns.connection_status WHERE app_user OPERATOR(pg_catalog.=) 'alice'", 'alice|connected|{}' ],
 );
 sub check_everything

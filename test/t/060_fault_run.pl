@@ -163,7 +163,7 @@ sub inflict
 		$call->{held} = $fault->[1]{hold};
 	}
 	order($provider, { faults => \@faults });
-	order($proxy, \@rules);
+	$proxy->rules(@rules) if @rules;
 	return;
 }
 
@@ -315,7 +315,7 @@ sub recover
 # What a caller was told, taken into what we know.
 sub conclude
 {
-	my ($call) = @_;
+	my ($call, $crashed) = @_;
 	my $c = $call->{of};
 	my @answers = map { $_->{process} ? $_->answer(20) : { dead => 1, out => '', err => '' } } @{ $call->{sessions} };
 	my ($answer) = @answers;
@@ -345,8 +345,9 @@ sub conclude
 		elsif ($told) { $c->{story}{ $call->{grant} } = 'failed' }
 		else { $c->{wanted} = 'unknown'; $c->{unknown_until} = time() + 5 }
 	}
-	# the signal may have come after the answer
+	# the signal may have come after the answer, and the crash too
 	$call->{sessions}[0]{dead} = 1 if $call->{caller} eq 'terminate';
+	$_->{dead} ||= $crashed foreach @{ $call->{sessions} };
 	give_back($_) foreach grep { $_->{process} } @{ $call->{sessions} };
 	return;
 }
@@ -438,11 +439,12 @@ sub run_round
 		# after a crash there is nothing left to end
 		$call->{holder}->send($end);
 		$call->{holder}->answer;
+		$call->{holder}{dead} ||= $crashes;
 		give_back($call->{holder});
 	}
-	conclude($_) foreach @calls;
+	conclude($_, $crashes) foreach @calls;
 	order($provider, { faults => [], release => $true });
-	order($proxy, []);
+	$proxy->rules() if grep { proxied($_->{of}) } @calls;
 
 	my $ended = time();
 	push @destroyed, { why => $server, from => $began - 1, to => $ended } if $crashes || ($server ne 'none' && !$drained);
@@ -462,7 +464,7 @@ sub set_up
 
 	$provider = start_provider(tls => JSON::PP::false, grace => $grace,
 		clients => [ map { { client_id => $_, client_secret => $secret{$_}, token_endpoint_auth_method => 'client_secret_basic' } } @names ]);
-	$proxy = start_fault_server(certificate => undef, proxy_to => $provider);
+	$proxy = start_fault_server(proxy_to => $provider);
 	@connections = @destroyed = @lost = ();
 	%count = ();
 	foreach my $connector (@names)
@@ -496,7 +498,6 @@ sub was_destroyed
 sub settle
 {
 	order($provider, { faults => [], release => $true });
-	order($proxy, []);
 	wait_until('the worker is back', \&worker_pid);
 	expire(@connections);
 	super('UPDATE appuser_connectors.revocations SET attempt_at = now()');

@@ -106,7 +106,7 @@ my $sampler = Session->new($node, 'postgres');
 
 $stub->order({ delay => $LATENCY, reset => JSON::PP::true });
 $sampler->ask(q{
-	CREATE TABLE samples (n serial, wait_event text, state text, xact_start timestamptz, backend_xmin xid);
+	CREATE TABLE samples (n serial, wait_event_type text, state text, xact_start timestamptz, backend_xmin xid);
 	CREATE TABLE finished (finished boolean);
 	CREATE TABLE expiries (app_user text COLLATE "C" PRIMARY KEY, expires_at timestamptz)});
 $began = time();
@@ -125,8 +125,8 @@ $sampler->send(qq{
 		WHILE NOT EXISTS (SELECT FROM finished) LOOP
 			FOR i IN 1 .. 50 LOOP
 				PERFORM pg_stat_clear_snapshot();
-				INSERT INTO samples (wait_event, state, xact_start, backend_xmin)
-				SELECT wait_event, state, xact_start, backend_xmin FROM pg_stat_activity WHERE pid = $worker;
+				INSERT INTO samples (wait_event_type, state, xact_start, backend_xmin)
+				SELECT wait_event_type, state, xact_start, backend_xmin FROM pg_stat_activity WHERE pid = $worker;
 				PERFORM pg_sleep(0.005);
 			END LOOP;
 			COMMIT;
@@ -162,13 +162,13 @@ cmp_ok($cpu * 1000 / $CONNECTIONS, '<', 1, 'for less than a millisecond of CPU, 
 
 # A transaction that is seen waiting twice in a row is one that waits for the network.
 my $idle = row($node, 'postgres', q{
-	SELECT count(*) FILTER (WHERE wait_event = 'Extension') AS waiting,
+	SELECT count(*) FILTER (WHERE wait_event_type = 'Extension') AS waiting,
 		count(*) FILTER (WHERE state LIKE 'idle in transaction%') AS idle_in_transaction,
-		count(*) FILTER (WHERE wait_event = 'Extension' AND before_event = 'Extension'
+		count(*) FILTER (WHERE wait_event_type = 'Extension' AND before_event = 'Extension'
 			AND xact_start = before_start) AS waiting_in_transaction,
-		count(*) FILTER (WHERE wait_event = 'Extension' AND before_event = 'Extension'
+		count(*) FILTER (WHERE wait_event_type = 'Extension' AND before_event = 'Extension'
 			AND backend_xmin IS NOT NULL AND before_xmin IS NOT NULL) AS waiting_with_snapshot
-	FROM (SELECT *, lag(wait_event) OVER w AS before_event, lag(xact_start) OVER w AS before_start,
+	FROM (SELECT *, lag(wait_event_type) OVER w AS before_event, lag(xact_start) OVER w AS before_start,
 			lag(backend_xmin) OVER w AS before_xmin
 		FROM samples WINDOW w AS (ORDER BY n)) s});
 cmp_ok($idle->{waiting}, '>', 100, "the worker was seen waiting ($idle->{waiting} times)");

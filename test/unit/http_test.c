@@ -1,4 +1,4 @@
-/* sources: src/http.c src/http_transfer.c src/network.c */
+/* sources: src/http.c src/http_socket.c src/http_transfer.c src/network.c */
 /*
  * http_test.c
  *	  The rules of http.h against a server that breaks HTTP in every way, and
@@ -668,6 +668,16 @@ test_connections(void)
 	ok(outcome(&plain, "/close") == HTTP_ANSWERED && outcome(&plain, "/close") == HTTP_ANSWERED &&
 		   fault_server_count(&plain, "/close") == 2,
 	   "a kept connection that the server has closed does no harm");
+
+	fault_server_rules(&plain, "[{\"path\":\"/twice\",\"body\":\"first\",\"duplicate\":true},"
+							   "{\"path\":\"/next\",\"body\":\"next\"}]");
+	outcome(&plain, "/twice");
+	/* which is answered after all of the above was sent */
+	free(fault_server_control(&plain, "/__ctl", NULL));
+	fetch(&response, "a=b", "http://127.0.0.1:%d/next", plain.port);
+	ok(response.outcome == HTTP_ANSWERED && strcmp(response.body, "next") == 0,
+	   "an answer that comes twice is not taken for the answer to the next request");
+	http_response_free(&response);
 
 	fault_server_rules(&plain, "[{\"path\":\"/x\",\"drop\":true,\"times\":1}]");
 	outcome(&plain, "/keep");
