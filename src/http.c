@@ -25,7 +25,6 @@
 #include <openssl/crypto.h>
 
 #include "http.h"
-#include "http_socket.h"
 #include "http_transfer.h"
 #include "network.h"
 
@@ -193,7 +192,6 @@ http_start(const HttpRequest *request, void *owner)
 		return transfer;
 	}
 
-	http_sockets_end_unclean();
 	block_signals(&saved);
 	added = curl_multi_add_handle(pool->multi, transfer->easy) == CURLM_OK;
 	restore_signals(&saved);
@@ -514,10 +512,8 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 		/* it may be closed already, and so out of the set */
 		epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 		curl_multi_assign(pool->multi, fd, NULL);
-		http_socket_in_use(fd, false);
 		return 0;
 	}
-	http_socket_in_use(fd, true);
 	event.events = 0;
 	if (what & CURL_POLL_IN)
 		event.events |= EPOLLIN;

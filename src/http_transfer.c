@@ -24,7 +24,6 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
-#include "http_socket.h"
 #include "http_transfer.h"
 #include "network.h"
 
@@ -273,7 +272,6 @@ set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions
 
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	SET(CURLOPT_OPENSOCKETDATA, transfer);
-	SET(CURLOPT_CLOSESOCKETFUNCTION, http_socket_close);
 #if LIBCURL_VERSION_NUM >= 0x075000
 	SET(CURLOPT_PREREQFUNCTION, on_request);
 	SET(CURLOPT_PREREQDATA, transfer);
@@ -453,11 +451,6 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 	if (fd < 0)
 		return CURL_SOCKET_BAD;
-	if (!http_socket_opened(fd))
-	{
-		close(fd);
-		return CURL_SOCKET_BAD;
-	}
 	/* or a kept connection whose peer vanished would swallow requests for a quarter of an hour */
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms, sizeof(unacknowledged_ms));
 	return fd;
@@ -510,7 +503,14 @@ on_request(void *arg, char *peer, char *local, int peer_port, int local_port)
 }
 #endif
 
-/* One line of the answer's headers, those of 1xx answers and trailers too. */
+/*
+ * One line of the answer's headers, those of 1xx answers and trailers too.
+ *
+ * HTTP/1.1 ties an answer to its request by nothing but their order on the
+ * connection (RFC 9112 §9.3): an answer that came twice would be taken for the
+ * answer to the next request and give one app user's tokens to another.  So only
+ * HTTP/2's connections, whose streams have numbers, are used again.
+ */
 static size_t
 on_header(char *data, size_t size, size_t count, void *arg)
 {
@@ -534,6 +534,8 @@ on_header(char *data, size_t size, size_t count, void *arg)
 		transfer->headers_ended = false;
 		free(transfer->response.retry_after);
 		transfer->response.retry_after = NULL;
+		if (len >= 6 && data[5] == '1')
+			curl_easy_setopt(transfer->easy, CURLOPT_FORBID_REUSE, 1L);
 	}
 	else if (transfer->response.retry_after == NULL && len >= sizeof(retry_after) &&
 			 strncasecmp(data, retry_after, sizeof(retry_after) - 1) == 0)

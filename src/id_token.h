@@ -17,17 +17,17 @@ typedef struct IdTokenExpectation
 {
 	const char *issuer;
 	const char *client_id;
-	const char *nonce;		  /* NULL: none was sent */
+	const char *nonce;        /* NULL: none was sent */
 	const char *access_token; /* for at_hash */
-	unsigned algorithms;	  /* fixed beforehand */
-	int64_t now;			  /* Unix seconds */
+	unsigned algorithms;      /* fixed beforehand */
+	int64_t now;              /* Unix seconds */
 } IdTokenExpectation;
 
 typedef enum IdTokenResult
 {
 	ID_TOKEN_ACCEPTED,
 	ID_TOKEN_KEY_NOT_FOUND, /* perhaps the provider has a new key: fetch, and try again */
-	ID_TOKEN_SIGNATURE,		/* or anything else that jwt_verify refuses */
+	ID_TOKEN_SIGNATURE,     /* or anything else that jwt_verify refuses */
 	ID_TOKEN_MALFORMED,
 	ID_TOKEN_ISSUER,
 	ID_TOKEN_AUDIENCE,

@@ -79,7 +79,7 @@ typedef struct OAuthClient
 												 * for connection_config */
 	int n_token_response_values;
 	unsigned id_token_algorithms; /* bits of JwtAlgorithm */
-	bool form_token_response; /* the body may be form encoded */
+	bool form_token_response;     /* the body may be form encoded */
 } OAuthClient;
 
 #endif
