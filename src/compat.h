@@ -80,6 +80,11 @@ typedef JsonParseErrorType json_action;
 #define my_process_number() MyProcNumber
 #endif
 
+/* 15.4 marks so a database whose DROP was cut short, and lets nobody connect to it. */
+#ifndef DATCONNLIMIT_INVALID_DB
+#define DATCONNLIMIT_INVALID_DB -2
+#endif
+
 /* 16 has one ownership check for all kinds of objects. */
 #if PG_VERSION_NUM < 160000
 #define owns_database(oid) pg_database_ownercheck(oid, GetUserId())

@@ -39,8 +39,8 @@
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/relcache.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -440,7 +440,8 @@ connectable_database(void)
 		held = is_held(form->oid);
 		LWLockRelease(shared->lock);
 		/* Not a template, if it can be helped: it would be in a copier's way. */
-		if (form->datallowconn && !held && (!OidIsValid(database) || !form->datistemplate))
+		if (form->datallowconn && form->datconnlimit != DATCONNLIMIT_INVALID_DB && !held &&
+			(!OidIsValid(database) || !form->datistemplate))
 			database = form->oid;
 	}
 	table_endscan(scan);
@@ -449,13 +450,31 @@ connectable_database(void)
 	return database;
 }
 
+/*
+ * Whether a worker could connect to it.  Not by the syscache: whoever drops a
+ * database lets go of it before others are told to forget it.
+ */
 static bool
 database_exists(Oid database)
 {
+	Relation relation;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
 	bool exists;
 
 	StartTransactionCommand();
-	exists = SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
+	relation = table_open(DatabaseRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_database_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(database));
+	/* without a database of its own, the launcher may not know the index yet */
+	scan = systable_beginscan(relation, DatabaseOidIndexId, criticalSharedRelcachesBuilt, NULL, 1,
+							  &key);
+	tuple = systable_getnext(scan);
+	exists = HeapTupleIsValid(tuple) &&
+			 ((Form_pg_database) GETSTRUCT(tuple))->datconnlimit != DATCONNLIMIT_INVALID_DB;
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
 	CommitTransactionCommand();
 	return exists;
 }

@@ -43,7 +43,9 @@ isnt($token{alice}, $token{bob}, 'alice and bob have tokens');
 		my $answer = '';
 		local $SIG{ALRM} = sub { die "no answer to $sql" };
 
-		print { $self->{in} } "$sql;\n\\echo '<done>'\n";
+		# an empty statement would be a transaction of its own
+		$sql .= ';' unless $sql =~ /;\z/;
+		print { $self->{in} } "$sql\n\\echo '<done>'\n";
 		alarm $PostgreSQL::Test::Utils::timeout_default;
 		while (defined(my $line = readline $self->{out}))
 		{
@@ -89,7 +91,7 @@ SKIP:
 		open STDERR, '>&', \*STDOUT;
 		exec $pgbouncer, "$directory/pgbouncer.ini" or die 'exec failed';
 	}
-	my $stop = sub { my $p = $pid or return; $pid = 0; local $?; kill 'QUIT', $p; waitpid $p, 0; };
+	my $stop = sub { my $p = $pid or return; $pid = 0; local $?; kill 'KILL', $p; waitpid $p, 0; };
 	my $guard = bless $stop, 'Guard';
 	sub Guard::DESTROY { $_[0]->() }
 	wait_until('PgBouncer is there', sub { -S "$directory/.s.PGSQL.$port" });
@@ -115,6 +117,7 @@ SKIP:
 	$nobody->('after a block with an exception handler');
 	$a->ask("BEGIN; SELECT $ns.set_app_user('alice'); PREPARE TRANSACTION 'alice';");
 	$nobody->('after PREPARE TRANSACTION');
+	is($b->ask('SELECT gid FROM pg_prepared_xacts'), 'alice', '(it is prepared)');
 	like($b->ask("COMMIT PREPARED 'alice'; SELECT $ns.current_app_user();"), qr/28000/, 'and is not alice by finishing it');
 	$same->();
 	$a->ask("BEGIN; SELECT $ns.set_app_user('alice'); SELECT * FROM $ns.current_app_user_connection('no such connector'); COMMIT;");
@@ -369,7 +372,7 @@ my $bound = url_parameters(authorization_url($node, 'alice', 'crm', connection_n
 is((failure($node, 'app_service', "SELECT app.callback('$bound')"))[0], 'UC005', 'a browser binding alone is for the service role, not for whoever it is called by');
 
 # A session that takes on other roles stays with its app user, and gains nothing.
-query($node, 'postgres', 'CREATE ROLE app_switcher LOGIN; GRANT app_service, app_user_role, app_nobody TO app_switcher; ALTER ROLE app_switcher NOINHERIT');
+query($node, 'postgres', 'CREATE ROLE app_switcher LOGIN NOINHERIT; GRANT app_service, app_user_role, app_nobody TO app_switcher');
 is((failure($node, 'app_switcher', "SELECT $ns.set_app_user('alice')"))[0], '42501', 'a role that must SET ROLE first may do nothing before');
 my ($out) = query($node, 'app_switcher', "BEGIN; SET ROLE app_service; SELECT $ns.set_app_user('alice') \\g /dev/null
 	SET ROLE app_user_role; SELECT $ns.current_app_user(); SET ROLE app_service; SELECT access_token FROM $ns.current_app_user_connection('crm'); COMMIT");

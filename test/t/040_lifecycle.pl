@@ -183,43 +183,46 @@ foreach my $case (
 	my $before = worker('second');
 	my $session = $node->background_psql('second');
 
-	# CountOtherDBBackends() gives the session five seconds to go.
-	my ($status, undef, $err) = $node->psql('template1', "SET statement_timeout = '300ms'; $command");
-	isnt($status, 0, "$command fails");
-	like($err, qr/$expected|statement timeout/, 'because of a session in that database');
+	# CountOtherDBBackends() gives the session five seconds to go.  The session of the
+	# command lives on: what brings the worker back is the end of the transaction.
+	my $commander = $node->background_psql('postgres', on_error_stop => 0);
+	$commander->query("SET statement_timeout = '300ms'");
+	$commander->query($command);
+	like($commander->{stderr}, qr/$expected|statement timeout/, "$command fails, because of a session in that database");
 	isnt(worker('second', $before), $before, 'and the worker is back');
-	is($session->query('SELECT 1'), '1', 'the session is still there') if $session->can('query');
-	finish($session);
+	is($session->query('SELECT 1'), '1', 'the session is still there');
+	$session->quit;
+	$commander->quit;
 }
 refreshes('second', 'after commands that failed');
 
-# Both spellings of the driver of background sessions.
-sub finish
 {
-	my ($session) = @_;
-
-	return $session->quit if $session->can('quit');
-	$session->finish;
-	return;
-}
-
-{
+	my $session = $node->background_psql('second', on_error_stop => 0);
 	my $before = worker('second');
 
-	$node->safe_psql('second', 'BEGIN; DROP EXTENSION appuser_connectors; ROLLBACK');
+	$session->query('BEGIN; DROP EXTENSION appuser_connectors');
+	is(scalar(workers('second')), 0, 'while a transaction has dropped the extension, no worker is there');
+	$session->query('ROLLBACK');
 	isnt(worker('second', $before), $before, 'DROP EXTENSION rolled back: the worker is back');
 	refreshes('second', 'after DROP EXTENSION was rolled back');
 
 	$before = worker('second');
-	$node->safe_psql('second', 'BEGIN; SAVEPOINT s; DROP EXTENSION appuser_connectors; ROLLBACK TO s; COMMIT');
+	$session->query('BEGIN; SAVEPOINT s; DROP EXTENSION appuser_connectors; ROLLBACK TO s; COMMIT');
 	isnt(worker('second', $before), $before, 'the same to a savepoint');
 
 	$before = worker('second');
-	isnt($node->psql('second', 'CREATE TABLE t (c appuser_connectors.connectors); DROP EXTENSION appuser_connectors'), 0,
-		'DROP EXTENSION that fails');
+	$session->query('CREATE TABLE t (c appuser_connectors.connectors)');
+	$session->query('DROP EXTENSION appuser_connectors');
+	like($session->{stderr}, qr/other objects depend on it/, 'DROP EXTENSION that fails');
 	isnt(worker('second', $before), $before, 'brings the worker back as well');
-	$node->safe_psql('second', 'DROP TABLE t');
 	refreshes('second', 'after DROP EXTENSION failed');
+	$session->query('DROP TABLE t');
+
+	$before = worker('second');
+	$session->query('BEGIN; DROP EXTENSION appuser_connectors');
+	$node->safe_psql('template1', "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE 'BEGIN; DROP EXTENSION%' OR query LIKE 'DROP EXTENSION%' AND state = 'idle in transaction'");
+	isnt(worker('second', $before), $before, 'and so does the end of a session in the middle of it');
+	eval { $session->quit };
 }
 
 # ----------------------------------------------------------------- the unprivileged
@@ -274,7 +277,7 @@ $node->safe_psql('template1', 'DROP DATABASE copy');
 	my $session = $node->background_psql('second');
 
 	is($node->psql('template1', 'DROP DATABASE second WITH (FORCE)'), 0, 'DROP DATABASE WITH (FORCE) with a session and a worker there');
-	eval { finish($session) };
+	eval { $session->quit };
 }
 # Every change makes the launcher look again; this one does so for certain.
 add_extension($node, 'third');
@@ -323,9 +326,13 @@ refreshes('postgres', 'after kill -9 of the worker');
 $provider->order({ set => { access_token_ttl => 5 } });
 refreshes('postgres', 'with tokens that live for five seconds');
 my $count = $provider->refreshes;
+# A database whose DROP was cut short, which nobody can connect to, is in nobody's way.
+$node->safe_psql('template1', 'CREATE DATABASE broken');
+$node->safe_psql('template1', q{UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'broken'});
 $node->restart;
 wait_until('what is due is refreshed after a restart, without being asked', sub { $provider->refreshes > $count });
 pass('what is due is refreshed after a restart, without being asked');
+$node->safe_psql('template1', 'DROP DATABASE broken');
 $provider->order({ set => { access_token_ttl => 3600 } });
 refreshes('postgres', 'after that');
 

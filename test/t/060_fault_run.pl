@@ -35,7 +35,7 @@ my $DRAIN = 0.5;      # s, in which a worker that is told to end surely takes an
 srand $SEED;
 diag "SEED=$SEED ROUNDS=$ROUNDS";
 
-my $http = HTTP::Tiny->new(timeout => 20);
+my $http = HTTP::Tiny->new(timeout => 20, keep_alive => 0);    # which would wait for delayed acknowledgements
 my $json = JSON::PP->new->utf8;
 my $true = JSON::PP::true;
 
@@ -418,7 +418,7 @@ sub run_round
 	my $held = grep { $_->{held} } @calls;
 	if ($held)
 	{
-		my $deadline = time() + 0.5;
+		my $deadline = time() + 0.3;
 		usleep(5_000) while look($provider, '')->{held} < $held && time() < $deadline;
 	}
 	else { usleep(rand 30_000) }
@@ -493,6 +493,27 @@ sub was_destroyed
 	return scalar grep {
 		(!$_->{connector} || $_->{connector} eq $c->{connector}) && $_->{from} * 1000 <= $at && $at <= $_->{to} * 1000
 	} @destroyed;
+}
+
+# One answer that is destroyed for sure, lest the dice never do it.
+sub destroy_one
+{
+	my ($c) = grep { $_->{wanted} eq 'connected' && !proxied($_) } @connections;
+	my $began = time();
+	my $ask = "SELECT FROM appuser_connectors.app_user_connection('$c->{app_user}', '$c->{connector}')";
+
+	order($provider, { faults => [ { path => '/token', client_id => $c->{connector}, when => 'after', drop => $true, times => 1 } ] });
+	wait_until('an answer is destroyed', sub {
+			expire($c);
+			my $session = session('app_service');
+			$session->send($ask);
+			$session->answer;
+			give_back($session);
+			return !@{ look($provider, '')->{faults} };
+		});
+	push @destroyed, { why => 'answer dropped or spoiled', connector => $c->{connector}, from => $began - 1, to => time() };
+	take_stock();
+	return;
 }
 
 sub settle
@@ -581,6 +602,7 @@ sub compare
 	}
 	else
 	{
+		cmp_ok(scalar @lost, '>', 0, "$name: an answer that is destroyed is noticed");
 		is($recovered, 0, "$name: nothing recovers from an answer that was destroyed");
 	}
 	my $refreshes = sum0(map { @$_ - 1 } values %granted);
@@ -618,6 +640,7 @@ sub run_half
 		$server[ rand @server ] = $how;
 	}
 	run_round($_) foreach @server;
+	destroy_one();
 	settle();
 	compare($name);
 	check_log($name, @secrets);
