@@ -1,20 +1,20 @@
 // refresh.mjs: how many refreshes a second the test provider answers.
 //
-//   node refresh.mjs --issuer URL --ca FILE --clients N --seconds N
+//   node refresh.mjs --issuer URL --ca FILE --clients N --seconds N [--keep-alive]
 //
 // Takes the live refresh tokens of the connections that bench/run made, one a client,
-// and renews each again and again over a connection kept alive; prints the rate.  They
-// are spent then: nothing that is stored works afterwards.
+// and renews each again and again, over a connection each time or one kept alive; prints
+// the rate.  They are spent then: nothing that is stored works afterwards.
 import fs from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import { parseArgs } from 'node:util';
 
 const { values: option } = parseArgs({
-	options: { issuer: { type: 'string' }, ca: { type: 'string' }, clients: { type: 'string' }, seconds: { type: 'string' } },
+	options: { issuer: { type: 'string' }, ca: { type: 'string' }, clients: { type: 'string' }, seconds: { type: 'string' }, 'keep-alive': { type: 'boolean', default: false } },
 });
 const protocol = option.issuer.startsWith('https:') ? https : http;
-const agent = new protocol.Agent({ keepAlive: true, ca: fs.readFileSync(option.ca) });
+const agent = new protocol.Agent({ keepAlive: option['keep-alive'], ca: fs.readFileSync(option.ca) });
 const authorization = `Basic ${Buffer.from([ 'app', 'app secret: 100%+/&=' ].map(encodeURIComponent).join(':')).toString('base64')}`;
 
 function ask(path, form) {

@@ -356,8 +356,9 @@ foreach my $time ('the first time', 'and again at once')
 }
 $node->safe_psql('postgres', 'DROP EXTENSION appuser_connectors');
 is(connect_user($node, 'alice', 'app', database => 'third')->{failure}, undef, 'as soon as there is room it works');
-is(scalar(grep { /could not start a worker/ } split /\n/, PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset)), 1,
-	'the log says so once, not each time');
+my $third = $node->safe_psql('postgres', "SELECT oid FROM pg_database WHERE datname = 'third'");
+is(scalar(grep { /could not start a worker for database $third$/ } split /\n/, PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset)),
+	1, 'the log says so once, not each time');
 
 $node->stop;
 done_testing();
