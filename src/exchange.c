@@ -258,8 +258,7 @@ exchange_prepare(Flight *flight)
 	authorization = store_consume_authorization(flight->app_user, callback->state_hash);
 	if (authorization == NULL)
 		return refuse(flight, "The state is unknown, or was used before.");
-	flight->connector_id = authorization->connector_id;
-	flight->connection_name = authorization->connection_name;
+	flight_set_connection(flight, authorization->connector_id, authorization->connection_name);
 	details->return_to = authorization->return_to;
 	details->requested = authorization->scopes;
 	details->n_requested = authorization->n_scopes;

@@ -30,8 +30,6 @@
 #define HELD_RETRY_MAX 1000
 #define MAX_BATCH 500
 
-static dlist_head flights = DLIST_STATIC_INIT(flights);
-static int n_flights = 0;
 static bool failed = false; /* see flights_failed */
 
 typedef bool (*FlightStep)(Flight *flight);
@@ -57,8 +55,7 @@ flight_create(const FlightKind *kind, const char *app_user, const char *connecto
 	flight->connection_name = MemoryContextStrdup(context, connection_name);
 	flight->outcome = CALL_FAILED;
 	flight->retry_after = -1;
-	dlist_push_tail(&flights, &flight->node);
-	n_flights++;
+	flight_list_add(flight);
 	return flight;
 }
 
@@ -85,49 +82,6 @@ flight_fail(Flight *flight, ProviderCallOutcome outcome, const char *format, ...
 	va_start(args, format);
 	vsnprintf(flight->message, sizeof(flight->message), format, args);
 	va_end(args);
-}
-
-Flight *
-flight_find(const FlightKind *kind, const char *app_user, const char *connector_id,
-			const char *connection_name)
-{
-	dlist_iter iter;
-
-	dlist_foreach (iter, &flights)
-	{
-		Flight *flight = dlist_container(Flight, node, iter.cur);
-
-		if (flight->kind == kind && flight->state != FLIGHT_FINISHED &&
-			strcmp(flight->app_user, app_user) == 0 &&
-			strcmp(flight->connector_id, connector_id) == 0 &&
-			strcmp(flight->connection_name, connection_name) == 0)
-			return flight;
-	}
-	return NULL;
-}
-
-int
-flight_count(const char *connector_id, int *held)
-{
-	dlist_iter iter;
-	int count = 0;
-
-	*held = 0;
-	dlist_foreach (iter, &flights)
-	{
-		Flight *flight = dlist_container(Flight, node, iter.cur);
-		bool same = strcmp(flight->connector_id, connector_id) == 0;
-
-		count += same && flight->state != FLIGHT_HELD;
-		*held += same && flight->state == FLIGHT_HELD;
-	}
-	return count;
-}
-
-int
-flight_total(void)
-{
-	return n_flights;
 }
 
 static StatsResult
@@ -162,8 +116,7 @@ finish_flight(Flight *flight)
 	answer_waiters(flight);
 	oauth_request_free(&flight->request);
 	token_response_cleanse(&flight->tokens);
-	dlist_delete(&flight->node);
-	n_flights--;
+	flight_list_remove(flight);
 	MemoryContextDelete(flight->context);
 }
 
@@ -224,7 +177,7 @@ collect(FlightState state, Flight **batch)
 	int count = 0;
 	TimestampTz now = GetCurrentTimestamp();
 
-	dlist_foreach (iter, &flights)
+	dlist_foreach (iter, flight_list())
 	{
 		Flight *flight = dlist_container(Flight, node, iter.cur);
 
@@ -304,19 +257,28 @@ pending_aad(const char *app_user, const pg_uuid_t *answer_id)
 static bool
 has_room(const Flight *flight, int starting)
 {
+	return http_in_flight() + starting < guc_max_concurrent_requests &&
+		   flight_count_sent(flight) < guc_max_concurrent_requests_per_connector;
+}
+
+/* The oldest new flights that may start; those that may not stand in nobody's way. */
+static int
+collect_new(Flight **batch)
+{
 	dlist_iter iter;
-	int same_connector = 0;
+	int count = 0;
 
-	if (http_in_flight() + starting >= guc_max_concurrent_requests)
-		return false;
-	dlist_foreach (iter, &flights)
+	dlist_foreach (iter, flight_list())
 	{
-		Flight *other = dlist_container(Flight, node, iter.cur);
+		Flight *flight = dlist_container(Flight, node, iter.cur);
 
-		same_connector += (other->state == FLIGHT_SENT || other->state == FLIGHT_READY) &&
-						  strcmp(other->connector_id, flight->connector_id) == 0;
+		if (flight->state == FLIGHT_NEW && count < MAX_BATCH && has_room(flight, count))
+		{
+			flight_set_state(flight, FLIGHT_READY);
+			batch[count++] = flight;
+		}
 	}
-	return same_connector < guc_max_concurrent_requests_per_connector;
+	return count;
 }
 
 static void
@@ -341,10 +303,10 @@ send_request(Flight *flight)
 		strlcpy(failed.error, "out of memory", sizeof(failed.error));
 		flight->http_outcome = HTTP_FAILED;
 		(void) flight->kind->answered(flight, &failed);
-		flight->state = FLIGHT_ANSWERED;
+		flight_set_state(flight, FLIGHT_ANSWERED);
 	}
 	else
-		flight->state = FLIGHT_SENT;
+		flight_set_state(flight, FLIGHT_SENT);
 	oauth_request_free(&flight->request);
 }
 
@@ -377,19 +339,12 @@ prepare_flights(void)
 	Flight *batch[MAX_BATCH];
 	bool done[MAX_BATCH];
 	bool ran[MAX_BATCH];
-	int found;
-	int count = 0;
+	int count;
 
 	/* A worker that ends might not see the answer: its callers ask the next one. */
 	if (ShutdownRequestPending)
 		return false;
-	found = collect(FLIGHT_NEW, batch);
-	for (int i = 0; i < found; i++)
-		if (has_room(batch[i], count))
-		{
-			batch[i]->state = FLIGHT_READY;
-			batch[count++] = batch[i];
-		}
+	count = collect_new(batch);
 	run_step(batch, done, ran, count, prepare_step);
 	for (int i = 0; i < count; i++)
 	{
@@ -423,7 +378,7 @@ collect_responses(void)
 		if (flight->kind->answered(flight, &response))
 			send_request(flight);
 		else
-			flight->state = FLIGHT_ANSWERED;
+			flight_set_state(flight, FLIGHT_ANSWERED);
 		http_response_free(&response);
 		MemoryContextSwitchTo(old);
 		any = true;
@@ -431,7 +386,7 @@ collect_responses(void)
 	return any;
 }
 
-/* ANSWERED and HELD to FINISHED, or to HELD. */
+/* ANSWERED and HELD to finished, or to HELD. */
 static bool
 apply_flights(FlightState state)
 {
@@ -459,7 +414,7 @@ apply_flights(FlightState state)
 				answer_waiters(flight);
 			flight->apply_at = TimestampTzPlusMilliseconds(
 				now, flight->state == FLIGHT_HELD ? HELD_RETRY_MAX : HELD_RETRY);
-			flight->state = FLIGHT_HELD;
+			flight_set_state(flight, FLIGHT_HELD);
 		}
 		else
 		{
@@ -469,7 +424,7 @@ apply_flights(FlightState state)
 			if (must_save(flight) && run_batch(&flight, &ignored, 1, save_step))
 				flight->saved = true;
 			flight->apply_at = TimestampTzPlusMilliseconds(now, HELD_RETRY_MAX);
-			flight->state = FLIGHT_HELD;
+			flight_set_state(flight, FLIGHT_HELD);
 		}
 	}
 	return any;
@@ -500,7 +455,7 @@ flights_timeout(void)
 	dlist_iter iter;
 	long timeout = -1;
 
-	dlist_foreach (iter, &flights)
+	dlist_foreach (iter, flight_list())
 	{
 		Flight *flight = dlist_container(Flight, node, iter.cur);
 		long left;
@@ -520,7 +475,7 @@ flights_in_air(void)
 {
 	dlist_iter iter;
 
-	dlist_foreach (iter, &flights)
+	dlist_foreach (iter, flight_list())
 	{
 		Flight *flight = dlist_container(Flight, node, iter.cur);
 
@@ -538,7 +493,7 @@ is_loaded(const OutboxKey *key)
 {
 	dlist_iter iter;
 
-	dlist_foreach (iter, &flights)
+	dlist_foreach (iter, flight_list())
 	{
 		Flight *flight = dlist_container(Flight, node, iter.cur);
 
@@ -558,6 +513,7 @@ load_pending(const OutboxKey *key)
 	Flight *flight;
 	MemoryContext old;
 	char *kind;
+	char *connector_id;
 
 	if (sealed != NULL)
 		record.data = keyring_open(pending_aad(key->app_user, &key->id), sealed, &record.len);
@@ -574,11 +530,11 @@ load_pending(const OutboxKey *key)
 	for (int i = 0; i < (int) lengthof(saved_kinds); i++)
 		if (strcmp(kind, saved_kinds[i]->name) == 0)
 			flight->kind = saved_kinds[i];
-	flight->connector_id = record_get_text(&record);
-	flight->connection_name = record_get_text(&record);
+	connector_id = record_get_text(&record);
+	flight_set_connection(flight, connector_id, record_get_text(&record));
 	flight->kind->load(flight, &record);
 	flight->saved = flight->loaded = true;
-	flight->state = FLIGHT_HELD;
+	flight_set_state(flight, FLIGHT_HELD);
 	flight->apply_at = GetCurrentTimestamp();
 	MemoryContextSwitchTo(old);
 }

@@ -2,7 +2,7 @@
  * flight.h
  *	  One call to a provider on its way through the worker.
  *
- *	  NEW --prepare--> READY --> SENT --answered--> ANSWERED --apply--> FINISHED
+ *	  NEW --prepare--> READY --> SENT --answered--> ANSWERED --apply--> finished
  *	                                                    \--> HELD --apply--/
  *
  * prepare and apply run in transactions of the worker; between them there is
@@ -31,10 +31,11 @@ typedef enum FlightState
 	FLIGHT_SENT,
 	FLIGHT_ANSWERED,
 	FLIGHT_HELD,
-	FLIGHT_FINISHED
+	FLIGHT_STATES
 } FlightState;
 
 typedef struct Flight Flight;
+typedef struct ConnectorFlights ConnectorFlights;
 
 /* What the kinds of calls do differently */
 typedef struct FlightKind
@@ -68,6 +69,8 @@ extern const FlightKind issuer_keys_flight;
 struct Flight
 {
 	dlist_node node;
+	dlist_node app_user_node;
+	ConnectorFlights *of_connector;
 	const FlightKind *kind;
 	FlightState state;
 	MemoryContext context; /* everything of this flight, itself included */
@@ -112,11 +115,25 @@ extern void flight_add_waiter(Flight *flight, ProviderCallWaiter waiter);
 extern void flight_fail(Flight *flight, ProviderCallOutcome outcome, const char *format, ...)
 	pg_attribute_printf(3, 4);
 
+/* All there are, the oldest first */
+extern dlist_head *flight_list(void);
+
+/* For flight.c, which creates and finishes them */
+extern void flight_list_add(Flight *flight);
+extern void flight_list_remove(Flight *flight);
+
+/* The only ways to change these, since flights are counted by them */
+extern void flight_set_state(Flight *flight, FlightState state);
+extern void flight_set_connection(Flight *flight, const char *connector_id,
+								  const char *connection_name);
+
 /* The one under way for this connection, or NULL */
 extern Flight *flight_find(const FlightKind *kind, const char *app_user, const char *connector_id,
 						   const char *connection_name);
 /* How many of a connector are under way, and how many wait for a row */
 extern int flight_count(const char *connector_id, int *held);
+/* How many of the same connector are sent, or about to be */
+extern int flight_count_sent(const Flight *flight);
 extern int flight_total(void);
 
 /* One turn: prepare, send, collect, apply, answer.  True when something was done. */

@@ -49,8 +49,9 @@ typedef struct RefreshDetails
 	pg_uuid_t grant_id;
 	int64 generation;
 	char *refresh_token;
-	int lost;     /* answers, in a row */
-	bool probing; /* of a stopped connector */
+	char *account; /* NULL: unknown */
+	int lost;      /* answers, in a row */
+	bool probing;  /* of a stopped connector */
 } RefreshDetails;
 
 /* What this worker knows of a connector's provider, in memory only */
@@ -396,6 +397,7 @@ refresh_prepare(Flight *flight)
 	}
 	details->grant_id = connection.grant_id;
 	details->generation = connection.generation;
+	details->account = connection.account;
 	if (connection.reconnect_required)
 	{
 		flight_fail(flight, CALL_RECONNECT_REQUIRED, "%s",
@@ -536,7 +538,7 @@ store_granted(Flight *flight)
 			return false;
 		case LOCK_MISSING:
 			(void) revocation_queue(flight->connector, flight->app_user, flight->connection_name,
-									NULL, tokens->access_token,
+									details->account, tokens->access_token,
 									refresh_token ? refresh_token : details->refresh_token);
 			flight_fail(flight, CALL_CONNECTION_NOT_FOUND, "%s", "");
 			return true;
@@ -650,6 +652,7 @@ refresh_save(Flight *flight, StringInfo record)
 	record_put_bytes(record, &details->grant_id, sizeof(pg_uuid_t));
 	record_put_int(record, details->generation);
 	record_put_text(record, details->refresh_token);
+	record_put_text(record, details->account);
 }
 
 static void
@@ -663,6 +666,7 @@ refresh_load(Flight *flight, StringInfo record)
 	memcpy(&details->grant_id, record_get_bytes(record, &len), sizeof(pg_uuid_t));
 	details->generation = record_get_int(record);
 	details->refresh_token = record_get_text(record);
+	details->account = record_get_text(record);
 }
 
 static void

@@ -68,7 +68,9 @@ WHERE c.relnamespace = 'appuser_connectors'::regnamespace AND c.relkind <> 'v';
 SELECT name, context, boot_val, unit FROM pg_settings WHERE name LIKE 'appuser\_connectors.%' ORDER BY name COLLATE "C";
 SET ROLE regress_nobody;
 SELECT name FROM pg_settings WHERE name LIKE 'appuser\_connectors.%' ORDER BY name COLLATE "C";
+\set VERBOSITY sqlstate
 SHOW appuser_connectors.root_key_file;
+\set VERBOSITY default
 SET appuser_connectors.allow_session_identity = on;
 SET appuser_connectors.trust_request_jwt_claims = on;
 SET appuser_connectors.allow_insecure_loopback = on;

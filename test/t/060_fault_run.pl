@@ -112,11 +112,14 @@ sub key
 	return "connector_id = '$c->{connector}' AND app_user = '$c->{app_user}'";
 }
 
-# What may befall a call at the provider: [what is destroyed, order of server.mjs]
+# What may befall a call at the provider: [whether the answer is destroyed, order of server.mjs]
 sub provider_fault
 {
+	my ($server) = @_;
 	my $ms = 10 + int rand 150;
 
+	# what a worker has in the air when it ends is what matters then
+	return [ 0, { hold => $true, when => 'after' } ] if $server ne 'none' && chance(0.6);
 	return any(
 		30, undef,
 		10, [ 0, { delay_ms => $ms } ],
@@ -152,12 +155,12 @@ sub proxied { return $_[0]->{connector} =~ /-p/; }
 
 sub inflict
 {
-	my (@calls) = @_;
+	my ($server, @calls) = @_;
 	my (@faults, @rules);
 
 	foreach my $call (@calls)
 	{
-		my $fault = $call->{fault} = proxied($call->{of}) ? proxy_fault() : provider_fault() or next;
+		my $fault = $call->{fault} = proxied($call->{of}) ? proxy_fault() : provider_fault($server) or next;
 		if (proxied($call->{of})) { push @rules, { path => '/token', method => 'POST', times => 1, %{ $fault->[1] } } }
 		else { push @faults, { path => '/token', client_id => $call->{of}{connector}, times => 1, %{ $fault->[1] } } }
 		$call->{held} = $fault->[1]{hold};
@@ -410,7 +413,7 @@ sub run_round
 
 	# one at a time through the proxy, whose rules know no client
 	@calls = grep { !proxied($_->{of}) || $proxied-- == 1 } @calls;
-	inflict(@calls);
+	inflict($server, @calls);
 	expire(map { $_->{of} } grep { $_->{refresh} } @calls);
 	begin($_) foreach @calls;
 

@@ -16,6 +16,7 @@ use Time::HiRes qw(time);
 
 my $CONNECTIONS = 5000;
 my $ASKERS = 200;
+my $GONE = 600;         # askers who have gone, whose calls are still to be made
 my $SESSIONS = 8;
 my $LATENCY = 50;       # ms, of a refresh at the provider
 my $SPREAD = 20;        # seconds within which they expire
@@ -180,7 +181,7 @@ is($idle->{waiting_with_snapshot}, 0, 'and with no snapshot');
 
 my $hanging = start_stub();
 stub_connector($node, $hanging, 'hang');
-connect_many($node, 'hang', $ASKERS);
+connect_many($node, 'hang', $ASKERS + $GONE);
 $hanging->order({ hold => JSON::PP::true });
 $node->safe_psql('postgres',
 	"UPDATE appuser_connectors.connections SET expires_at = now() - interval '1 second', refresh_at = NULL WHERE connector_id = 'hang'");
@@ -223,6 +224,29 @@ sub latencies
 }
 
 my @undisturbed = latencies(1);
+
+# Calls pile up, more of them than the worker starts at once.
+my @leaving = map { Session->new($node, 'app_service', settings => { 'appuser_connectors.wait_timeout' => '20ms' }) } 1 .. $SESSIONS;
+foreach my $n (0 .. $#leaving)
+{
+	$leaving[$n]->send(qq{
+		DO \$\$
+		BEGIN
+			FOR i IN $ASKERS + 1 + $n .. $ASKERS + $GONE BY $SESSIONS LOOP
+				BEGIN
+					PERFORM FROM appuser_connectors.app_user_connection('hang' || i, 'hang');
+				EXCEPTION WHEN SQLSTATE 'UC003' THEN
+					NULL;
+				END;
+				COMMIT;
+			END LOOP;
+		END \$\$});
+}
+foreach my $session (@leaving)
+{
+	is($session->answer->{err}, '', 'askers have come and gone');
+	$session->close;
+}
 my @askers = map { Session->new($node, 'app_service') } 1 .. $ASKERS;
 $askers[ $_ - 1 ]->send("SELECT access_token FROM appuser_connectors.app_user_connection('hang$_', 'hang')") foreach 1 .. $ASKERS;
 wait_until('all ask', sub {
