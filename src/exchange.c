@@ -410,6 +410,8 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 
 	if (details->phase != PHASE_CODE)
 		return keys_answered(flight, response);
+	if (response->outcome != HTTP_ANSWERED)
+		details->why = pstrdup(response->error);
 	switch (response->outcome)
 	{
 		case HTTP_ANSWERED:
@@ -448,6 +450,7 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 			break;
 		case TOKEN_MALFORMED:
 			details->failure = "invalid_response";
+			details->why = tokens->malformed;
 			break;
 	}
 	return false;

@@ -301,6 +301,7 @@ send_request(Flight *flight)
 		HttpResponse failed = {.outcome = HTTP_FAILED};
 
 		strlcpy(failed.error, "out of memory", sizeof(failed.error));
+		flight->answered_at = flight->sent_at;
 		flight->http_outcome = HTTP_FAILED;
 		(void) flight->kind->answered(flight, &failed);
 		flight_set_state(flight, FLIGHT_ANSWERED);

@@ -134,7 +134,6 @@ extern Flight *flight_find(const FlightKind *kind, const char *app_user, const c
 extern int flight_count(const char *connector_id, int *held);
 /* How many of the same connector are sent, or about to be */
 extern int flight_count_sent(const Flight *flight);
-extern int flight_total(void);
 
 /* One turn: prepare, send, collect, apply, answer.  True when something was done. */
 extern bool flights_turn(void);

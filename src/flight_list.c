@@ -26,7 +26,6 @@ struct ConnectorFlights
 static dlist_head flights = DLIST_STATIC_INIT(flights); /* the oldest first */
 static dlist_head buckets[N_BUCKETS];                   /* by app user */
 static HTAB *connectors = NULL;
-static int n_flights = 0;
 
 static dlist_head *
 bucket_of(const char *app_user)
@@ -82,7 +81,6 @@ flight_list_add(Flight *flight)
 	dlist_push_tail(bucket_of(flight->app_user), &flight->app_user_node);
 	flight->of_connector = flights_of(flight->connector_id, HASH_ENTER);
 	flight->of_connector->in_state[flight->state]++;
-	n_flights++;
 }
 
 void
@@ -91,7 +89,6 @@ flight_list_remove(Flight *flight)
 	leave_connector(flight);
 	dlist_delete(&flight->app_user_node);
 	dlist_delete(&flight->node);
-	n_flights--;
 }
 
 void
@@ -118,12 +115,6 @@ dlist_head *
 flight_list(void)
 {
 	return &flights;
-}
-
-int
-flight_total(void)
-{
-	return n_flights;
 }
 
 Flight *

@@ -46,7 +46,9 @@
 
 typedef struct RefreshDetails
 {
-	pg_uuid_t grant_id;
+	pg_uuid_t asked_grant_id; /* as the askers saw the row; asked_generation 0: it is due */
+	int64 asked_generation;
+	pg_uuid_t grant_id; /* as it was when the request was made */
 	int64 generation;
 	char *refresh_token;
 	char *account; /* NULL: unknown */
@@ -235,11 +237,18 @@ refresh_take(StringInfo record, ProviderCallWaiter waiter)
 	/* a reconnect under way brings a token, and its answer may be held */
 	if (flight == NULL || flight->state != FLIGHT_HELD)
 		flight = join_or_create(app_user, connector_id, connection_name);
-	if (flight->kind == &refresh_flight && flight->state == FLIGHT_NEW && flight->n_waiters == 0)
+	if (flight->kind == &refresh_flight && flight->state == FLIGHT_NEW)
 	{
+		const char *grant_id = record_get_bytes(record, &len);
+		int64 generation = record_get_int(record);
+
+		/* of several askers, who saw the row last says whether it needs a refresh */
 		details = flight->details;
-		memcpy(&details->grant_id, record_get_bytes(record, &len), sizeof(pg_uuid_t));
-		details->generation = record_get_int(record);
+		if (generation > details->asked_generation)
+		{
+			memcpy(&details->asked_grant_id, grant_id, sizeof(pg_uuid_t));
+			details->asked_generation = generation;
+		}
 	}
 	flight_add_waiter(flight, waiter);
 }
@@ -380,8 +389,6 @@ refresh_prepare(Flight *flight)
 	Connector *connector;
 	TimestampTz now = GetCurrentTimestamp();
 	bool asked = flight->n_waiters > 0;
-	pg_uuid_t asked_grant = details->grant_id;
-	int64 asked_generation = details->generation;
 	bool resting;
 
 	if (installation_state() != INSTALLATION_OURS)
@@ -404,9 +411,9 @@ refresh_prepare(Flight *flight)
 					connection.status_reason ? connection.status_reason : "");
 		return false;
 	}
-	if (asked && asked_generation != 0 &&
-		(memcmp(&asked_grant, &connection.grant_id, sizeof(pg_uuid_t)) != 0 ||
-		 asked_generation != connection.generation))
+	if (details->asked_generation != 0 &&
+		(memcmp(&details->asked_grant_id, &connection.grant_id, sizeof(pg_uuid_t)) != 0 ||
+		 details->asked_generation != connection.generation))
 	{
 		/* somebody's refresh came first: there is a newer token to read */
 		flight->outcome = CALL_SUCCEEDED;

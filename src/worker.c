@@ -127,8 +127,37 @@ set_http_policy(void)
 							 "stays in force")));
 }
 
+/* A new flight for a call, or another waiter of one under way */
 static void
-take_calls(void)
+begin_call(ProviderCallKind kind, StringInfo record, ProviderCallWaiter waiter)
+{
+	PG_TRY();
+	{
+		switch (kind)
+		{
+			case CALL_EXCHANGE:
+				exchange_take(record, waiter);
+				break;
+			case CALL_REFRESH:
+				refresh_take(record, waiter);
+				break;
+			case CALL_KEYS:
+				issuer_keys_take(record, waiter);
+				break;
+		}
+	}
+	PG_CATCH();
+	{
+		EmitErrorReport();
+		FlushErrorState();
+		provider_call_answer(waiter, CALL_FAILED, "an error in the worker", NULL);
+	}
+	PG_END_TRY();
+}
+
+/* Before pending_answers is read (ready) no call can be made safely. */
+static void
+take_calls(bool ready)
 {
 	ProviderCallKind kind;
 	ProviderCallWaiter waiter;
@@ -139,49 +168,14 @@ take_calls(void)
 	while (provider_call_take(&kind, &record, &waiter))
 	{
 		record.cursor = 0;
-		PG_TRY();
-		{
-			switch (kind)
-			{
-				case CALL_EXCHANGE:
-					exchange_take(&record, waiter);
-					break;
-				case CALL_REFRESH:
-					refresh_take(&record, waiter);
-					break;
-				case CALL_KEYS:
-					issuer_keys_take(&record, waiter);
-					break;
-			}
-		}
-		PG_CATCH();
-		{
-			EmitErrorReport();
-			FlushErrorState();
-			provider_call_answer(waiter, CALL_FAILED, "an error in the worker", NULL);
-		}
-		PG_END_TRY();
+		if (ready)
+			begin_call(kind, &record, waiter);
+		else
+			provider_call_answer(waiter,
+								 last_error == ERRCODE_UC_KEY_UNAVAILABLE ? CALL_KEY_UNAVAILABLE
+																		  : CALL_FAILED,
+								 "an error in the worker; the server log says which", NULL);
 		explicit_bzero(record.data, record.maxlen);
-	}
-	pfree(record.data);
-}
-
-/* Before pending_answers is read there is nothing to be done safely. */
-static void
-refuse_calls(void)
-{
-	ProviderCallKind kind;
-	ProviderCallWaiter waiter;
-	StringInfoData record;
-
-	initStringInfo(&record);
-	enlargeStringInfo(&record, CALL_PAYLOAD_SIZE);
-	while (provider_call_take(&kind, &record, &waiter))
-	{
-		explicit_bzero(record.data, record.maxlen);
-		provider_call_answer(
-			waiter, last_error == ERRCODE_UC_KEY_UNAVAILABLE ? CALL_KEY_UNAVAILABLE : CALL_FAILED,
-			"an error in the worker; the server log says which", NULL);
 	}
 	pfree(record.data);
 }
@@ -395,7 +389,7 @@ appuser_connectors_worker_main(Datum main_arg)
 				launcher_forget_database(database);
 				break;
 			}
-			refuse_calls();
+			take_calls(false);
 			pgstat_report_activity(STATE_IDLE, NULL);
 			(void) WaitEventSetWait(events, LOAD_RETRY, occurred, lengthof(occurred), wait_event);
 			ResetLatch(MyLatch);
@@ -403,7 +397,7 @@ appuser_connectors_worker_main(Datum main_arg)
 			continue;
 		}
 
-		take_calls();
+		take_calls(true);
 		if (GetCurrentTimestamp() >= next_due)
 		{
 			if (!in_transaction(start_due, &next_due))

@@ -63,6 +63,14 @@ is($status->{status}, 'reconnect_required', 'connection_status says what is to b
 is($status->{status_reason}, 'invalid_grant', 'and why');
 ok($status->{status_since}, 'and since when');
 
+# what went wrong with a call is for the admin to see
+my $untrusted = start_fault_server(certificate => 'self-signed');
+register($node, $provider, connector_id => 'untrusted', provider => 'untrusted',
+	definition => { token_endpoint => $untrusted->url . '/token' });
+is(connect_user($node, 'carol', 'untrusted')->{failure}, 'provider_unavailable', 'a token endpoint with a certificate of its own');
+like(query($node, 'app_admin', "SELECT detail FROM appuser_connectors.connection_events WHERE app_user = 'carol'"),
+	qr/^provider_unavailable: .*certificate/i, 'is an event that says so');
+
 # health
 my %health = map { $_->{name} => $_ } rows($node, 'app_admin', 'SELECT * FROM appuser_connectors.check_health()');
 foreach my $name ('root key', 'worker', 'installation', 'owner role', 'connector app')
