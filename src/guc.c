@@ -17,6 +17,7 @@ char *guc_root_key_command = NULL;
 bool guc_provider_calls = true;
 bool guc_allow_insecure_loopback = false;
 char *guc_allowed_networks = NULL;
+char *guc_allowed_hosts = NULL;
 char *guc_ca_file = NULL;
 int guc_connect_timeout = 5000;
 int guc_request_timeout = 20000;
@@ -31,6 +32,7 @@ bool guc_allow_session_identity = false;
 bool guc_trust_request_jwt_claims = false;
 
 static bool check_allowed_networks(char **newval, void **extra, GucSource source);
+static bool check_allowed_hosts(char **newval, void **extra, GucSource source);
 
 /*
  * Called once, from _PG_init.  Each with unit, range, default and when to
@@ -71,6 +73,13 @@ define_settings(void)
 							   "Private addresses that providers may be on, as a list of CIDRs.",
 							   NULL, &guc_allowed_networks, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
 							   check_allowed_networks, NULL, NULL);
+
+	/* for one whose address changes, or that is alone in a large network */
+	DefineCustomStringVariable(
+		"appuser_connectors.allowed_hosts",
+		"Hosts of providers that may be on private addresses, as a list of names.",
+		"By https only, and never on loopback, link-local or metadata addresses.",
+		&guc_allowed_hosts, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_allowed_hosts, NULL, NULL);
 
 	/* for a provider with a private certificate authority */
 	DefineCustomStringVariable("appuser_connectors.ca_file",
@@ -143,5 +152,16 @@ check_allowed_networks(char **newval, void **extra, GucSource source)
 	if (http_valid_networks(*newval))
 		return true;
 	GUC_check_errdetail("It is a comma-separated list of CIDRs such as \"10.1.0.0/16, fd00::/8\".");
+	return false;
+}
+
+static bool
+check_allowed_hosts(char **newval, void **extra, GucSource source)
+{
+	if (http_valid_hosts(*newval))
+		return true;
+	GUC_check_errdetail("It is a comma-separated list of host names such as "
+						"\"git.corp.example\"; addresses belong into "
+						"appuser_connectors.allowed_networks.");
 	return false;
 }

@@ -10,6 +10,7 @@ extern char *guc_root_key_command;
 extern bool guc_provider_calls;
 extern bool guc_allow_insecure_loopback;
 extern char *guc_allowed_networks;
+extern char *guc_allowed_hosts;
 extern char *guc_ca_file;
 extern int guc_connect_timeout; /* ms */
 extern int guc_request_timeout; /* ms */

@@ -119,7 +119,8 @@ http_set_policy(const HttpPolicy *policy)
 {
 	HttpPool *pool;
 
-	if (!network_list_valid(policy->allowed_networks))
+	if (!network_list_valid(policy->allowed_networks) ||
+		!network_hosts_valid(policy->allowed_hosts))
 		return false;
 	pool = pool_create(policy);
 	if (pool == NULL)
@@ -139,6 +140,12 @@ bool
 http_valid_networks(const char *list)
 {
 	return network_list_valid(list);
+}
+
+bool
+http_valid_hosts(const char *list)
+{
+	return network_hosts_valid(list);
 }
 
 int
@@ -168,7 +175,7 @@ http_timeout_ms(void)
 HttpTransfer *
 http_start(const HttpRequest *request, void *owner)
 {
-	static const HttpPolicy strict = {false, "", "", 5000, 20000};
+	static const HttpPolicy strict = {false, "", "", "", 5000, 20000};
 	HttpTransfer *transfer = calloc(1, sizeof(HttpTransfer));
 	HttpPool *pool;
 	sigset_t saved;
@@ -309,10 +316,12 @@ pool_create(const HttpPolicy *policy)
 	pool->wake_at = -1;
 	pool->rules.allow_insecure_loopback = policy->allow_insecure_loopback;
 	pool->rules.allowed_networks = strdup(policy->allowed_networks);
+	pool->rules.allowed_hosts = strdup(policy->allowed_hosts);
 	pool->rules.ca_file = strdup(policy->ca_file);
 	pool->rules.connect_timeout_ms = policy->connect_timeout_ms;
 	pool->rules.request_timeout_ms = policy->request_timeout_ms;
-	if (pool->rules.allowed_networks == NULL || pool->rules.ca_file == NULL)
+	if (pool->rules.allowed_networks == NULL || pool->rules.allowed_hosts == NULL ||
+		pool->rules.ca_file == NULL)
 	{
 		pool_free(pool);
 		return NULL;
@@ -362,6 +371,7 @@ pool_free(HttpPool *pool)
 	if (pool->sessions != NULL)
 		curl_share_cleanup(pool->sessions);
 	free(pool->rules.allowed_networks);
+	free(pool->rules.allowed_hosts);
 	free(pool->rules.ca_file);
 	free(pool->rules.authorities);
 	free(pool);
@@ -395,7 +405,7 @@ same_rules(const HttpRules *a, const HttpRules *b)
 {
 	return a->allow_insecure_loopback == b->allow_insecure_loopback &&
 		   strcmp(a->allowed_networks, b->allowed_networks) == 0 &&
-		   strcmp(a->ca_file, b->ca_file) == 0 &&
+		   strcmp(a->allowed_hosts, b->allowed_hosts) == 0 && strcmp(a->ca_file, b->ca_file) == 0 &&
 		   (a->authorities == NULL) == (b->authorities == NULL) &&
 		   (a->authorities == NULL || strcmp(a->authorities, b->authorities) == 0) &&
 		   a->connect_timeout_ms == b->connect_timeout_ms &&

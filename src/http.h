@@ -23,6 +23,7 @@ typedef struct HttpPolicy
 {
 	bool allow_insecure_loopback; /* loopback addresses, by http too */
 	const char *allowed_networks; /* comma-separated CIDR list, or "" */
+	const char *allowed_hosts;    /* names that may be on private addresses, or "" */
 	const char *ca_file;          /* extra authorities, or "" */
 	long connect_timeout_ms;
 	long request_timeout_ms;
@@ -74,12 +75,13 @@ extern void http_shutdown(void);
 
 /*
  * Takes effect for transfers started from now on; strings are copied.  False
- * when allowed_networks cannot be parsed (the old policy stays).
+ * when one of the lists cannot be parsed (the old policy stays).
  */
 extern bool http_set_policy(const HttpPolicy *policy);
 
-/* True when a comma-separated CIDR list is well formed ("" is). */
+/* True when a comma-separated list of CIDRs, or of host names, is well formed ("" is). */
 extern bool http_valid_networks(const char *list);
+extern bool http_valid_hosts(const char *list);
 
 /* The epoll descriptor to wait on for reading, and for how long at most
  * (-1 = no limit). */

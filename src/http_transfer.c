@@ -164,6 +164,8 @@ check_url(HttpTransfer *transfer, const char *url)
 		http_transfer_fail(transfer, HTTP_FAILED, "URL is malformed");
 	else if (unusual_host(url, scheme, host))
 		http_transfer_fail(transfer, HTTP_FORBIDDEN, "URL has a host in an unusual form");
+	else
+		transfer->host_listed = network_hosts_contain(transfer->rules->allowed_hosts, host);
 
 	curl_free(scheme);
 	curl_free(host);
@@ -437,8 +439,10 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	else if (transfer->insecure)
 		allowed = false;
 	else
+		/* a listed host proves by its certificate that it is the one meant */
 		allowed = network_is_public(&address->addr) ||
-				  network_list_contains(rules->allowed_networks, &address->addr);
+				  network_list_contains(rules->allowed_networks, &address->addr) ||
+				  (transfer->host_listed && network_is_private(&address->addr));
 	if (!allowed)
 	{
 		if (getnameinfo(&address->addr, address->addrlen, transfer->refused,

@@ -16,6 +16,7 @@ typedef struct HttpRules
 {
 	bool allow_insecure_loopback;
 	char *allowed_networks;
+	char *allowed_hosts;
 	char *ca_file;
 	char *authorities; /* what ca_file held, PEM; NULL when it cannot be read */
 	long connect_timeout_ms;
@@ -35,7 +36,8 @@ struct HttpTransfer
 	struct curl_slist *headers;
 	char *body;
 	size_t body_len;
-	bool insecure; /* http */
+	bool insecure;    /* http */
+	bool host_listed; /* it may be on a private address */
 
 	bool request_began; /* on a connection that was ready for it, in some try */
 	size_t header_bytes;

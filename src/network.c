@@ -1,19 +1,22 @@
 /*
  * network.c
- *	  Which addresses a provider may be on: public ones, and those that the
- *	  administrator lists.
+ *	  Which addresses a provider may be on: public ones, those that the
+ *	  administrator lists, and private ones for the hosts that they list.
  *
  * The special-purpose ranges are those of RFC 6890 and its IANA registries.
  * An IPv6 address that only wraps an IPv4 address (RFC 4291 2.5.5.2, 6052,
  * 3056) is judged by what it wraps, since that is where packets would go.
- * Pure functions; knows no names, no sockets and no policy of its own.
+ * Pure functions; looks up no names, knows no sockets and has no policy of its own.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "network.h"
+
+#define MAX_HOST 253 /* RFC 1035 2.3.4, as text */
 
 /*
  * Of IPv6, only 2000::/3 is global unicast.  168.63.129.16 is a host service
@@ -24,6 +27,14 @@ static const char special_networks[] =
 	"192.0.0.0/24,192.0.2.0/24,192.88.99.0/24,192.168.0.0/16,198.18.0.0/15,198.51.100.0/24,"
 	"203.0.113.0/24,224.0.0.0/4,240.0.0.0/4,"
 	"::/3,4000::/2,8000::/1,2001::/23,2001:db8::/32,3fff::/20";
+
+/*
+ * What a company numbers its own machines with (RFC 1918, RFC 4193).  Of these the
+ * clouds have taken addresses of their metadata services, which answer whoever can
+ * reach them.
+ */
+static const char private_networks[] = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7";
+static const char metadata_services[] = "fd00:ec2::254,fd20:ce::254";
 
 /* Both families as 16 bytes, IPv4 mapped (::ffff:a.b.c.d). */
 typedef struct Address
@@ -41,7 +52,9 @@ static const unsigned char mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x
 static const unsigned char nat64_prefix[12] = {0, 0x64, 0xff, 0x9b};
 
 static bool parse_network(const char *text, size_t len, Network *network);
+static bool next_item(const char **cursor, const char **item, size_t *len, bool *valid);
 static bool next_network(const char **cursor, Network *network, bool *valid);
+static bool is_host_name(const char *text, size_t len);
 static bool network_contains(const Network *network, const Address *address);
 static bool list_contains(const char *list, const Address *address);
 static Address map_ipv4(const unsigned char *bytes);
@@ -89,6 +102,62 @@ network_is_public(const struct sockaddr *sockaddr)
 		return false;
 	address = unwrap(&address);
 	return !list_contains(special_networks, &address);
+}
+
+/* Not by an address that only wraps a private one: nobody numbers machines so. */
+bool
+network_is_private(const struct sockaddr *sockaddr)
+{
+	Address address;
+
+	return address_of(sockaddr, &address) && list_contains(private_networks, &address) &&
+		   !list_contains(metadata_services, &address);
+}
+
+bool
+network_hosts_valid(const char *list)
+{
+	const char *item;
+	size_t len;
+	bool valid = true;
+
+	while (next_item(&list, &item, &len, &valid))
+		if (!is_host_name(item, len))
+			return false;
+	return valid;
+}
+
+bool
+network_hosts_contain(const char *list, const char *host)
+{
+	const char *item;
+	size_t len;
+	bool valid;
+
+	while (next_item(&list, &item, &len, &valid))
+		if (len == strlen(host) && strncasecmp(item, host, len) == 0)
+			return true;
+	return false;
+}
+
+/* Labels of letters, digits and hyphens; the last is no number, or it is an address. */
+static bool
+is_host_name(const char *text, size_t len)
+{
+	const char *end = text + len;
+	const char *label = text;
+
+	if (len == 0 || len > MAX_HOST)
+		return false;
+	for (const char *c = text; c < end; c++)
+	{
+		if (*c == '.' && c != label)
+			label = c + 1;
+		else if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-", *c) ==
+				 NULL)
+			return false;
+	}
+	return label < end && strspn(label, "0123456789") < (size_t) (end - label);
 }
 
 /*
@@ -139,23 +208,38 @@ parse_network(const char *text, size_t len, Network *network)
 	return true;
 }
 
-/* False at the end, and at an item that is none (*valid is then false). */
+/*
+ * Of a comma-separated list.  False at the end, and at an empty item, which a comma
+ * promised not to be (*valid is then false).
+ */
+static bool
+next_item(const char **cursor, const char **item, size_t *len, bool *valid)
+{
+	bool last;
+
+	*item = *cursor + strspn(*cursor, " \t");
+	*len = strcspn(*item, ",");
+	last = (*item)[*len] == '\0';
+	*valid = true;
+	if (**item == '\0')
+		return false;
+	*cursor = last ? *item + *len : *item + *len + 1;
+	while (*len > 0 && ((*item)[*len - 1] == ' ' || (*item)[*len - 1] == '\t'))
+		(*len)--;
+	*valid = *len > 0 && (last || (*cursor)[strspn(*cursor, " \t")] != '\0');
+	return *valid;
+}
+
+/* The same, and false at an item that is none. */
 static bool
 next_network(const char **cursor, Network *network, bool *valid)
 {
-	const char *item = *cursor + strspn(*cursor, " \t");
-	size_t len = strcspn(item, ",");
-	bool last = item[len] == '\0';
+	const char *item;
+	size_t len;
 
-	*valid = true;
-	if (*item == '\0')
+	if (!next_item(cursor, &item, &len, valid))
 		return false;
-	*cursor = last ? item + len : item + len + 1;
-	while (len > 0 && (item[len - 1] == ' ' || item[len - 1] == '\t'))
-		len--;
-	/* a comma promises another item */
-	*valid =
-		parse_network(item, len, network) && (last || (*cursor)[strspn(*cursor, " \t")] != '\0');
+	*valid = parse_network(item, len, network);
 	return *valid;
 }
 

@@ -118,13 +118,15 @@ set_http_policy(void)
 {
 	HttpPolicy policy = {.allow_insecure_loopback = guc_allow_insecure_loopback,
 						 .allowed_networks = guc_allowed_networks,
+						 .allowed_hosts = guc_allowed_hosts,
 						 .ca_file = guc_ca_file,
 						 .connect_timeout_ms = guc_connect_timeout,
 						 .request_timeout_ms = guc_request_timeout};
 
 	if (!http_set_policy(&policy))
-		ereport(LOG, (errmsg("appuser_connectors.allowed_networks is not valid, the old value "
-							 "stays in force")));
+		ereport(LOG,
+				(errmsg("appuser_connectors.allowed_networks or allowed_hosts is not valid, the "
+						"old values stay in force")));
 }
 
 /* A new flight for a call, or another waiter of one under way */

@@ -45,6 +45,7 @@ static volatile sig_atomic_t signals_here = 0;
 static pthread_t main_thread;
 static double slowest_call = 0;
 static long connect_timeout = 5000;
+static const char *allowed_hosts = "";
 
 /*
  * In place of the C library's, for libcurl as well: names under .test resolve
@@ -95,6 +96,27 @@ getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
 	return real(node, service, hints, result);
 }
 
+/* Nobody is on 10.0.0.1: who connects to it comes here. */
+__attribute__((visibility("default"))) int
+connect(int fd, const struct sockaddr *address, socklen_t len)
+{
+	static int (*real)(int, const struct sockaddr *, socklen_t);
+	struct sockaddr_in here;
+
+	if (real == NULL)
+		*(void **) &real = dlsym(RTLD_NEXT, "connect");
+	if (address->sa_family == AF_INET)
+	{
+		memcpy(&here, address, sizeof(here));
+		if (here.sin_addr.s_addr == inet_addr("10.0.0.1"))
+		{
+			here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+			return real(fd, (struct sockaddr *) &here, sizeof(here));
+		}
+	}
+	return real(fd, address, len);
+}
+
 static double
 now(void)
 {
@@ -117,7 +139,8 @@ count_signal(int number)
 static void
 policy(bool loopback, const char *networks, const char *ca_file, long request_timeout)
 {
-	HttpPolicy policy = {loopback, networks, ca_file, connect_timeout, request_timeout};
+	HttpPolicy policy = {loopback, networks,        allowed_hosts,
+						 ca_file,  connect_timeout, request_timeout};
 
 	if (!http_set_policy(&policy))
 		printf("Bail out! policy refused\n");
@@ -339,9 +362,53 @@ test_policy(void)
 	   "a kept connection is of no use once the policy forbids it");
 	ok(http_valid_networks("10.0.0.0/8, fd00::/8") && !http_valid_networks("10.0.0.0/33"),
 	   "lists of networks are checked");
-	ok(!http_set_policy(&(HttpPolicy){true, "nonsense", "", 1000, 1000}) &&
+	ok(!http_set_policy(&(HttpPolicy){true, "nonsense", "", "", 1000, 1000}) &&
 		   outcome(&plain, "/open") == HTTP_FORBIDDEN,
 	   "and with a wrong one the old policy stays");
+	ok(http_valid_hosts("git.corp.example") && !http_valid_hosts("https://git.corp.example") &&
+		   !http_set_policy(&(HttpPolicy){true, "", "10.0.0.1", "", 1000, 1000}) &&
+		   outcome(&plain, "/open") == HTTP_FORBIDDEN,
+	   "lists of hosts as well");
+}
+
+/* private.test is on 10.0.0.1, which connect() above has listen here. */
+static void
+test_hosts(void)
+{
+	char key[128];
+	FaultServer server;
+
+	snprintf(key, sizeof(key), "%s/private-key.pem", directory);
+	server = fault_server_start("--tls-cert", certificate("private"), "--tls-key", key, NULL);
+	allowed_hosts = "git.corp.example";
+	policy(false, "", certificate("ca"), 2000);
+	ok(outcome_of_url("https://private.test:%d/", server.port) == HTTP_FORBIDDEN,
+	   "another host's being listed is no use");
+	allowed_hosts = "git.corp.example, Private.test";
+	policy(false, "", certificate("ca"), 2000);
+	ok(outcome_of_url("https://private.test:%d/", server.port) == HTTP_ANSWERED,
+	   "a listed host may be on a private address");
+	ok(outcome_of_url("https://10.0.0.1:%d/", server.port) == HTTP_FORBIDDEN,
+	   "but that address may not be called by others");
+	fault_server_stop(&server);
+
+	snprintf(key, sizeof(key), "%s/localhost-key.pem", directory);
+	server = fault_server_start("--tls-cert", certificate("localhost"), "--tls-key", key, NULL);
+	ok(outcome_of_url("https://private.test:%d/", server.port) == HTTP_NOT_SENT,
+	   "whose certificate must say that it is the one");
+	allowed_hosts = "metadata.test,loopback.test,localhost";
+	policy(false, "", certificate("ca"), 2000);
+	ok(outcome_of_url("https://metadata.test:%d/", server.port) == HTTP_FORBIDDEN,
+	   "a listed host on a metadata address is refused");
+	ok(outcome_of_url("https://loopback.test:%d/", server.port) == HTTP_FORBIDDEN &&
+		   outcome_of_url("https://localhost:%d/", server.port) == HTTP_FORBIDDEN,
+	   "as is one on loopback");
+	allowed_hosts = "private.test";
+	policy(true, "", certificate("ca"), 2000);
+	ok(outcome_of_url("http://private.test:%d/", plain.port) == HTTP_FORBIDDEN,
+	   "and a listed host by http");
+	fault_server_stop(&server);
+	allowed_hosts = "";
 }
 
 static void
@@ -1010,6 +1077,7 @@ main(void)
 	test_sizes();
 	test_faults();
 	test_tls();
+	test_hosts();
 	test_connections();
 	test_parallel();
 	test_http2();

@@ -2,7 +2,7 @@
 /*
  * network_test.c
  *	  Every special-purpose range at both of its ends and just outside, and how
- *	  lists of networks are read.
+ *	  lists of networks and hosts are read.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -118,6 +118,49 @@ static const char *const bad_lists[] = {
 	"10.0.0.0/8, ",
 	"1111111111111111111111111111111111111111111111111111111111111111111111111111"};
 
+static const char *const private_addresses[] = {
+	"10.0.0.0",        "10.255.255.255",  "172.16.0.0", "172.31.255.255", "192.168.0.0",
+	"192.168.255.255", "::ffff:10.0.0.1", "fc00::",     "fd00:ec2::253",  "fdff:ffff::1"};
+
+/* Neither public nor of a private network */
+static const char *const closed_addresses[] = {
+	"0.0.0.0",         "9.255.255.255", "11.0.0.0",      "100.64.0.1",      "100.100.100.200",
+	"127.0.0.1",       "168.63.129.16", "169.254.0.1",   "169.254.169.254", "172.15.255.255",
+	"172.32.0.0",      "192.0.0.192",   "192.167.0.1",   "192.169.0.0",     "224.0.0.1",
+	"255.255.255.255", "::1",           "fd00:ec2::254", "fd20:ce::254",    "fe80::1",
+	"fbff::1",         "fe00::1",       "ff02::1",       "64:ff9b::a00:1",  "2002:a00:1::"};
+
+static const char *const good_hosts[] = {"",
+										 " ",
+										 "git",
+										 "git.corp.example",
+										 "GIT.corp.example,\ta-1.b2 ",
+										 "1.a",
+										 "xn--bcher-kva.example"};
+
+static const char *const bad_hosts[] = {",",
+										"a,",
+										",a",
+										"a,,b",
+										"a b",
+										"10.0.0.1",
+										"a.1",
+										"a.",
+										".a",
+										"a..b",
+										"*.a",
+										"*",
+										"a/8",
+										"https://a",
+										"a:443",
+										"[::1]",
+										"::1",
+										"a_b",
+										"b\xc3\xbc.example",
+										"user@a",
+										"2130706433",
+										"git.corp.example."};
+
 static struct sockaddr_storage
 address(const char *text)
 {
@@ -147,6 +190,14 @@ is_loopback(const char *text)
 	struct sockaddr_storage storage = address(text);
 
 	return network_is_loopback((struct sockaddr *) &storage);
+}
+
+static bool
+is_private(const char *text)
+{
+	struct sockaddr_storage storage = address(text);
+
+	return network_is_private((struct sockaddr *) &storage);
 }
 
 static bool
@@ -180,6 +231,28 @@ main(void)
 	ok(!is_loopback("128.0.0.1") && !is_loopback("::2") && !is_loopback("0.0.0.0") &&
 		   !is_loopback("64:ff9b::127.0.0.1") && !is_loopback("10.0.0.1"),
 	   "others are not taken for loopback");
+
+	for (i = 0; i < COUNT(private_addresses); i++)
+		ok(is_private(private_addresses[i]) && !is_public(private_addresses[i]), "%s is private",
+		   private_addresses[i]);
+	for (i = 0; i < COUNT(closed_addresses); i++)
+		ok(!is_private(closed_addresses[i]), "%s is not", closed_addresses[i]);
+	ok(!network_is_private((struct sockaddr *) &local), "nor is a local socket");
+
+	for (i = 0; i < COUNT(good_hosts); i++)
+		ok(network_hosts_valid(good_hosts[i]), "\"%s\" is a list of hosts", good_hosts[i]);
+	for (i = 0; i < COUNT(bad_hosts); i++)
+		ok(!network_hosts_valid(bad_hosts[i]), "\"%s\" is none", bad_hosts[i]);
+	ok(network_hosts_contain("a.example", "a.example") &&
+		   network_hosts_contain("a.example , B.example", "b.EXAMPLE"),
+	   "a host is found in a list, whatever its case");
+	ok(!network_hosts_contain("a.example", "b.a.example") &&
+		   !network_hosts_contain("b.a.example", "a.example") &&
+		   !network_hosts_contain("a.example", "a.example.") &&
+		   !network_hosts_contain("a.example", "a.example.evil") &&
+		   !network_hosts_contain("a.example", "") && !network_hosts_contain("", "a.example") &&
+		   !network_hosts_contain("", ""),
+	   "but not one below it, above it, or alike");
 
 	for (i = 0; i < COUNT(good_lists); i++)
 		ok(network_list_valid(good_lists[i]), "\"%s\" is a list of networks", good_lists[i]);
