@@ -10,6 +10,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use AppuserConnectors;
+use IPC::Open2;
 use MIME::Base64 qw(encode_base64 encode_base64url);
 use PostgreSQL::Test::Utils qw(slurp_file run_command);
 use Test::More;
@@ -322,6 +323,72 @@ my $refreshed = $provider->refreshes;
 wait_until('the worker renews it by itself', sub { $provider->refreshes > $refreshed });
 $provider->order({ set => { access_token_ttl => 3600 } });
 
+# Who is asking, by JWTs: accepted, refused, for a transaction that is prepared, and by
+# the pre-request function of the README
+my @jwts;
+my $hmac_key = random_text() . random_text();
+my $user = Client->new($node, 'app_user_role');
+my $authenticate = 'SELECT appuser_connectors.authenticate_app_user($1)';
+my $register_issuer = 'SELECT appuser_connectors.register_issuer($1, jwks => $2, jwks_uri => $3, hmac_key => $4, algorithms => $5, audiences => ARRAY[\'app\'])';
+open2(my $from_signer, my $to_signer, 'node', "$FindBin::RealBin/../provider/signer.mjs");
+$to_signer->autoflush(1);
+
+sub signer
+{
+	print { $to_signer } encode([@_]), "\n";
+	return decode(scalar readline $from_signer);
+}
+
+sub jwt
+{
+	my ($issuer, %order) = @_;
+	my %claims = (iss => "https://$issuer.example", sub => 'kept', aud => 'app', exp => time() + 600, %{ delete $order{claims} // {} });
+
+	push @jwts, signer('jwt', { claims => \%claims, header => { $order{key} ? (kid => $order{key}) : () }, %order });
+	return $jwts[-1];
+}
+
+my %identity_key = map { $_ => { %{ signer('key', $_, 'P-256') }, kid => $_ } } qw(inline fetched);
+open $reference, '>', "$secrets_directory/hmac" or die $!;
+print $reference $hmac_key;
+close $reference;
+$fault->rules({ path => '/identity', body => { keys => [ $identity_key{fetched} ] } });
+worked($admin->ask($register_issuer, 'https://inline.example', encode({ keys => [ $identity_key{inline} ] }), undef, undef, '{ES256}'), 'an issuer of JWTs');
+worked($admin->ask($register_issuer, 'https://fetched.example', undef, $fault->url . '/identity', undef, '{ES256}'), 'one with published keys');
+worked($admin->ask($register_issuer, 'https://hmac.example', undef, undef, 'file:hmac', '{HS256}'), 'one with a secret key');
+foreach my $jwt (jwt('inline', alg => 'ES256', key => 'inline'), jwt('fetched', alg => 'ES256', key => 'fetched'),
+	jwt('hmac', alg => 'HS256', secret => $hmac_key))
+{
+	is(worked($user->ask($authenticate, $jwt), 'a JWT'), 'kept', 'is accepted');
+}
+foreach my $jwt (jwt('inline', alg => 'ES256', key => 'inline', flip => JSON::PP::true), jwt('inline', alg => 'ES256', key => 'fetched'),
+	jwt('nobody', alg => 'ES256', key => 'inline'), jwt('hmac', alg => 'HS256', secret => 'another', claims => { exp => 1 }),
+	jwt('inline', alg => 'ES256', key => 'inline', claims => { exp => 1 }), jwt('inline', alg => 'none', key => 'inline', header => { kid => $jwts[0] }))
+{
+	refused($user->ask($authenticate, $jwt), '28000', 'another JWT is refused');
+}
+$user->ask('BEGIN');
+worked($user->ask($authenticate, jwt('inline', alg => 'ES256', key => 'inline', claims => { sub => 'eve' })), 'a JWT');
+worked($user->ask('SELECT appuser_connectors.connect_app_user($1)', 'post'), 'for a flow');
+ok(ref $user->ask("PREPARE TRANSACTION 'identity'") eq 'ARRAY', 'whose transaction is prepared');
+$super->ask('CHECKPOINT');
+ok(ref $super->ask("COMMIT PREPARED 'identity'") eq 'ARRAY', 'and committed');
+ok(ref $super->ask(q{
+	CREATE FUNCTION public.before_request() RETURNS void LANGUAGE plpgsql AS $$
+	DECLARE
+		bearer text := substring(current_setting('request.headers', true)::json ->> 'authorization' FROM '^[Bb]earer +(.+)$');
+	BEGIN
+		IF bearer IS NOT NULL THEN
+			PERFORM appuser_connectors.authenticate_app_user(bearer);
+		END IF;
+	END $$}) eq 'ARRAY', 'a pre-request function');
+my $headers = encode({ authorization => 'Bearer ' . jwt('hmac', alg => 'HS256', secret => $hmac_key) });
+$user->ask('BEGIN');
+worked($user->ask('SELECT length(set_config($1, $2, true))', 'request.headers', $headers), 'a request with a JWT');
+worked($user->ask('SELECT public.before_request()'), 'is of a person');
+is(worked($user->ask('SELECT appuser_connectors.current_app_user()'), 'who'), 'kept', 'is the right one');
+$user->ask('COMMIT');
+
 # Disconnected, with a revocation that fails and stays in the outbox; prepared; erased
 $fault->rules({ path => '/token/revocation', status => 503, echo => JSON::PP::true });
 is(worked($service->as('alice', [ 'SELECT appuser_connectors.disconnect_app_user($1)', 'basic' ]), 'a disconnect'), 't', 'is done');
@@ -346,6 +413,8 @@ my $issued = $provider->ctl('/issued');
 my %secrets = (
 	'client secret' => [ values %client_secret ],
 	'root key' => [$root_key],
+	'JWT' => \@jwts,
+	'key of JWTs' => [ $hmac_key ],
 	'state' => \@states,
 	'browser binding' => \@bindings,
 	'nonce' => \@nonces,
@@ -357,7 +426,7 @@ my %secrets = (
 
 foreach my $kind (sort keys %secrets)
 {
-	cmp_ok(scalar(@{ $secrets{$kind} }), '>=', $kind eq 'root key' ? 1 : 3, "there is something to look for: $kind");
+	cmp_ok(scalar(@{ $secrets{$kind} }), '>=', $kind =~ /key/ ? 1 : 3, "there is something to look for: $kind");
 }
 
 sub url_encoded
@@ -500,7 +569,7 @@ clean('the data directory, WAL and all', $node->data_dir);
 
 # In the log a caller's parameters are accounted for, line by line: as parameters, and
 # where PostgreSQL shows the plan of a statement with the parameters put in.
-my @values = grep { length >= 16 } keys %callers, map { /^\{/ ? grep { !ref } values %{ decode($_) } : () } keys %callers;
+my @values = grep { length >= 16 } keys %callers, map { /^\{"/ ? grep { !ref } values %{ decode($_) } : () } keys %callers;
 my $shown = join '|', map { quotemeta s/'/''/gr } @values;
 my $printed = join '|', map { join ' ', unpack 'C*', $_ } @values;
 open my $log, '<:raw', $node->logfile or die $!;
@@ -522,6 +591,7 @@ close $rest;
 cmp_ok($lines, '>', 10_000, 'the server was talkative');
 is(scalar(grep { !$_ } values %accounted), 0, 'it logged all parameters of all callers');
 clean('its log, but for those', "$work/log");
-is(scalar(grep { $callers{$_} } @verifiers, @{ $issued->{refresh_tokens} }, $root_key), 0, 'and no caller ever has a verifier, refresh token or the root key');
+is(scalar(grep { $callers{$_} } @verifiers, @{ $issued->{refresh_tokens} }, $root_key, $hmac_key), 0,
+	'and no caller ever has a verifier, refresh token or a key');
 
 done_testing();
