@@ -264,7 +264,7 @@ static void
 check_return_to(const Connector *connector, const char *return_to)
 {
 	int count;
-	char **allowed;
+	const char **allowed;
 	char *origin;
 
 	if (url_is_local_path(return_to))
@@ -278,7 +278,7 @@ check_return_to(const Connector *connector, const char *return_to)
 			if (own != NULL && strcmp(own, origin) == 0 && url_redirect_problem(return_to) == NULL)
 				return;
 		}
-	allowed = definition_texts(connector->options, "return_to", &count);
+	allowed = definition_texts(connector->options_json, "return_to", &count);
 	for (int i = 0; i < count; i++)
 		if (strcmp(allowed[i], return_to) == 0)
 			return;
@@ -317,8 +317,8 @@ static void
 apply_options(const Connector *connector, OAuthClient *client)
 {
 	int n_extra;
-	NameValue *extra = definition_params(connector->options, "authorization_params", &n_extra);
-	char *resource = definition_text(connector->options, "resource");
+	NameValue *extra = definition_params(connector->options_json, "authorization_params", &n_extra);
+	const char *resource = definition_text(connector->options_json, "resource");
 	NameValue *params = palloc(sizeof(NameValue) * (client->n_authorization_params + n_extra + 1));
 	int count = 0;
 

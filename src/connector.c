@@ -80,18 +80,19 @@ void
 connector_derive(Connector *connector)
 {
 	OAuthClient *client = &connector->client;
-	char *pkce = definition_text(connector->options, "pkce");
-	char *client_id = unconstify(char *, client->client_id);
+	const JsonValue *definition = provider_json(connector->definition);
+	const char *pkce;
 
-	provider_read_definition(connector->definition, client);
-	client->client_id = client_id;
+	connector->definition_json = definition;
+	connector->options_json = provider_json(connector->options);
+	definition_read(definition, client);
+	pkce = definition_text(connector->options_json, "pkce");
 	if (pkce != NULL)
 		client->pkce = strcmp(pkce, "off") != 0;
 	connector->origins = psprintf("%s %s", origin_of(client->token_endpoint),
 								  origin_of(client->revocation_endpoint));
-	connector->refresh_margin = (int) definition_int(connector->definition, "refresh_margin", -1);
-	connector->revocation_ends_grant =
-		definition_bool(connector->definition, "revocation_ends_grant", false);
+	connector->refresh_margin = (int) definition_seconds(definition, "refresh_margin", -1);
+	connector->revocation_ends_grant = definition_bool(definition, "revocation_ends_grant", false);
 }
 
 /*
@@ -114,7 +115,7 @@ secret_aad(const Connector *connector)
 	uint8 digest[PG_SHA256_DIGEST_LENGTH];
 
 	for (int i = 0; i < (int) lengthof(trusted); i++)
-		record_put_text(trust, definition_text(connector->definition, trusted[i]));
+		record_put_text(trust, definition_text(connector->definition_json, trusted[i]));
 	record_put_text(trust, connector->client.client_id);
 	record_put_texts(trust, connector->redirect_uris, connector->n_redirect_uris);
 	if (hash == NULL || pg_cryptohash_init(hash) < 0 ||

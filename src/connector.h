@@ -9,6 +9,7 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
+#include "json_tree.h"
 #include "oauth_client.h"
 
 #define MAX_CONNECTOR_ID 200 /* bytes */
@@ -32,6 +33,8 @@ typedef struct Connector
 	TimestampTz probe_at;
 
 	/* from the above; client.client_secret after connector_open only */
+	const JsonValue *definition_json;
+	const JsonValue *options_json;
 	OAuthClient client;
 	char *origins;      /* of the token and revocation endpoints */
 	int refresh_margin; /* seconds; -1: the setting's */

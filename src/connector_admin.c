@@ -158,7 +158,7 @@ register_connector(PG_FUNCTION_ARGS)
 	Connector connector = {0};
 	Connector *there;
 	char *client_secret;
-	char *name;
+	const char *name;
 
 	launcher_require_preload();
 	connector.provider = optional_text(fcinfo, 0);
@@ -173,13 +173,12 @@ register_connector(PG_FUNCTION_ARGS)
 	connector.connector_id =
 		PG_ARGISNULL(5) ? pstrdup(connector.provider) : optional_text(fcinfo, 5);
 	connector.definition = require_provider(connector.provider);
-	name = definition_text(connector.definition, "name");
-	connector.name = !PG_ARGISNULL(6) ? optional_text(fcinfo, 6)
-					 : name != NULL   ? name
-									  : pstrdup(connector.provider);
 	connector.connection_config = PG_ARGISNULL(7) ? NULL : PG_GETARG_JSONB_P(7);
 	connector.options = PG_ARGISNULL(8) ? NULL : PG_GETARG_JSONB_P(8);
 	connector_derive(&connector);
+	name = definition_text(connector.definition_json, "name");
+	connector.name = !PG_ARGISNULL(6) ? optional_text(fcinfo, 6)
+									  : pstrdup(name != NULL ? name : connector.provider);
 	if (connector.client.auth_method == CLIENT_AUTH_NONE && client_secret != NULL &&
 		client_secret[0] == '\0')
 		client_secret = NULL;

@@ -230,7 +230,7 @@ static Jsonb *
 callback_config(const Connector *connector, const Callback *callback, Jsonb *config)
 {
 	int count;
-	char **names = definition_texts(connector->definition, "callback_values", &count);
+	const char **names = definition_texts(connector->definition_json, "callback_values", &count);
 	NameValue *kept = palloc(sizeof(NameValue) * (count + 1));
 	int n_kept = 0;
 

@@ -1,29 +1,24 @@
 /*
  * provider.h
- *	  A provider's definition: a JSON object with names of RFC 8414 metadata and
- *	  the extension's own.
+ *	  The catalogue of providers: definitions as they are given and stored.
  */
 #ifndef APPUSER_CONNECTORS_PROVIDER_H
 #define APPUSER_CONNECTORS_PROVIDER_H
 
 #include "utils/jsonb.h"
 
-#include "oauth_client.h"
+#include "definition.h"
+
+/*
+ * A definition or options for definition.h to read, palloc'ed; NULL for NULL and for
+ * what is no object or beyond the tree's caps, as one that was edited by SQL may be.
+ */
+extern const JsonValue *provider_json(const Jsonb *object);
 
 /* Raises 22023 with the list of known names, or what is wrong with a value. */
 extern void provider_check_definition(const Jsonb *definition);
 
-/* Fills what a definition says about a client; strings are palloc'ed. */
-extern void provider_read_definition(const Jsonb *definition, OAuthClient *client);
-
 /* Raises 22023 unless options (NULL is fine) are a connector's options. */
 extern void provider_check_options(const Jsonb *options);
-
-/* Members of a definition or of options; NULL or the default when absent */
-extern char *definition_text(const Jsonb *definition, const char *name);
-extern bool definition_bool(const Jsonb *definition, const char *name, bool default_value);
-extern int64 definition_int(const Jsonb *definition, const char *name, int64 default_value);
-extern char **definition_texts(const Jsonb *definition, const char *name, int *count);
-extern NameValue *definition_params(const Jsonb *definition, const char *name, int *count);
 
 #endif

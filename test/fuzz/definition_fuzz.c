@@ -1,0 +1,179 @@
+/* sources: src/definition.c src/json_tree.c src/url.c src/jwt.c src/jwk.c src/oauth_request.c src/secret.c */
+
+/*
+ * definition_fuzz.c
+ *	  Any JSON as a provider's metadata and definition, and as a connector's options:
+ *	  one that is taken makes requests that go where it says and nowhere else.
+ */
+#include "palloc_arena.h"
+
+#include "definition.h"
+#include "guc.h"
+#include "jwt.h"
+#include "oauth_request.h"
+#include "url.h"
+
+#define CHECK(condition)                                                                           \
+	do                                                                                             \
+	{                                                                                              \
+		if (!(condition))                                                                          \
+		{                                                                                          \
+			fprintf(stderr, "%s line %d: %s\n", __FILE__, __LINE__, #condition);                   \
+			abort();                                                                               \
+		}                                                                                          \
+	} while (0)
+
+bool guc_allow_insecure_loopback = false;
+
+extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+static void check_problem(const DefinitionProblem *problem);
+static void check_endpoint(const char *url);
+static int occurrences(const char *text, const char *part);
+static int params_named(const OAuthClient *client, const OAuthRequest *request, const char *name);
+static void check_body(const OAuthClient *client, const OAuthRequest *request, const char *grant);
+static void check_requests(OAuthClient *client);
+static void check_options(const JsonValue *options);
+
+static void
+check_problem(const DefinitionProblem *problem)
+{
+	switch (problem->fault)
+	{
+		case DEFINITION_NOT_AN_OBJECT:
+			break;
+		case DEFINITION_UNKNOWN_NAME:
+		case DEFINITION_INVALID_VALUE:
+			CHECK(problem->name != NULL && problem->detail != NULL && problem->detail[0] != '\0');
+			break;
+		case DEFINITION_LACKS_ENDPOINT:
+			CHECK(problem->detail != NULL);
+			break;
+	}
+}
+
+static void
+check_endpoint(const char *url)
+{
+	if (url != NULL)
+		CHECK(url_endpoint_problem(url) == NULL &&
+			  strncmp(url_origin(url), "https://", strlen("https://")) == 0);
+}
+
+static int
+occurrences(const char *text, const char *part)
+{
+	int count = 0;
+
+	while ((text = strstr(text, part)) != NULL)
+	{
+		count++;
+		text += strlen(part);
+	}
+	return count;
+}
+
+/* How many parameters of this name a body has: nothing that is quoted can look so. */
+static int
+params_named(const OAuthClient *client, const OAuthRequest *request, const char *name)
+{
+	const char *body = psprintf("&%s", request->body.data);
+
+	return occurrences(body, client->token_body_format == TOKEN_BODY_JSON
+								 ? psprintf("\"%s\":", name)
+								 : psprintf("&%s=", name));
+}
+
+static void
+check_body(const OAuthClient *client, const OAuthRequest *request, const char *grant)
+{
+	static const char *const once[] = {"grant_type", "code", "refresh_token", "redirect_uri",
+									   "code_verifier"};
+
+	CHECK(strcmp(request->url, client->token_endpoint) == 0);
+	CHECK(params_named(client, request, grant) == 1);
+	for (int i = 0; i < (int) lengthof(once); i++)
+		CHECK(params_named(client, request, once[i]) <= 1);
+	CHECK(params_named(client, request, "client_secret") ==
+		  (client->auth_method == CLIENT_SECRET_POST ? 1 : 0));
+	CHECK((request->authorization != NULL) == (client->auth_method == CLIENT_SECRET_BASIC));
+	if (request->authorization != NULL)
+		CHECK(strpbrk(request->authorization, "\r\n") == NULL);
+}
+
+/* What such a client sends: to its endpoints, and what is ours only once. */
+static void
+check_requests(OAuthClient *client)
+{
+	AuthorizationParams params = {.state = "state",
+								  .redirect_uri = "https://app.example/callback",
+								  .code_verifier = "verifier",
+								  .nonce = "nonce"};
+	static const char *const once[] = {
+		"&client_id=", "&redirect_uri=",   "&state=",
+		"&nonce=",     "&code_challenge=", "&code_challenge_method="};
+	OAuthRequest request = {0};
+	StringInfoData url;
+	const char *query;
+
+	client->client_id = "client";
+	client->client_secret = "secret";
+	initStringInfo(&url);
+	build_authorization_url(client, &params, &url);
+	CHECK(strncmp(url.data, client->authorization_endpoint,
+				  strlen(client->authorization_endpoint)) == 0);
+	CHECK(strcmp(url_origin(url.data), url_origin(client->authorization_endpoint)) == 0);
+	query = url.data + strlen(client->authorization_endpoint);
+	CHECK(strpbrk(query, "# \r\n\"<>") == NULL);
+	for (int i = 0; i < (int) lengthof(once); i++)
+		CHECK(occurrences(query, once[i]) == 1);
+
+	build_code_request(client, "code", params.redirect_uri, params.code_verifier, &request);
+	check_body(client, &request, "code");
+	oauth_request_free(&request);
+	build_refresh_request(client, "token", &request);
+	check_body(client, &request, "refresh_token");
+	oauth_request_free(&request);
+}
+
+static void
+check_options(const JsonValue *options)
+{
+	int count;
+	const char **targets = definition_texts(options, "return_to", &count);
+
+	for (int i = 0; i < count; i++)
+		CHECK(url_redirect_problem(targets[i]) == NULL);
+	check_endpoint(definition_text(options, "resource"));
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const JsonValue *object = json_parse_object((const char *) data, size);
+	const DefinitionProblem *problem = definition_problem(object);
+	OAuthClient client = {0};
+
+	definition_read(object, &client);
+	CHECK(client.default_expires_in >= -1 && client.default_expires_in <= 315360000);
+	CHECK(client.id_token_algorithms == 0 || !(client.id_token_algorithms & JWT_HS256) ||
+		  problem != NULL);
+	if (problem != NULL)
+		check_problem(problem);
+	else
+	{
+		check_endpoint(client.authorization_endpoint);
+		check_endpoint(client.token_endpoint);
+		check_endpoint(client.revocation_endpoint);
+		check_endpoint(client.jwks_uri);
+		CHECK(client.authorization_endpoint != NULL && client.token_endpoint != NULL);
+		check_requests(&client);
+	}
+
+	problem = options_problem(object);
+	if (problem != NULL)
+		check_problem(problem);
+	else
+		check_options(object);
+	arena_reset();
+	return 0;
+}

@@ -1,0 +1,281 @@
+/* sources: src/definition.c src/json_tree.c src/url.c src/jwt.c src/jwk.c src/oauth_request.c src/secret.c */
+
+/*
+ * definition_test.c
+ *	  What definition.c promises: an unknown name, or a value of the wrong kind, is
+ *	  found; what is left out has its default; and what has problems all the same is
+ *	  read as if it were left out.
+ */
+#include "postgres_fe.h"
+
+#include "definition.h"
+#include "guc.h"
+#include "jwt.h"
+#include "tap.h"
+
+#define ENDPOINTS                                                                                  \
+	"\"authorization_endpoint\":\"https://a.example/auth\",\"token_endpoint\":"                    \
+	"\"https://a.example/token\""
+
+bool guc_allow_insecure_loopback = false;
+
+static const JsonValue *
+parse(const char *json)
+{
+	return json_parse_object(json, strlen(json));
+}
+
+/* A definition with this member besides those that are required */
+static const JsonValue *
+definition_with(const char *member)
+{
+	return parse(psprintf("{" ENDPOINTS ",%s}", member));
+}
+
+static void
+is_fine(const char *member)
+{
+	const DefinitionProblem *found = definition_problem(definition_with(member));
+
+	ok(found == NULL, "%s is fine%s%s", member, found ? ": " : "",
+	   found && found->detail ? found->detail : "");
+}
+
+static void
+is_invalid(const char *member)
+{
+	const JsonValue *definition = definition_with(member);
+	const DefinitionProblem *found = definition_problem(definition);
+
+	ok(found != NULL && found->fault == DEFINITION_INVALID_VALUE && definition != NULL &&
+		   strcmp(found->name, definition->last->name) == 0 && found->detail[0] != '\0' &&
+		   found->detail[strlen(found->detail) - 1] == '.',
+	   "%s is not: %s", member, found && found->detail ? found->detail : "(no reason)");
+}
+
+static void
+options_are(bool fine, const char *options)
+{
+	ok((options_problem(parse(options)) == NULL) == fine, "%s are %soptions", options,
+	   fine ? "" : "no ");
+}
+
+static void
+test_problems(void)
+{
+	static const char *const fine[] = {
+		"\"issuer\":\"https://a.example/{tenantid}/v2.0\"",
+		"\"issuer\":null",
+		"\"revocation_endpoint\":\"https://a.example:8443/revoke?x=1\"",
+		"\"jwks_uri\":\"https://a.example/jwks\"",
+		"\"userinfo_endpoint\":\"https://a.example/me\"",
+		"\"token_endpoint_auth_method\":\"client_secret_basic\"",
+		"\"token_endpoint_auth_method\":\"client_secret_post\"",
+		"\"token_endpoint_auth_method\":\"none\"",
+		"\"authorization_response_iss_parameter_supported\":true",
+		"\"id_token_signed_response_alg\":\"EdDSA\"",
+		"\"id_token_signed_response_alg\":\"RS256\"",
+		"\"pkce\":\"off\"",
+		"\"pkce\":\"S256\"",
+		"\"scope_separator\":\",\"",
+		"\"authorization_params\":{}",
+		"\"authorization_params\":{\"prompt\":\"consent\",\"empty\":\"\"}",
+		"\"token_types\":[]",
+		"\"token_types\":[\"bot\",\"user\"]",
+		"\"default_expires_in\":0",
+		"\"default_expires_in\":3600.5",
+		"\"default_expires_in\":3.6e3",
+		"\"refresh_margin\":315360000",
+		"\"zero_expires_in\":\"unknown\"",
+		"\"revocation_ends_grant\":false"};
+	static const char *const invalid[] = {
+		"\"issuer\":\"\"",
+		"\"issuer\":1",
+		"\"issuer\":[\"https://a.example\"]",
+		"\"revocation_endpoint\":\"http://a.example/revoke\"",
+		"\"revocation_endpoint\":\"http://127.0.0.1/revoke\"",
+		"\"revocation_endpoint\":\"https://user@a.example/\"",
+		"\"revocation_endpoint\":\"/revoke\"",
+		"\"revocation_endpoint\":\"\"",
+		"\"revocation_endpoint\":true",
+		"\"jwks_uri\":\"https://a.example/#keys\"",
+		"\"jwks_uri\":{}",
+		"\"token_endpoint_auth_method\":\"client_secret\"",
+		"\"token_endpoint_auth_method\":\"client_secret_basic|none\"",
+		"\"token_endpoint_auth_method\":\"\"",
+		"\"id_token_signed_response_alg\":\"none\"",
+		"\"id_token_signed_response_alg\":\"HS256\"",
+		"\"pkce\":\"plain\"",
+		"\"pkce\":false",
+		"\"authorization_response_iss_parameter_supported\":\"true\"",
+		"\"authorization_response_iss_parameter_supported\":1",
+		"\"authorization_params\":[]",
+		"\"authorization_params\":{\"a\":1}",
+		"\"authorization_params\":{\"a\":null}",
+		"\"authorization_params\":{\"a\":{\"b\":\"c\"}}",
+		"\"token_types\":{}",
+		"\"token_types\":\"bot\"",
+		"\"token_types\":[\"bot\",1]",
+		"\"token_types\":[[\"bot\"]]",
+		"\"default_expires_in\":-1",
+		"\"default_expires_in\":315360001",
+		"\"default_expires_in\":1e300",
+		"\"default_expires_in\":\"3600\"",
+		"\"default_expires_in\":[3600]",
+		"\"zero_expires_in\":0"};
+
+	for (int i = 0; i < (int) lengthof(fine); i++)
+		is_fine(fine[i]);
+	for (int i = 0; i < (int) lengthof(invalid); i++)
+		is_invalid(invalid[i]);
+}
+
+static void
+test_shape(void)
+{
+	const DefinitionProblem *found = definition_problem(definition_with("\"nonsense\":1"));
+
+	ok(found != NULL && found->fault == DEFINITION_UNKNOWN_NAME &&
+		   strcmp(found->name, "nonsense") == 0 && strncmp(found->detail, "issuer, ", 8) == 0 &&
+		   strstr(found->detail, ", revocation_ends_grant") != NULL,
+	   "an unknown name is named, with those that are known");
+	found = definition_problem(definition_with("\"Issuer\":\"https://a.example\""));
+	ok(found != NULL && found->fault == DEFINITION_UNKNOWN_NAME, "case counts");
+	found = definition_problem(parse("{\"token_endpoint\":\"https://a.example/token\"}"));
+	ok(found != NULL && found->fault == DEFINITION_LACKS_ENDPOINT,
+	   "without an authorization endpoint it is none");
+	found = definition_problem(parse("{\"authorization_endpoint\":\"https://a.example/auth\"}"));
+	ok(found != NULL && found->fault == DEFINITION_LACKS_ENDPOINT, "nor without a token endpoint");
+	found = definition_problem(
+		parse("{\"authorization_endpoint\":\"https://a.example/auth\",\"token_endpoint\":null}"));
+	ok(found != NULL && found->fault == DEFINITION_LACKS_ENDPOINT, "nor with null for it");
+	found = definition_problem(NULL);
+	ok(found != NULL && found->fault == DEFINITION_NOT_AN_OBJECT, "what is no object is none");
+
+	guc_allow_insecure_loopback = true;
+	is_fine("\"revocation_endpoint\":\"http://127.0.0.1:8080/revoke\"");
+	is_invalid("\"revocation_endpoint\":\"http://a.example/revoke\"");
+	guc_allow_insecure_loopback = false;
+}
+
+static void
+test_options(void)
+{
+	options_are(true, "{}");
+	options_are(true, "{\"return_to\":[\"https://b.example/done\",\"com.example.app:/done\"]}");
+	options_are(true, "{\"pkce\":\"off\",\"resource\":\"https://api.example/\"}");
+	options_are(true, "{\"authorization_params\":{\"prompt\":\"consent\"}}");
+	options_are(true, "{\"pkce\":null}");
+	options_are(false, "{\"return_to\":\"https://b.example/done\"}");
+	options_are(false, "{\"return_to\":[\"http://b.example/done\"]}");
+	options_are(false, "{\"return_to\":[\"javascript:alert(1)\"]}");
+	options_are(false, "{\"return_to\":[\"//b.example\"]}");
+	options_are(false, "{\"resource\":\"http://api.example/\"}");
+	options_are(false, "{\"issuer\":\"https://a.example\"}");
+	options_are(false, "{\"token_endpoint\":\"https://a.example/token\"}");
+	options_are(false, "{\"pkce\":\"plain\"}");
+}
+
+static void
+test_defaults(void)
+{
+	OAuthClient client = {0};
+
+	definition_read(parse("{" ENDPOINTS "}"), &client);
+	ok(strcmp(client.authorization_endpoint, "https://a.example/auth") == 0 &&
+		   strcmp(client.token_endpoint, "https://a.example/token") == 0 && client.issuer == NULL &&
+		   client.revocation_endpoint == NULL && client.jwks_uri == NULL,
+	   "endpoints are read");
+	ok(client.auth_method == CLIENT_SECRET_BASIC && client.token_body_format == TOKEN_BODY_FORM &&
+		   client.pkce && !client.iss_required && strcmp(client.scope_parameter, "scope") == 0 &&
+		   strcmp(client.scope_separator, " ") == 0,
+	   "what is left out of requests has its default");
+	ok(client.default_expires_in == -1 && client.zero_expires_in == ZERO_IS_EXPIRED &&
+		   client.token_path == NULL && client.n_token_types == 0 &&
+		   client.n_token_response_values == 0 && !client.form_token_response,
+	   "and of answers");
+	ok(client.n_authorization_params == 0 && client.n_token_params == 0 &&
+		   client.n_refresh_params == 0,
+	   "and there are no parameters");
+	ok((client.id_token_algorithms & JWT_RS256) && (client.id_token_algorithms & JWT_EDDSA) &&
+		   !(client.id_token_algorithms & JWT_HS256),
+	   "ID tokens are signed by key pairs");
+}
+
+static void
+test_members(void)
+{
+	OAuthClient client = {0};
+
+	definition_read(
+		definition_with(
+			"\"issuer\":\"https://a.example\",\"token_endpoint_auth_method\":\"none\","
+			"\"token_body_format\":\"json\",\"token_response_format\":\"form\",\"pkce\":\"off\","
+			"\"authorization_response_iss_parameter_supported\":true,\"scope_parameter\":"
+			"\"user_scope\",\"scope_separator\":\",\",\"authorization_params\":{\"a\":\"1\",\"b\":"
+			"\"\"},\"token_params\":{\"c\":\"2\"},\"refresh_params\":{\"d\":\"3\"},"
+			"\"id_token_signed_response_alg\":\"ES256\",\"default_expires_in\":7200.9,"
+			"\"zero_expires_in\":\"unknown\",\"token_path\":\"authed_user\",\"token_types\":"
+			"[\"bot\"],\"token_response_values\":[\"instance_url\",\"id\"],\"jwks_uri\":"
+			"\"https://a.example/jwks\",\"revocation_endpoint\":\"https://a.example/revoke\""),
+		&client);
+	ok(strcmp(client.issuer, "https://a.example") == 0 &&
+		   strcmp(client.revocation_endpoint, "https://a.example/revoke") == 0 &&
+		   strcmp(client.jwks_uri, "https://a.example/jwks") == 0,
+	   "optional endpoints are read");
+	ok(client.auth_method == CLIENT_AUTH_NONE && client.token_body_format == TOKEN_BODY_JSON &&
+		   !client.pkce && client.iss_required &&
+		   strcmp(client.scope_parameter, "user_scope") == 0 &&
+		   strcmp(client.scope_separator, ",") == 0,
+	   "what requests are like is read");
+	ok(client.n_authorization_params == 2 &&
+		   strcmp(client.authorization_params[0].name, "a") == 0 &&
+		   strcmp(client.authorization_params[0].value, "1") == 0 &&
+		   strcmp(client.authorization_params[1].value, "") == 0 && client.n_token_params == 1 &&
+		   strcmp(client.token_params[0].value, "2") == 0 && client.n_refresh_params == 1 &&
+		   strcmp(client.refresh_params[0].name, "d") == 0,
+	   "parameters are read, each where it belongs");
+	ok(client.id_token_algorithms == JWT_ES256 && client.default_expires_in == 7200 &&
+		   client.zero_expires_in == ZERO_IS_UNKNOWN &&
+		   strcmp(client.token_path, "authed_user") == 0 && client.n_token_types == 1 &&
+		   strcmp(client.token_types[0], "bot") == 0 && client.n_token_response_values == 2 &&
+		   strcmp(client.token_response_values[1], "id") == 0 && client.form_token_response,
+	   "what answers are like is read");
+}
+
+static void
+test_edited(void)
+{
+	OAuthClient client = {0};
+
+	definition_read(parse("{\"token_endpoint\":[\"https://a.example/token\"],\"pkce\":1,"
+						  "\"token_params\":[1],\"token_types\":{\"a\":\"b\"},\"token_path\":{},"
+						  "\"default_expires_in\":-5,\"authorization_params\":{\"a\":1,\"b\":"
+						  "\"2\"}}"),
+					&client);
+	ok(client.token_endpoint == NULL && client.authorization_endpoint == NULL && client.pkce &&
+		   client.n_token_params == 0 && client.n_token_types == 0 && client.token_path == NULL &&
+		   client.default_expires_in == -1,
+	   "members of the wrong kind count as left out");
+	ok(client.n_authorization_params == 1 && strcmp(client.authorization_params[0].name, "b") == 0,
+	   "as do parameters of the wrong kind");
+	memset(&client, 0xff, sizeof(client));
+	definition_read(NULL, &client);
+	ok(client.token_endpoint == NULL && client.n_token_types == 0 && client.pkce,
+	   "and of what is no object, everything");
+	ok(definition_text(NULL, "name") == NULL && definition_bool(NULL, "name", true) &&
+		   definition_seconds(NULL, "name", 7) == 7,
+	   "nothing has no members");
+}
+
+int
+main(void)
+{
+	test_problems();
+	test_shape();
+	test_options();
+	test_defaults();
+	test_members();
+	test_edited();
+	return tap_done();
+}
