@@ -106,6 +106,7 @@ CREATE TABLE appuser_connectors.authorizations (
 	connection_config jsonb,
 	binding_hash bytea,
 	sealed_secrets bytea NOT NULL,
+	consumed boolean NOT NULL DEFAULT false,
 	created_at timestamptz NOT NULL,
 	expires_at timestamptz NOT NULL,
 	PRIMARY KEY (app_user, state_hash)
@@ -116,6 +117,8 @@ ALTER TABLE appuser_connectors.authorizations ALTER COLUMN state_hash SET STATIS
 ALTER TABLE appuser_connectors.authorizations ALTER COLUMN binding_hash SET STATISTICS 0;
 COMMENT ON TABLE appuser_connectors.authorizations IS
 'Authorization flows under way: written by connect_app_user(), consumed once by the worker.';
+COMMENT ON COLUMN appuser_connectors.authorizations.consumed IS
+'Its state has been used, and its code may be on its way; gone when that has come to its end. Whoever deletes the row meanwhile (erase_app_user()) has the worker throw away what comes.';
 
 CREATE TABLE appuser_connectors.pending_answers (
 	app_user text COLLATE "C" NOT NULL,
@@ -132,8 +135,9 @@ CREATE TABLE appuser_connectors.revocations (
 	app_user text COLLATE "C" NOT NULL,
 	revocation_id uuid NOT NULL,
 	connector_id text COLLATE "C" NOT NULL,
-	connection_name text COLLATE "C" NOT NULL,
+	connection_name text COLLATE "C",
 	account text COLLATE "C",
+	grant_id uuid NOT NULL,
 	sealed_tokens bytea NOT NULL,
 	attempts integer NOT NULL,
 	created_at timestamptz NOT NULL,
@@ -144,6 +148,8 @@ CREATE INDEX revocations_due ON appuser_connectors.revocations (attempt_at);
 ALTER TABLE appuser_connectors.revocations ALTER COLUMN sealed_tokens SET STATISTICS 0;
 COMMENT ON TABLE appuser_connectors.revocations IS
 'Outbox of tokens to revoke at their provider, with all that is needed to do so after the connector is gone.';
+COMMENT ON COLUMN appuser_connectors.revocations.connection_name IS
+'NULL: the person was erased, so events of this revocation name nobody.';
 
 CREATE TABLE appuser_connectors.connection_events (
 	app_user text COLLATE "C" NOT NULL,

@@ -35,6 +35,7 @@
 #include "store_outbox.h"
 
 #define MAX_CALLS 3 /* of the worker, if it ends while it has ours */
+#define MAX_VALIDITY (INT64CONST(100) * 366 * USECS_PER_DAY)
 
 /* What a reader asks of the token */
 typedef struct TokenDemand
@@ -127,7 +128,18 @@ static bool
 is_fresh(const Connection *connection, int64 min_validity)
 {
 	return TIMESTAMP_IS_NOEND(connection->expires_at) ||
-		   GetCurrentTimestamp() + min_validity < connection->expires_at;
+		   connection->expires_at - GetCurrentTimestamp() > min_validity;
+}
+
+/* Microseconds; one too long for them, or infinite, asks for as much as there is. */
+static int64
+interval_arg(FunctionCallInfo fcinfo, int i)
+{
+	Interval *interval = PG_GETARG_INTERVAL_P(i);
+	double microseconds = interval->time + interval->day * (double) USECS_PER_DAY +
+						  interval->month * (double) DAYS_PER_MONTH * USECS_PER_DAY;
+
+	return microseconds >= MAX_VALIDITY ? MAX_VALIDITY : (int64) Max(microseconds, 0);
 }
 
 /* The stored access token; a row it does not belong to is an error of its own. */
@@ -227,11 +239,14 @@ read_connected(const char *app_user, const char *connector_id, const char *conne
 	return true;
 }
 
-/* The token serves, unless it is the one that the API has rejected. */
+/*
+ * The token serves, unless it is the one that the API has rejected.  One that cannot
+ * be renewed serves as long as it lives: there is none that lives longer.
+ */
 static bool
 serves(const Connection *connection, const TokenDemand *demand, char **access_token)
 {
-	if (!is_fresh(connection, demand->min_validity))
+	if (!is_fresh(connection, connection->refresh_token != NULL ? demand->min_validity : 0))
 		return false;
 	*access_token = open_access_token(connection);
 	return demand->rejected_token == NULL || strcmp(demand->rejected_token, *access_token) != 0;
@@ -306,13 +321,7 @@ return_connection(FunctionCallInfo fcinfo, const char *app_user, int first)
 	if (!PG_ARGISNULL(first + 2))
 		demand.required_scopes = PG_GETARG_ARRAYTYPE_P(first + 2);
 	if (!PG_ARGISNULL(first + 3))
-	{
-		Interval *interval = PG_GETARG_INTERVAL_P(first + 3);
-
-		demand.min_validity = interval->time + interval->day * USECS_PER_DAY +
-							  interval->month * DAYS_PER_MONTH * USECS_PER_DAY;
-		demand.min_validity = Max(demand.min_validity, 0);
-	}
+		demand.min_validity = interval_arg(fcinfo, first + 3);
 	if (!PG_ARGISNULL(first + 4))
 		demand.rejected_token = secret_arg(fcinfo, first + 4);
 
@@ -343,7 +352,10 @@ app_user_connection(PG_FUNCTION_ARGS)
 	return return_connection(fcinfo, app_user, 1);
 }
 
-/* Deletes one connection and queues its tokens; false when there is none. */
+/*
+ * Deletes one connection and queues its tokens; false when there is none.  Without an
+ * event, because the person is erased.
+ */
 static bool
 disconnect(Connector *connector, const char *app_user, const char *connection_name,
 		   const char *event)
@@ -430,15 +442,16 @@ erase_app_user(PG_FUNCTION_ARGS)
 
 	identity_check_name(app_user);
 	require_primary();
+	/* first those whose exchange is under way, which could still make a connection */
+	store_delete_authorizations(app_user);
 	keys = store_keys_of_app_user(app_user, &count);
 	for (int i = 0; i < count; i++)
 	{
 		Connector *connector = connector_find(keys[i].connector_id);
 
 		if (connector != NULL)
-			erased += disconnect(connector, app_user, keys[i].connection_name, "disconnected");
+			erased += disconnect(connector, app_user, keys[i].connection_name, NULL);
 	}
-	store_delete_authorizations(app_user);
 	store_delete_events(app_user);
 	PG_RETURN_INT64(erased);
 }

@@ -92,7 +92,7 @@ connector_derive(Connector *connector)
 	connector->origins = psprintf("%s %s", origin_of(client->token_endpoint),
 								  origin_of(client->revocation_endpoint));
 	connector->refresh_margin = (int) definition_seconds(definition, "refresh_margin", -1);
-	connector->revocation_ends_grant = definition_bool(definition, "revocation_ends_grant", false);
+	connector->revocation_ends_grant = definition_bool(definition, "revocation_ends_grant", true);
 }
 
 /*

@@ -57,12 +57,13 @@ typedef struct ExchangeDetails
 	Jsonb *connection_config;
 } ExchangeDetails;
 
+static bool begin_exchange(Flight *flight, Authorization *authorization);
 static bool expects_id_token(const Flight *flight);
 static void request_keys(Flight *flight, ExchangePhase phase);
 static void request_tokens(Flight *flight);
 static bool refuse(Flight *flight, const char *why);
 static bool fail(Flight *flight, const char *failure);
-static void answer_with_row(Flight *flight);
+static void answer_with_row(Flight *flight, const char *failure);
 
 void
 callback_put(StringInfo record, const Callback *c)
@@ -147,29 +148,29 @@ refuse(Flight *flight, const char *why)
 static bool
 fail(Flight *flight, const char *failure)
 {
-	ExchangeDetails *details = flight->details;
+	const ExchangeDetails *details = flight->details;
 
-	details->failure = failure;
-	flight->refused = true;
-	answer_with_row(flight);
+	answer_with_row(flight, failure);
 	event_record(flight->app_user, flight->connector_id, flight->connection_name, "connect_failed",
 				 details->why != NULL ? psprintf("%s: %s", failure, details->why) : failure);
 	return false;
 }
 
+/* failure is NULL on success. */
 static void
-answer_with_row(Flight *flight)
+answer_with_row(Flight *flight, const char *failure)
 {
-	ExchangeDetails *details = flight->details;
+	const ExchangeDetails *details = flight->details;
 	MemoryContext old = MemoryContextSwitchTo(flight->context);
 
 	flight->outcome = CALL_SUCCEEDED;
+	flight->refused = failure != NULL;
 	flight->answer = makeStringInfo();
 	record_put_text(flight->answer, flight->connector_id);
 	record_put_text(flight->answer, flight->app_user);
 	record_put_text(flight->answer, flight->connection_name);
 	record_put_text(flight->answer, details->return_to);
-	record_put_text(flight->answer, details->failure);
+	record_put_text(flight->answer, failure);
 	MemoryContextSwitchTo(old);
 }
 
@@ -244,10 +245,8 @@ callback_config(const Connector *connector, const Callback *callback, Jsonb *con
 static bool
 exchange_prepare(Flight *flight)
 {
-	ExchangeDetails *details = flight->details;
-	Callback *callback = &details->callback;
+	const Callback *callback = &((ExchangeDetails *) flight->details)->callback;
 	Authorization *authorization;
-	Connector *connector;
 
 	/* a copy must not spend the original's codes either, nor use up the state */
 	if (installation_state() != INSTALLATION_OURS)
@@ -258,6 +257,22 @@ exchange_prepare(Flight *flight)
 	authorization = store_consume_authorization(flight->app_user, callback->state_hash);
 	if (authorization == NULL)
 		return refuse(flight, "The state is unknown, or was used before.");
+	if (!begin_exchange(flight, authorization))
+	{
+		store_delete_authorization(flight->app_user, callback->state_hash);
+		return false;
+	}
+	return true;
+}
+
+/* Checks the callback; true when the first request is ready. */
+static bool
+begin_exchange(Flight *flight, Authorization *authorization)
+{
+	ExchangeDetails *details = flight->details;
+	const Callback *callback = &details->callback;
+	Connector *connector;
+
 	flight_set_connection(flight, authorization->connector_id, authorization->connection_name);
 	details->return_to = authorization->return_to;
 	details->requested = authorization->scopes;
@@ -456,6 +471,36 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 	return false;
 }
 
+/* Tokens that nobody will have; without a name, the person was erased. */
+static void
+revoke_tokens(Flight *flight, const char *connection_name)
+{
+	const ExchangeDetails *details = flight->details;
+	Connection connection = {.app_user = flight->app_user, .connection_name = connection_name};
+
+	if (details->failure != NULL)
+		return;
+	if (details->account[0] != '\0')
+		connection.account = pstrdup(details->account);
+	random_uuid(&connection.grant_id);
+	(void) revocation_queue(flight->connector, &connection, flight->tokens.access_token,
+							flight->tokens.refresh_token);
+}
+
+/* The flow has come to its end: its row goes, and the caller gets a row. */
+static bool
+end_flow(Flight *flight, const char *failure)
+{
+	const ExchangeDetails *details = flight->details;
+
+	store_delete_authorization(flight->app_user, details->callback.state_hash);
+	if (failure != NULL)
+		(void) fail(flight, failure);
+	else
+		answer_with_row(flight, NULL);
+	return true;
+}
+
 static bool
 exchange_apply(Flight *flight)
 {
@@ -465,22 +510,31 @@ exchange_apply(Flight *flight)
 	LockResult lock;
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (details->failure != NULL)
+	flight->is_failure = details->failure != NULL;
+	lock = store_lock_authorization(flight->app_user, details->callback.state_hash);
+	if (lock == LOCK_MISSING)
 	{
-		flight->is_failure = true;
-		(void) fail(flight, details->failure);
+		revoke_tokens(flight, NULL);
+		(void) refuse(flight, "The app user was erased meanwhile.");
 		return true;
 	}
+	if (lock == LOCK_HELD)
+	{
+		/* what came of it is told now, and recorded if its holder leaves it there */
+		if (flight->is_failure)
+			answer_with_row(flight, details->failure);
+		return false;
+	}
+	if (flight->is_failure)
+		return end_flow(flight, details->failure);
 
 	lock = store_lock_connector(flight->connector_id);
 	if (lock == LOCK_HELD)
 		return false;
 	if (lock == LOCK_MISSING)
 	{
-		(void) revocation_queue(flight->connector, flight->app_user, flight->connection_name, NULL,
-								tokens->access_token, tokens->refresh_token);
-		(void) fail(flight, "connector_misconfigured");
-		return true;
+		revoke_tokens(flight, flight->connection_name);
+		return end_flow(flight, "connector_misconfigured");
 	}
 	lock = store_lock_connection(flight->app_user, flight->connector_id, flight->connection_name,
 								 &connection);
@@ -517,8 +571,24 @@ exchange_apply(Flight *flight)
 	event_record(flight->app_user, flight->connector_id, flight->connection_name,
 				 lock == LOCK_MISSING ? "connected" : "reconnected",
 				 tokens->expires_in_ignored ? "an absurd expires_in was ignored" : NULL);
-	answer_with_row(flight);
-	return true;
+	return end_flow(flight, NULL);
+}
+
+bool
+exchange_under_way(const char *app_user, const uint8 *state_hash)
+{
+	dlist_iter iter;
+
+	dlist_foreach (iter, flight_list())
+	{
+		const Flight *flight = dlist_container(Flight, node, iter.cur);
+		const ExchangeDetails *details = flight->details;
+
+		if (flight->kind == &exchange_flight && strcmp(flight->app_user, app_user) == 0 &&
+			memcmp(details->callback.state_hash, state_hash, PG_SHA256_DIGEST_LENGTH) == 0)
+			return true;
+	}
+	return false;
 }
 
 static void
@@ -527,6 +597,7 @@ exchange_save(Flight *flight, StringInfo record)
 	ExchangeDetails *details = flight->details;
 
 	flight_put_tokens(record, flight);
+	record_put_bytes(record, details->callback.state_hash, PG_SHA256_DIGEST_LENGTH);
 	record_put_texts(record, details->requested, details->n_requested);
 	record_put_bytes(record, details->connection_config,
 					 details->connection_config != NULL ? VARSIZE(details->connection_config) : 0);
@@ -543,6 +614,7 @@ exchange_load(Flight *flight, StringInfo record)
 
 	flight->details = details;
 	flight_get_tokens(record, flight);
+	memcpy(details->callback.state_hash, record_get_bytes(record, &len), PG_SHA256_DIGEST_LENGTH);
 	details->requested = record_get_texts(record, &details->n_requested);
 	config = record_get_bytes(record, &len);
 	if (config != NULL)

@@ -158,6 +158,9 @@ extern TimestampTz refresh_start_due(void);
 extern TimestampTz revocation_start_due(void);
 extern TimestampTz issuer_keys_start_due(void);
 
+/* Is the flow with this state in an exchange, whose end it must see? */
+extern bool exchange_under_way(const char *app_user, const uint8 *state_hash);
+
 /* expires_at of a token response whose request was sent at that time */
 extern TimestampTz refresh_expires_at(TimestampTz sent_at, int64 expires_in);
 

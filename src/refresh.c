@@ -544,8 +544,12 @@ store_granted(Flight *flight)
 		case LOCK_HELD:
 			return false;
 		case LOCK_MISSING:
-			(void) revocation_queue(flight->connector, flight->app_user, flight->connection_name,
-									details->account, tokens->access_token,
+			/* nameless, since the person may have been erased */
+			(void) revocation_queue(flight->connector,
+									&(Connection){.app_user = flight->app_user,
+												  .account = details->account,
+												  .grant_id = details->grant_id},
+									tokens->access_token,
 									refresh_token ? refresh_token : details->refresh_token);
 			flight_fail(flight, CALL_CONNECTION_NOT_FOUND, "%s", "");
 			return true;
@@ -562,8 +566,7 @@ store_granted(Flight *flight)
 	if (connection.reconnect_required)
 	{
 		/* the connector was pointed elsewhere meanwhile: the later word stands */
-		(void) revocation_queue(flight->connector, flight->app_user, flight->connection_name,
-								connection.account, tokens->access_token,
+		(void) revocation_queue(flight->connector, &connection, tokens->access_token,
 								refresh_token ? refresh_token : details->refresh_token);
 		flight_fail(flight, CALL_RECONNECT_REQUIRED, "%s",
 					connection.status_reason ? connection.status_reason : "");

@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 
 #include "event.h"
 #include "flight.h"
@@ -64,14 +65,15 @@ revocation_aad(const Revocation *row)
 }
 
 bool
-revocation_queue(const Connector *connector, const char *app_user, const char *connection_name,
-				 const char *account, const char *access_token, const char *refresh_token)
+revocation_queue(const Connector *connector, const Connection *connection, const char *access_token,
+				 const char *refresh_token)
 {
 	static bool registered = false;
-	Revocation row = {.app_user = app_user,
+	Revocation row = {.app_user = connection->app_user,
 					  .connector_id = connector->connector_id,
-					  .connection_name = unconstify(char *, connection_name),
-					  .account = unconstify(char *, account),
+					  .connection_name = unconstify(char *, connection->connection_name),
+					  .account = connection->account,
+					  .grant_id = connection->grant_id,
 					  .created_at = GetCurrentTimestamp()};
 	StringInfoData record;
 
@@ -108,15 +110,21 @@ revocation_queue_deleted(Connector *connector, const Connection *deleted, const 
 	char *refresh_token =
 		deleted->refresh_token != NULL ? connection_open_refresh_token(deleted) : NULL;
 	const char *detail = NULL;
+	Connection revoked = *deleted;
 
+	if (event == NULL)
+		revoked.connection_name = NULL;
 	if (access_token == NULL)
 		detail = "not revoked: the stored tokens cannot be opened";
 	else if (!connector_open(connector) || strcmp(connector->origins, deleted->origins) != 0)
 		detail = "not revoked: the connector's endpoints have changed";
-	else if (!revocation_queue(connector, deleted->app_user, deleted->connection_name,
-							   deleted->account, access_token, refresh_token))
+	else if (!revocation_queue(connector, &revoked, access_token, refresh_token))
 		detail = "not revoked: the provider has no revocation endpoint";
-	event_record(deleted->app_user, deleted->connector_id, deleted->connection_name, event, detail);
+	if (event == NULL)
+		event_record("", deleted->connector_id, NULL, "erased", detail);
+	else
+		event_record(deleted->app_user, deleted->connector_id, deleted->connection_name, event,
+					 detail);
 }
 
 TimestampTz
@@ -154,12 +162,30 @@ revocation_start_due(void)
 }
 
 static void
-give_up(RevocationDetails *details, const char *event, const char *detail)
+finish(const Revocation *row, const char *event, const char *detail)
 {
-	Revocation *row = &details->row;
-
 	store_delete_revocation(row->app_user, &row->id);
-	event_record(row->app_user, row->connector_id, row->connection_name, event, detail);
+	event_record(row->connection_name != NULL ? row->app_user : "", row->connector_id,
+				 row->connection_name, event, detail);
+}
+
+/*
+ * At many providers revoking one token ends the whole grant of that account and
+ * client, which another connection may live on.  Where the account is unknown, one
+ * that has come since in this one's place is most likely of the same.
+ */
+static bool
+is_shared(const Revocation *row)
+{
+	Connection connection;
+
+	if (row->account != NULL)
+		return store_account_is_shared(row->connector_id, row->account, &row->grant_id);
+	return row->connection_name != NULL &&
+		   store_read_connection(row->app_user, row->connector_id, row->connection_name,
+								 GetLatestSnapshot(), &connection) &&
+		   !connection.reconnect_required &&
+		   memcmp(&connection.grant_id, &row->grant_id, sizeof(pg_uuid_t)) != 0;
 }
 
 static bool
@@ -176,7 +202,7 @@ revocation_prepare(Flight *flight)
 	record.data = keyring_open(revocation_aad(row), row->sealed_tokens, &record.len);
 	if (record.data == NULL)
 	{
-		give_up(details, "revocation_failed", "the stored tokens cannot be opened");
+		finish(row, "revocation_failed", "the stored tokens cannot be opened");
 		return false;
 	}
 	connector->connector_id = row->connector_id;
@@ -190,15 +216,10 @@ revocation_prepare(Flight *flight)
 	details->refresh_token = record_get_text(&record);
 	flight->connector = connector;
 
-	/*
-	 * At many providers revoking one token ends the whole grant of that account
-	 * and client, which another connection lives on.
-	 */
-	if (row->account != NULL && store_account_is_shared(row->connector_id, row->account,
-														row->app_user, row->connection_name))
+	if (connector->revocation_ends_grant && is_shared(row))
 	{
-		give_up(details, "revocation_skipped",
-				"another connection holds the same account through this connector");
+		finish(row, "revocation_skipped",
+			   "another connection holds the same account through this connector");
 		return false;
 	}
 
@@ -253,18 +274,24 @@ revocation_apply(Flight *flight)
 	}
 	if (details->revoked != REVOCATION_DONE)
 	{
-		give_up(details, "revocation_failed",
-				details->error[0] != '\0' ? details->error : "refused by the provider");
+		finish(row, "revocation_failed",
+			   details->error[0] != '\0' ? details->error : "refused by the provider");
 		return true;
 	}
 
 	/* RFC 7009 §2.1 leaves it open whether that ended the access token as well */
 	if (details->refresh_token_next && details->access_token != NULL)
-		(void) revocation_queue(flight->connector, row->app_user, row->connection_name,
-								row->account, details->access_token, NULL);
+	{
+		Connection connection = {.app_user = row->app_user,
+								 .connection_name = row->connection_name,
+								 .account = row->account,
+								 .grant_id = row->grant_id};
+
+		(void) revocation_queue(flight->connector, &connection, details->access_token, NULL);
+		store_delete_revocation(row->app_user, &row->id);
+	}
 	else
-		event_record(row->app_user, row->connector_id, row->connection_name, "revoked", NULL);
-	store_delete_revocation(row->app_user, &row->id);
+		finish(row, "revoked", NULL);
 	return true;
 }
 

@@ -19,6 +19,14 @@
 #define STORE_OWNER "appuser_connectors_owner"
 #define STORE_MAX_ARGS 24
 
+/* What trying to lock a row without waiting came to */
+typedef enum LockResult
+{
+	LOCK_TAKEN,
+	LOCK_MISSING, /* there is no such row */
+	LOCK_HELD     /* by another transaction */
+} LockResult;
+
 /* A statement, prepared at its first use and kept. */
 typedef struct StoreStatement
 {

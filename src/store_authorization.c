@@ -7,6 +7,7 @@
 #include "access/skey.h"
 #include "access/stratnum.h"
 #include "executor/tuptable.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
@@ -43,11 +44,12 @@ store_insert_authorization(const Authorization *a)
 	static StoreStatement prune = {
 		"DELETE FROM appuser_connectors.authorizations WHERE app_user = $1 AND state_hash = ANY "
 		"(ARRAY(SELECT state_hash FROM appuser_connectors.authorizations WHERE app_user = $1 "
-		"AND connector_id = $2 ORDER BY created_at DESC OFFSET $3 FOR UPDATE SKIP LOCKED))"};
+		"AND connector_id = $2 AND NOT consumed ORDER BY created_at DESC OFFSET $3 "
+		"FOR UPDATE SKIP LOCKED))"};
 	static StoreStatement prune_all = {
 		"DELETE FROM appuser_connectors.authorizations WHERE app_user = $1 AND state_hash = ANY "
 		"(ARRAY(SELECT state_hash FROM appuser_connectors.authorizations WHERE app_user = $1 "
-		"ORDER BY created_at DESC OFFSET $2 FOR UPDATE SKIP LOCKED))"};
+		"AND NOT consumed ORDER BY created_at DESC OFFSET $2 FOR UPDATE SKIP LOCKED))"};
 	StoreArgs args = {0};
 	StoreArgs prune_args = {0};
 	StoreArgs prune_all_args = {0};
@@ -83,9 +85,10 @@ Authorization *
 store_consume_authorization(const char *app_user, const uint8 *state_hash)
 {
 	static StoreStatement consume = {
-		"DELETE FROM appuser_connectors.authorizations WHERE app_user = $1 AND state_hash = "
-		"(SELECT state_hash FROM appuser_connectors.authorizations "
-		"WHERE app_user = $1 AND state_hash = $2 FOR UPDATE SKIP LOCKED) "
+		"UPDATE appuser_connectors.authorizations SET consumed = true "
+		"WHERE app_user = $1 AND state_hash = (SELECT state_hash "
+		"FROM appuser_connectors.authorizations WHERE app_user = $1 AND state_hash = $2 "
+		"AND NOT consumed FOR UPDATE SKIP LOCKED) "
 		"RETURNING connector_id, connection_name, redirect_uri, return_to, scopes, "
 		"connection_config, binding_hash, sealed_secrets, created_at, expires_at"};
 	StoreArgs args = {0};
@@ -115,6 +118,43 @@ store_consume_authorization(const char *app_user, const uint8 *state_hash)
 	return found ? a : NULL;
 }
 
+LockResult
+store_lock_authorization(const char *app_user, const uint8 *state_hash)
+{
+	static StoreStatement lock = {"SELECT 1 FROM appuser_connectors.authorizations "
+								  "WHERE app_user = $1 AND state_hash = $2 FOR UPDATE SKIP LOCKED"};
+	static StoreStatement look = {"SELECT 1 FROM appuser_connectors.authorizations "
+								  "WHERE app_user = $1 AND state_hash = $2"};
+	StoreArgs args = {0};
+	LockResult result = LOCK_TAKEN;
+
+	if (!ConditionalLockRelationOid(store_relation("authorizations"), RowExclusiveLock))
+		return LOCK_HELD;
+	arg_text(&args, app_user);
+	arg_bytes(&args, hash_bytea(state_hash));
+	store_begin(app_user);
+	if (store_run(&lock, &args) == 0)
+		result = store_run(&look, &args) == 0 ? LOCK_MISSING : LOCK_HELD;
+	store_end();
+	return result;
+}
+
+void
+store_delete_authorization(const char *app_user, const uint8 *state_hash)
+{
+	static StoreStatement delete = {
+		"DELETE FROM appuser_connectors.authorizations WHERE app_user = $1 AND state_hash = "
+		"(SELECT state_hash FROM appuser_connectors.authorizations "
+		"WHERE app_user = $1 AND state_hash = $2 FOR UPDATE SKIP LOCKED)"};
+	StoreArgs args = {0};
+
+	arg_text(&args, app_user);
+	arg_bytes(&args, hash_bytea(state_hash));
+	store_begin(app_user);
+	store_run(&delete, &args);
+	store_end();
+}
+
 typedef struct SweepList
 {
 	char **app_users;
@@ -134,8 +174,8 @@ visit_expired(TupleTableSlot *slot, void *arg)
 	return ++list->count < list->limit;
 }
 
-int
-store_sweep_authorizations(TimestampTz now, int limit)
+void
+store_sweep_authorizations(TimestampTz now, int limit, AuthorizationInUse in_use)
 {
 	ScanKeyData key;
 	SweepList list = {palloc(sizeof(char *) * limit), palloc(sizeof(bytea *) * limit), 0, limit};
@@ -144,9 +184,12 @@ store_sweep_authorizations(TimestampTz now, int limit)
 	store_scan("authorizations", "authorizations_expires_at", GetLatestSnapshot(), &key, 1,
 			   visit_expired, &list);
 	for (int i = 0; i < list.count; i++)
-		(void) store_consume_authorization(list.app_users[i],
-										   (uint8 *) VARDATA_ANY(list.hashes[i]));
-	return list.count;
+	{
+		const uint8 *hash = (const uint8 *) VARDATA_ANY(list.hashes[i]);
+
+		if (!in_use(list.app_users[i], hash))
+			store_delete_authorization(list.app_users[i], hash);
+	}
 }
 
 void

@@ -6,16 +6,25 @@
 #define APPUSER_CONNECTORS_STORE_AUTHORIZATION_H
 
 #include "authorization.h"
+#include "store.h"
 
 /* Inserts it, and deletes the app user's oldest beyond what is allowed. */
 extern void store_insert_authorization(const Authorization *authorization);
 
-/* Deletes and returns the flow; NULL when there is none (left).  Never waits. */
+/* Marks the flow consumed and returns it; NULL when there is none that was not.  Never
+ * waits. */
 extern Authorization *store_consume_authorization(const char *app_user, const uint8 *state_hash);
 
-/* Deletes expired flows of all app users, at most limit; returns how many. */
-extern int store_sweep_authorizations(TimestampTz now, int limit);
+/* Locks a consumed flow without waiting: is it still there? */
+extern LockResult store_lock_authorization(const char *app_user, const uint8 *state_hash);
 
+extern void store_delete_authorization(const char *app_user, const uint8 *state_hash);
+
+/* Deletes expired flows of all app users, at most limit, but not those in use. */
+typedef bool (*AuthorizationInUse)(const char *app_user, const uint8 *state_hash);
+extern void store_sweep_authorizations(TimestampTz now, int limit, AuthorizationInUse in_use);
+
+/* Deletes those of an app user, waiting for whoever holds one. */
 extern void store_delete_authorizations(const char *app_user);
 
 #endif

@@ -412,8 +412,7 @@ store_due_connections(const char *connector_id, TimestampTz now, int limit, int 
 
 typedef struct SharedArg
 {
-	const char *app_user;
-	const char *connection_name;
+	const pg_uuid_t *grant_id;
 	bool found;
 } SharedArg;
 
@@ -422,18 +421,18 @@ visit_shared(TupleTableSlot *slot, void *arg)
 {
 	SharedArg *shared = arg;
 
-	slot_getsomeattrs(slot, ANUM_CONNECTION_NAME);
-	shared->found = strcmp(slot_text(slot, ANUM_APP_USER), shared->app_user) != 0 ||
-					strcmp(slot_text(slot, ANUM_CONNECTION_NAME), shared->connection_name) != 0;
+	slot_getsomeattrs(slot, ANUM_STATUS);
+	shared->found = memcmp(DatumGetUUIDP(slot->tts_values[ANUM_GRANT_ID - 1]), shared->grant_id,
+						   sizeof(pg_uuid_t)) != 0 &&
+					strcmp(slot_text(slot, ANUM_STATUS), "connected") == 0;
 	return !shared->found;
 }
 
 bool
-store_account_is_shared(const char *connector_id, const char *account, const char *app_user,
-						const char *connection_name)
+store_account_is_shared(const char *connector_id, const char *account, const pg_uuid_t *grant_id)
 {
 	ScanKeyData keys[2];
-	SharedArg arg = {app_user, connection_name, false};
+	SharedArg arg = {grant_id, false};
 
 	text_key(&keys[0], 1, connector_id);
 	text_key(&keys[1], 2, account);

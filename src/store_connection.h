@@ -9,14 +9,7 @@
 #include "utils/tuplestore.h"
 
 #include "connection.h"
-
-/* What trying to lock a row without waiting came to */
-typedef enum LockResult
-{
-	LOCK_TAKEN,
-	LOCK_MISSING, /* there is no such row */
-	LOCK_HELD     /* by another transaction */
-} LockResult;
+#include "store.h"
 
 /* One indexed read; false when there is none.  Copies into the current context. */
 extern bool store_read_connection(const char *app_user, const char *connector_id,
@@ -68,11 +61,9 @@ extern ConnectionKey *store_keys_of_app_user(const char *app_user, int *count);
 extern ConnectionKey *store_due_connections(const char *connector_id, TimestampTz now, int limit,
 											int *count, TimestampTz *next_due);
 
-/*
- * Does another connection (of any app user) hold this account at this connector?
- * Not counting the one with this key.
- */
+/* Does a connection (of any app user) hold this account at this connector by another
+ * grant? */
 extern bool store_account_is_shared(const char *connector_id, const char *account,
-									const char *app_user, const char *connection_name);
+									const pg_uuid_t *grant_id);
 
 #endif

@@ -19,7 +19,7 @@ enum
 {
 	ANUM_APP_USER = 1,
 	ANUM_ID = 2,
-	ANUM_ATTEMPT_AT = 9
+	ANUM_ATTEMPT_AT = 10
 };
 
 /* A growing list of keys */
@@ -142,8 +142,8 @@ store_insert_revocation(const Revocation *revocation)
 {
 	static StoreStatement insert = {
 		"INSERT INTO appuser_connectors.revocations (app_user, revocation_id, connector_id, "
-		"connection_name, account, sealed_tokens, attempts, created_at, attempt_at) "
-		"VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $7)"};
+		"connection_name, account, grant_id, sealed_tokens, attempts, created_at, attempt_at) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $8)"};
 	StoreArgs args = {0};
 
 	arg_text(&args, revocation->app_user);
@@ -151,6 +151,7 @@ store_insert_revocation(const Revocation *revocation)
 	arg_text(&args, revocation->connector_id);
 	arg_text(&args, revocation->connection_name);
 	arg_text(&args, revocation->account);
+	arg_uuid(&args, &revocation->grant_id);
 	arg_bytes(&args, revocation->sealed_tokens);
 	arg_timestamp(&args, revocation->created_at);
 	store_begin(revocation->app_user);
@@ -162,7 +163,8 @@ bool
 store_get_revocation(Revocation *revocation)
 {
 	static StoreStatement get = {
-		"SELECT connector_id, connection_name, account, sealed_tokens, attempts, created_at "
+		"SELECT connector_id, connection_name, account, grant_id, sealed_tokens, attempts, "
+		"created_at "
 		"FROM appuser_connectors.revocations WHERE app_user = $1 AND revocation_id = $2"};
 	StoreArgs args = {0};
 	bool found;
@@ -176,9 +178,10 @@ store_get_revocation(Revocation *revocation)
 		revocation->connector_id = result_text(0, 1);
 		revocation->connection_name = result_text(0, 2);
 		revocation->account = result_text(0, 3);
-		revocation->sealed_tokens = result_bytes(0, 4);
-		revocation->attempts = result_int(0, 5);
-		revocation->created_at = result_timestamp(0, 6);
+		revocation->grant_id = result_uuid(0, 4);
+		revocation->sealed_tokens = result_bytes(0, 5);
+		revocation->attempts = result_int(0, 6);
+		revocation->created_at = result_timestamp(0, 7);
 	}
 	store_end();
 	return found;

@@ -26,8 +26,9 @@ typedef struct Revocation
 	const char *app_user;
 	pg_uuid_t id;
 	char *connector_id;
-	char *connection_name;
-	char *account;
+	char *connection_name; /* NULL: of a person who was erased */
+	char *account;         /* NULL: unknown */
+	pg_uuid_t grant_id;
 	bytea *sealed_tokens;
 	int attempts;
 	TimestampTz created_at;

@@ -235,7 +235,7 @@ start_due(void *arg)
 static void
 sweep(void *arg)
 {
-	(void) store_sweep_authorizations(GetCurrentTimestamp(), SWEEP_BATCH);
+	store_sweep_authorizations(GetCurrentTimestamp(), SWEEP_BATCH, exchange_under_way);
 	event_trim();
 }
 

@@ -211,6 +211,15 @@ is(asked('refresh_token'), 1, 'by one refresh, not by a loop');
 superuser("UPDATE appuser_connectors.connections SET expires_at = now() + interval '10 min' WHERE app_user = 'alice'");
 is(access_token($node, 'alice', 'calendar', min_validity => '5 min'), $second, 'ten minutes are more than five');
 isnt(access_token($node, 'alice', 'calendar', min_validity => '20 min'), $second, 'and less than twenty');
+foreach my $interval ('300 years', '200000 years', '178000000 years', '106751991 days', '178956970 years 7 mons 106751991 days')
+{
+	$provider->order({ reset => JSON::PP::true });
+	like(access_token($node, 'alice', 'calendar', min_validity => $interval), qr/./, "a min_validity of $interval brings a token");
+	is(asked('refresh_token'), 1, 'a fresh one');
+}
+$provider->order({ reset => JSON::PP::true });
+like(access_token($node, 'alice', 'calendar', min_validity => "-$_"), qr/./, "one of minus $_ any that is valid") foreach '1 hour', '178000000 years';
+is(asked('refresh_token'), 0, 'as it is');
 
 # A provider of few words
 my $terse = start_fault_server();
@@ -240,6 +249,8 @@ is_deeply([ map { $_->{body} =~ /(?:^|&)refresh_token=([^&]*)/ } $terse->request
 
 is(connect_to_terse('bob'), undef, 'bob connects and gets no refresh token');
 is(access_token($node, 'bob', 'terse'), 'a3', 'his token is served while it is valid');
+is(access_token($node, 'bob', 'terse', min_validity => '2 hours'), 'a3', 'also to who would like one for longer, since there is none');
+is(superuser("SELECT status FROM appuser_connectors.connections WHERE app_user = 'bob'"), 'connected', 'which costs no connection');
 my $requests = $terse->requests('/token');
 expire('bob');
 my ($state) = failure($node, 'app_service', "SELECT * FROM appuser_connectors.app_user_connection('bob', 'terse')");

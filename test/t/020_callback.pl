@@ -100,7 +100,7 @@ sub look
 	my ($state) = @_;
 	my $row = row($node, 'postgres', q{
 		SELECT (SELECT md5(string_agg(c::text, E'\n' ORDER BY app_user, connector_id, connection_name)) FROM appuser_connectors.connections AS c) AS connections,
-			(SELECT count(*) FROM appuser_connectors.authorizations WHERE state_hash = sha256(:'state')) AS pending,
+			(SELECT count(*) FROM appuser_connectors.authorizations WHERE state_hash = sha256(:'state') AND NOT consumed) AS pending,
 			(SELECT detail FROM appuser_connectors.connection_events WHERE event = 'connect_failed' ORDER BY occurred_at DESC LIMIT 1) AS event},
 		variables => { state => $state });
 

@@ -110,6 +110,42 @@ query($node, 'app_service', $disconnect, app_user => 'erin');
 settled();
 cmp_ok(scalar revocations(), '>', $before, 'the last one is revoked');
 
+# disconnected, and connected again before the provider was told
+foreach my $with_account (1, 0)
+{
+	my $app_user = $with_account ? 'esther' : 'ezra';
+	my $app = $with_account ? 'app' : 'anonymous';
+	my $account = $with_account ? 'account' : 'unknown account';
+
+	register($node, $provider, connector_id => $app, provider => $app, scopes => ['read'],
+		definition => { revocation_endpoint => $fault->url . '/token/revocation' }) unless $with_account;
+	connect_user($node, $app_user, $app);
+	$fault->rules({ path => '/token/revocation', status => 503 });
+	query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('$app')", app_user => $app_user);
+	wait_until('it was tried', sub { $node->safe_psql('postgres', 'SELECT attempts FROM appuser_connectors.revocations') eq '1' });
+	is(connect_user($node, $app_user, $app)->{failure}, undef, "$app_user has connected again, $account");
+	$fault->rules();
+	$before = revocations();
+	$node->safe_psql('postgres', 'UPDATE appuser_connectors.revocations SET attempt_at = now()');
+	settled();
+	is(scalar revocations(), $before, 'the old tokens are not revoked, which could end the new grant');
+	like(events($app_user), qr/revocation_skipped$/, 'and an event says so');
+	query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('$app')", app_user => $app_user);
+	settled();
+	like(events($app_user), qr/ revoked$/, 'the new ones are, in time');
+}
+
+# a provider that keeps grants apart
+register($node, $provider, connector_id => 'apart', provider => 'apart',
+	definition => { revocation_endpoint => $fault->url . '/token/revocation', revocation_ends_grant => JSON::PP::false });
+connect_user($node, 'erwin', 'apart', account => 'apart');
+connect_user($node, 'erwin', 'apart', account => 'apart', arguments => { connection_name => 'second' });
+$before = revocations();
+query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('apart', 'second')", app_user => 'erwin');
+settled();
+cmp_ok(scalar revocations(), '>', $before, 'where revoking one grant ends no other, it is revoked although another connection holds the account');
+like(access_token($node, 'erwin', 'apart', rejected_token => access_token($node, 'erwin', 'apart')), qr/./, 'which can still be refreshed');
+
 # the connector goes, with what is needed to revoke
 connect_user($node, 'frank', 'app');
 is(query($node, 'app_admin', "SELECT appuser_connectors.delete_connector('app')"), '1', 'delete_connector tells how many connections went');
