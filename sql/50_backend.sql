@@ -27,4 +27,4 @@ RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'erase_app_user';
 COMMENT ON FUNCTION appuser_connectors.erase_app_user(text) IS
-'Removes everything kept about one person: connections (their tokens are revoked after commit), flows under way, events. Returns the number of connections.';
+'Removes everything kept about one person, for good: connections (their tokens are revoked after commit), flows under way with what their exchanges bring, events. Returns the number of connections.';
