@@ -147,6 +147,30 @@ install_node()
 	export PATH
 }
 
+# PgBouncer is unpacked into $WORK, not installed: its package would start a service.
+# Only the libraries that it needs are installed.
+ensure_pgbouncer()
+{
+	local dir=$WORK/pgbouncer package libraries=()
+
+	if have pgbouncer || ! have apt-get; then
+		return
+	fi
+	mkdir -p "$dir"
+	(cd "$dir" && apt-get download -q pgbouncer >"$WORK/apt.log" 2>&1) ||
+		{ tail -20 "$WORK/apt.log" >&2; die "could not get pgbouncer"; }
+	dpkg-deb -x "$dir"/pgbouncer_*.deb "$dir"
+	for package in $(dpkg-deb -f "$dir"/pgbouncer_*.deb Depends | tr ',' '\n' | sed -nE 's/^ *(lib[^ (|]+).*/\1/p'); do
+		installed "$package" || libraries+=("$package")
+	done
+	if [ ${#libraries[@]} != 0 ]; then
+		echo "installing ${libraries[*]}"
+		apt_install "${libraries[@]}" || die "could not install ${libraries[*]}"
+	fi
+	hand_over "$dir"
+	export PATH=$PATH:$dir/usr/sbin
+}
+
 # Sets CHROMIUM; false when there is no browser.
 find_browser()
 {
