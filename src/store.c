@@ -108,9 +108,15 @@ store_begin(const char *app_user)
 {
 	store_context = CurrentMemoryContext;
 	GetUserIdAndSecContext(&saved_user, &saved_security_context);
-	SetUserIdAndSecContext(get_role_oid(STORE_OWNER, false), saved_security_context |
-																 SECURITY_LOCAL_USERID_CHANGE |
-																 SECURITY_RESTRICTED_OPERATION);
+
+	/*
+	 * A trigger that a foreign key's cascade fires inherits NOFORCE_RLS (see
+	 * ri_PerformCheck).  With it the owner would not be bound by row security, and
+	 * plans made then would be kept.
+	 */
+	SetUserIdAndSecContext(get_role_oid(STORE_OWNER, false),
+						   (saved_security_context & ~SECURITY_NOFORCE_RLS) |
+							   SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	guc_nest_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);

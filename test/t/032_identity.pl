@@ -371,6 +371,23 @@ is((failure($node, 'app_service', 'SELECT app.frontends_token()', app_user => 'a
 my $bound = url_parameters(authorization_url($node, 'alice', 'crm', connection_name => 'bound', browser_binding => 'a cookie of sixteen bytes'))->{state};
 is((failure($node, 'app_service', "SELECT app.callback('$bound')"))[0], 'UC005', 'a browser binding alone is for the service role, not for whoever it is called by');
 
+# A trigger that a foreign key's cascade fires runs where forced row security does
+# not bind owners.  It binds the extension's statements there too, and their plans
+# that the session keeps.
+query($node, 'postgres', qq{
+	CREATE TABLE app.parents (id integer PRIMARY KEY);
+	CREATE TABLE app.children (id integer REFERENCES app.parents ON DELETE CASCADE);
+	INSERT INTO app.parents VALUES (1);
+	INSERT INTO app.children VALUES (1);
+	CREATE FUNCTION app.look() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN PERFORM FROM $ns.app_user_connections(); RETURN OLD; END \$\$;
+	CREATE TRIGGER look BEFORE DELETE ON app.children FOR EACH ROW EXECUTE FUNCTION app.look();
+	ALTER TABLE app.parents OWNER TO app_service;
+	ALTER TABLE app.children OWNER TO app_service});
+my $asked = "SELECT coalesce(sum(calls), 0) > 0 FROM pg_stat_xact_user_functions WHERE funcname = 'session_app_user'";
+is(query($node, 'postgres', "SET ROLE app_service; BEGIN; SELECT $ns.set_app_user('alice') \\g /dev/null\n$asked; DELETE FROM app.parents; $asked; ROLLBACK;
+	BEGIN; SELECT $ns.set_app_user('alice') \\g /dev/null\nSELECT FROM $ns.app_user_connections() \\g /dev/null\n$asked; ROLLBACK", settings => { track_functions => 'all' }),
+	"f\nt\nt", 'row security is asked in a trigger of a cascade, and after it');
+
 # A session that takes on other roles stays with its app user, and gains nothing.
 query($node, 'postgres', 'CREATE ROLE app_switcher LOGIN NOINHERIT; GRANT app_service, app_user_role, app_nobody TO app_switcher');
 is((failure($node, 'app_switcher', "SELECT $ns.set_app_user('alice')"))[0], '42501', 'a role that must SET ROLE first may do nothing before');
