@@ -33,7 +33,7 @@ typedef struct Identity
 {
 	bool is_set;
 	TimestampTz expires_at;
-	char app_user[MAX_APP_USER + 1];
+	char app_user[MAX_APP_USER + 1]; /* empty: set to nobody */
 } Identity;
 
 /* What was there before the first change at a nesting level */
@@ -71,8 +71,15 @@ identity_init(void)
 static bool
 is_current(const Identity *identity)
 {
-	return identity->is_set && (TIMESTAMP_IS_NOEND(identity->expires_at) ||
-								GetCurrentTimestamp() < identity->expires_at);
+	return identity->app_user[0] != '\0' && (TIMESTAMP_IS_NOEND(identity->expires_at) ||
+											 GetCurrentTimestamp() < identity->expires_at);
+}
+
+/* The local one hides the session's, also where it is nobody. */
+static const Identity *
+identity_in_force(void)
+{
+	return local_identity.is_set ? &local_identity : &session_identity;
 }
 
 /*
@@ -95,7 +102,7 @@ trusted_app_user(void)
 const char *
 identity_app_user(void)
 {
-	const Identity *identity = local_identity.is_set ? &local_identity : &session_identity;
+	const Identity *identity = identity_in_force();
 
 	if (identity->is_set)
 		return is_current(identity) ? identity->app_user : NULL;
@@ -109,7 +116,7 @@ identity_require_app_user(void)
 
 	if (app_user == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-						local_identity.is_set || session_identity.is_set
+						identity_in_force()->app_user[0] != '\0'
 							? errmsg("the app user's authentication has expired")
 							: errmsg("no app user is set"),
 						errhint("Call appuser_connectors.set_app_user() or "
@@ -134,10 +141,11 @@ identity_set(const char *app_user, bool is_local, TimestampTz expires_at)
 	int nest_level = GetCurrentTransactionNestLevel();
 	Identity identity = {0};
 
+	/* clearing the session's leaves it to what else may say who it is */
+	identity.is_set = is_local || app_user != NULL;
 	if (app_user != NULL)
 	{
 		identity_check_name(app_user);
-		identity.is_set = true;
 		identity.expires_at = expires_at;
 		strlcpy(identity.app_user, app_user, sizeof(identity.app_user));
 	}

@@ -19,7 +19,7 @@ extern const char *identity_require_app_user(void);
 extern void identity_check_name(const char *app_user);
 
 /*
- * Sets the app user (NULL clears), until the transaction ends or, with is_local
+ * Sets the app user (NULL: nobody), until the transaction ends or, with is_local
  * false, the session.  It counts as none from expires_at on (DT_NOEND: never).
  */
 extern void identity_set(const char *app_user, bool is_local, TimestampTz expires_at);

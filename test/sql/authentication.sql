@@ -156,6 +156,11 @@ SELECT authenticate_app_user(:'bob');
 SELECT current_app_user();
 COMMIT;
 SELECT current_app_user();
+-- and so does nobody, when it is set
+BEGIN;
+SELECT set_app_user(NULL);
+SELECT current_app_user();
+ROLLBACK;
 -- anything else is nobody
 DO $$
 DECLARE

@@ -191,6 +191,18 @@ SELECT set_app_user('bob');
 SELECT current_app_user();
 COMMIT;
 SELECT current_app_user();
+-- and so is a local nobody
+BEGIN;
+SELECT set_app_user(NULL);
+SELECT current_app_user();
+ROLLBACK;
+SELECT current_app_user();
+BEGIN;
+SAVEPOINT one;
+SELECT set_app_user(NULL);
+ROLLBACK TO one;
+SELECT current_app_user();
+COMMIT;
 -- of the two kinds the later is in force, as with SET and SET LOCAL
 BEGIN;
 SELECT set_app_user('bob');
