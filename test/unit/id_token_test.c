@@ -282,6 +282,8 @@ test_claims(void)
 		{"no iat is refused", "{" ISS "," AUD "," EXP "," ONCE "," SUB "}", ID_TOKEN_ISSUED_AT},
 		{"iat as text is refused",
 		 "{" ISS "," AUD "," EXP ",\"iat\":\"1699999990\"," ONCE "," SUB "}", ID_TOKEN_ISSUED_AT},
+		{"iat with an exponent is refused",
+		 "{" ISS "," AUD "," EXP ",\"iat\":17e8," ONCE "," SUB "}", ID_TOKEN_ISSUED_AT},
 
 		{"the nonce of another flow is refused",
 		 "{" ISS "," AUD "," TIMES ",\"nonce\":\"another\"," SUB "}", ID_TOKEN_NONCE},

@@ -575,6 +575,14 @@ test_forged_signatures(void)
 	len = make_signature(JWT_PS256, rsa, text, RSA_PSS_SALTLEN_MAX, bad);
 	ok(verify(keys, token_of(text, bad, len)) == JWT_SIGNATURE_INVALID,
 	   "PS256 with a longer salt is refused");
+
+	/* one signature in 256 begins with a zero byte */
+	do
+		len = make_signature(JWT_PS256, rsa, text, RSA_PSS_SALTLEN_DIGEST, bad);
+	while (bad[0] != 0);
+	ok(verify(keys, token_of(text, bad, len)) == JWT_VERIFIED &&
+		   verify(keys, token_of(text, bad + 1, len - 1)) == JWT_SIGNATURE_INVALID,
+	   "PS256 without its leading zero is refused");
 	jwt_keys_free(keys);
 
 	/* S and S + L are the same scalar (RFC 8032 §8.4) */
@@ -731,6 +739,7 @@ test_keys_left_out(void)
 	LEFT_OUT("key_ops without verify", jwk(rsa, ",\"key_ops\":[\"sign\",\"encrypt\"]"));
 	LEFT_OUT("key_ops of nothing", jwk(rsa, ",\"key_ops\":[]"));
 	LEFT_OUT("key_ops that is not an array", jwk(rsa, ",\"key_ops\":\"verify\""));
+	LEFT_OUT("key_ops that is an object", jwk(rsa, ",\"key_ops\":{\"verify\":\"verify\"}"));
 	LEFT_OUT("an alg of another type", jwk(rsa, ",\"alg\":\"ES256\""));
 	LEFT_OUT("an alg of another curve", jwk(p256, ",\"alg\":\"ES384\""));
 	LEFT_OUT("a symmetric alg of a public key", jwk(rsa, ",\"alg\":\"HS256\""));
@@ -992,6 +1001,10 @@ test_forms(void)
 
 	big_jwt = psprintf("%s.%0*d", signed_text("{\"alg\":\"ES256\"}", CLAIMS), 20000, 0);
 	ok(verify(keys, big_jwt) == JWT_MALFORMED, "a huge signature is malformed");
+	memset(signature, 0, sizeof(signature));
+	big_jwt = token_of(signed_text("{\"alg\":\"ES256\"}", CLAIMS), signature, 1025);
+	ok(verify(keys, big_jwt) == JWT_MALFORMED,
+	   "so is one of a byte more than the largest RSA key makes");
 	jwt_keys_free(keys);
 }
 
