@@ -383,8 +383,10 @@ check_id_token(Flight *flight)
 		result = keys != NULL
 					 ? id_token_check(flight->tokens.id_token, keys, &expected, details->account)
 					 : ID_TOKEN_KEY_NOT_FOUND;
-	if (result == ID_TOKEN_KEY_NOT_FOUND && details->phase == PHASE_CODE &&
-		jwks_may_refetch(client->jwks_uri))
+
+	/* a new key may have the place of the old one, without a kid of its own */
+	if ((result == ID_TOKEN_KEY_NOT_FOUND || result == ID_TOKEN_SIGNATURE) &&
+		details->phase == PHASE_CODE && jwks_may_refetch(client->jwks_uri))
 		return true;
 	if (result != ID_TOKEN_ACCEPTED)
 	{

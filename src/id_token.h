@@ -27,7 +27,7 @@ typedef enum IdTokenResult
 {
 	ID_TOKEN_ACCEPTED,
 	ID_TOKEN_KEY_NOT_FOUND, /* perhaps the provider has a new key: fetch, and try again */
-	ID_TOKEN_SIGNATURE,     /* or anything else that jwt_verify refuses */
+	ID_TOKEN_SIGNATURE,     /* the same; or anything else that jwt_verify refuses */
 	ID_TOKEN_MALFORMED,
 	ID_TOKEN_ISSUER,
 	ID_TOKEN_AUDIENCE,

@@ -3,7 +3,7 @@
  *	  Providers' published keys (RFC 7517), as the worker has fetched them.
  *
  * In memory of the worker only.  Fetched before the first use and when a token
- * names a key that is not there, the latter not more often than the cooldown
+ * needs a key that is not there, the latter not more often than the cooldown
  * allows: tokens with made-up key ids must not make us hammer a provider.
  */
 #include "postgres.h"

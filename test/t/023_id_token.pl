@@ -195,7 +195,7 @@ foreach my $case (
 	is_refused('plain', connect_with('plain', id_token => $make), 'invalid_id_token', $detail, "an ID token $name");
 }
 is(query($node, 'postgres', $worker_query), $worker, 'none of them hurt the worker');
-is(requests_of('plain'), 1, 'nor made it fetch the keys again');
+is(requests_of('plain'), 2, 'they made it fetch the keys again, once: the provider might have had a new one');
 
 is_refused('plain', connect_with('plain', app_user => 'carol', response => { id_token => 7 }), 'invalid_id_token', 'malformed',
 	'an ID token that is a number');
@@ -259,6 +259,21 @@ is(connect_with('rotated', id_token => $signed_by_two, jwks => jwks(\%one, \%two
 is_refused('rotated', connect_with('rotated', id_token => sub { signed($new_key, $_[0], kid => 'three') }, jwks => jwks(\%one, \%two)),
 	'invalid_id_token', 'signed with a key the provider does not publish', 'a key that does not exist');
 is(requests_of('rotated'), 2, 'so soon after, the keys are not fetched for it');
+
+# Not every provider names its keys, or names them anew.
+foreach my $case ([ 'nameless', {} ], [ 'renamed', { kid => 'one' } ])
+{
+	my ($connector, $kid) = @$case;
+	my @jwks = map { jwks({ %{ $_->{jwk} }, %$kid }) } $key, $new_key;
+
+	new_connector($connector);
+	is(connect_with($connector, id_token => sub { signed($key, $_[0], %$kid) }, jwks => $jwks[0])->{failure}, undef, "$connector: a key");
+	is(connect_with($connector, id_token => sub { signed($new_key, $_[0], %$kid) }, jwks => $jwks[1])->{failure}, undef, "$connector: the one in its place");
+	is(requests_of($connector), 2, "$connector: was fetched");
+	is_refused($connector, connect_with($connector, id_token => sub { signed($key, $_[0], %$kid) }, jwks => $jwks[1]),
+		'invalid_id_token', 'its signature is refused', "$connector: the old one");
+	is(requests_of($connector), 2, "$connector: is not looked for so soon after");
+}
 
 new_connector('lost');
 is(connect_with('lost', id_token => sub { signed($key, $_[0], kid => 'one') }, jwks => jwks(\%one))->{failure}, undef, 'another provider signs with its key');
