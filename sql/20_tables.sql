@@ -200,7 +200,7 @@ BEGIN
 									  'authorizations', 'pending_answers', 'revocations', 'connection_events', 'issuers']
 	LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE appuser_connectors.%I OWNER TO appuser_connectors_owner', table_name);
-		EXECUTE pg_catalog.format('REVOKE ALL ON TABLE appuser_connectors.%I FROM PUBLIC', table_name);
+		EXECUTE pg_catalog.format('REVOKE ALL ON TABLE appuser_connectors.%I FROM PUBLIC, appuser_connectors_admin', table_name);
 	END LOOP;
 
 	FOREACH table_name IN ARRAY ARRAY['connections', 'authorizations', 'pending_answers', 'revocations', 'connection_events']

@@ -34,7 +34,7 @@ SELECT c.app_user, c.connector_id, c.connection_name, n.provider, n.name,
 FROM appuser_connectors.connections AS c
 	 JOIN appuser_connectors.connectors AS n ON n.connector_id OPERATOR(pg_catalog.=) c.connector_id;
 ALTER VIEW appuser_connectors.connection_status OWNER TO appuser_connectors_owner;
-REVOKE ALL ON appuser_connectors.connection_status FROM PUBLIC;
+REVOKE ALL ON appuser_connectors.connection_status FROM PUBLIC, appuser_connectors_admin;
 GRANT SELECT ON appuser_connectors.connection_status TO appuser_connectors_admin;
 COMMENT ON VIEW appuser_connectors.connection_status IS
 'Every connection of every app user, for the admin: status as in app_user_connections(), since when, next try; no tokens.';
@@ -50,7 +50,7 @@ FROM appuser_connectors.provider_call_stats() AS s,
 	  FROM appuser_connectors.connections AS c
 	  WHERE c.refresh_at OPERATOR(pg_catalog.<=) pg_catalog.now()) AS b;
 ALTER VIEW appuser_connectors.pg_stat_appuser_connectors OWNER TO appuser_connectors_owner;
-REVOKE ALL ON appuser_connectors.pg_stat_appuser_connectors FROM PUBLIC;
+REVOKE ALL ON appuser_connectors.pg_stat_appuser_connectors FROM PUBLIC, appuser_connectors_admin;
 GRANT SELECT ON appuser_connectors.pg_stat_appuser_connectors TO appuser_connectors_admin;
 COMMENT ON VIEW appuser_connectors.pg_stat_appuser_connectors IS
 'Calls to providers from this database since the server started: how many, how they ended, milliseconds, how many are under way; refreshes that are due and since when the oldest is.';

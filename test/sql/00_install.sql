@@ -91,18 +91,23 @@ DROP SCHEMA appuser_connectors;
 CREATE ROLE regress_eve;
 CREATE SCHEMA appuser_connectors;
 GRANT ALL ON SCHEMA appuser_connectors TO regress_eve;
-ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO regress_eve;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO regress_eve, appuser_connectors_admin;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO regress_eve, appuser_connectors_user;
 CREATE EXTENSION appuser_connectors;
 SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'appuser_connectors'::regnamespace
 AND has_function_privilege('regress_eve', oid, 'EXECUTE');
 SELECT relname FROM pg_class WHERE relnamespace = 'appuser_connectors'::regnamespace AND relkind IN ('r', 'v')
 AND has_table_privilege('regress_eve', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER');
+SELECT relname, has_table_privilege('appuser_connectors_admin', oid, 'SELECT') AS reads,
+	   has_table_privilege('appuser_connectors_admin', oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER') AS writes
+FROM pg_class WHERE relnamespace = 'appuser_connectors'::regnamespace AND relkind IN ('r', 'v')
+AND has_table_privilege('appuser_connectors_admin', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')
+ORDER BY relname COLLATE "C";
 SELECT has_schema_privilege('regress_eve', 'appuser_connectors', 'USAGE') AS usage,
 	   has_schema_privilege('regress_eve', 'appuser_connectors', 'CREATE') AS create,
 	   has_function_privilege('appuser_connectors_user', 'appuser_connectors.set_app_user(text, boolean)', 'EXECUTE') AS sets_app_user;
 DROP EXTENSION appuser_connectors;
-ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM regress_eve;
+ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM regress_eve, appuser_connectors_admin;
 ALTER DEFAULT PRIVILEGES REVOKE ALL ON FUNCTIONS FROM regress_eve, appuser_connectors_user;
 DROP SCHEMA IF EXISTS appuser_connectors;
 DROP ROLE regress_eve;
