@@ -125,10 +125,13 @@ check_health(PG_FUNCTION_ARGS)
 										   : "provider_calls is off.");
 
 	members = SearchSysCacheList1(AUTHMEMROLEMEM, ObjectIdGetDatum(owner));
-	report(&out, "owner role", members->n_members == 0,
-		   members->n_members == 0 ? NULL
-								   : "It has members, who can read sealed rows and pass by the "
-									 "functions; revoke them.");
+	report(&out, "owner role", members->n_members == 0 && !has_bypassrls_privilege(owner),
+		   members->n_members != 0 ? "It has members, who can read sealed rows and pass by the "
+									 "functions; revoke them."
+		   : has_bypassrls_privilege(owner)
+			   ? "It has BYPASSRLS or SUPERUSER, so that row security does not bind the "
+				 "extension's own statements; take that away."
+			   : NULL);
 	ReleaseSysCacheList(members);
 
 	report(&out, "log: bind parameters", !parameters_are_logged(),

@@ -78,6 +78,10 @@ foreach my $name ('root key', 'worker', 'installation', 'owner role', 'connector
 	ok($health{$name}{ok}, "healthy: $name");
 }
 ok(!$health{allow_insecure_loopback}{ok}, 'allow_insecure_loopback is for development, says the health check');
+$node->safe_psql('postgres', 'ALTER ROLE appuser_connectors_owner BYPASSRLS');
+like(query($node, 'app_admin', "SELECT detail FROM appuser_connectors.check_health() WHERE name = 'owner role' AND NOT ok"), qr/BYPASSRLS/,
+	'unhealthy: row security does not bind the owner role');
+$node->safe_psql('postgres', 'ALTER ROLE appuser_connectors_owner NOBYPASSRLS');
 $node->safe_psql('postgres', q{
 	GRANT appuser_connectors_owner TO app_nobody;
 	ALTER ROLE app_admin SET log_statement = 'all';
