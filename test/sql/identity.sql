@@ -133,6 +133,19 @@ SELECT pg_temp.refusal($$SELECT appuser_connectors.connect_app_user('no-such-con
 SELECT current_app_user();
 ROLLBACK;
 
+-- An error in the extension's own statement ends whom it acted for, caught or not
+RESET ROLE;
+BEGIN;
+REVOKE SELECT ON connectors FROM appuser_connectors_owner;
+SELECT set_app_user('alice');
+SELECT pg_temp.refusal('SELECT * FROM appuser_connectors.app_user_connections()');
+SELECT set_app_user('bob');
+SELECT session_app_user();
+SELECT set_app_user('alice');
+SELECT * FROM app_user_connections();
+ROLLBACK;
+SELECT session_app_user();
+
 -- A function is no scope: as SET LOCAL in one, it lasts until the transaction ends
 SET ROLE none;
 CREATE SCHEMA regress_identity;

@@ -509,6 +509,14 @@ $let_cool->();
 $publish->({ %{ $keys{p256} }, kid => 'a' }, $keys{p256});
 judge([ 'two keys of the same kind', $published_token->('p256'), 'alice' ]);
 is($fetches->(), 6, 'likewise');
+$let_cool->();
+$publish->($second);
+judge([ 'a new key, where tokens have no kid and several are kept', $published_token->('second', _header => {}), 'alice' ]);
+is($fetches->(), 7, 'likewise');
+$let_cool->();
+$publish->({ %{ $keys{p256} }, kid => 'a' }, $keys{p256});
+judge([ 'and back again', $published_token->('p256'), 'alice' ]);
+is($fetches->(), 8, 'likewise');
 
 # Trouble at the issuer
 $let_cool->();
@@ -517,7 +525,7 @@ judge(
 	[ 'an unknown key while the issuer has trouble', $published_token->('second', _header => { kid => 'b' }), $unreachable ],
 	[ 'known keys meanwhile', $published_token->('p256'), 'alice' ],
 	[ 'an unknown key soon after', $published_token->('second', _header => { kid => 'c' }), 'UC003 the keys of the JWT\'s issuer could not be fetched: Reason: it failed a moment ago.' ]);
-is($fetches->(), 7, 'the issuer in trouble is not asked again and again');
+is($fetches->(), 9, 'the issuer in trouble is not asked again and again');
 my $n = 0;
 foreach my $case (
 	[ 'HTML', { body => '<html>' } ], [ 'an empty set', { body => { keys => [] } } ], [ 'no set', { body => {} } ],
