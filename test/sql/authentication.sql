@@ -118,6 +118,18 @@ COMMIT;
 SET ROLE regress_nobody;
 SELECT pg_temp.refusal(format('SELECT appuser_connectors.authenticate_app_user(%L)', :'alice'));
 
+-- An issuer counts as it is now, also where one transaction changes it again and again
+RESET ROLE;
+BEGIN;
+SELECT register_issuer('https://issuer.example', jwks => :'keys', audiences => '{app}');
+SELECT authenticate_app_user(:'alice');
+SELECT register_issuer('https://issuer.example', jwks => :'keys', audiences => '{other}');
+SELECT pg_temp.refusal(format('SELECT appuser_connectors.authenticate_app_user(%L)', :'alice'));
+ROLLBACK;
+BEGIN;
+SELECT authenticate_app_user(:'alice');
+ROLLBACK;
+
 -- Whoever cannot register issuers cannot write them either
 SET ROLE regress_frontend;
 SELECT pg_temp.refusal(s) FROM unnest(ARRAY[

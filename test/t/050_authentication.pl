@@ -550,6 +550,18 @@ register_issuer(issuer => $inside, jwks_uri => 'https://10.0.0.1/jwks', audience
 judge([ 'a private address', token(ES256 => 'p256', iss => $inside), "UC003 the keys of the JWT's issuer could not be fetched: Reason: no usable answer from its jwks_uri." ]);
 like(slurp_file($node->logfile), qr/the keys of issuer "\Q$inside\E" could not be fetched: .*10\.0\.0\.1/, 'the server log, not the error, says which');
 
+# Where they are published is changed while they are on their way.
+my $moved = 'https://moved.example';
+$server->rules({ path => '/old', hold => 'old', body => { keys => [ $keys{p256} ] } }, { path => '/new', body => { keys => [$second] } });
+register_issuer(issuer => $moved, jwks_uri => $server->url . '/old', audiences => ['app']);
+load_tokens(moved => token(ES256 => 'p256', iss => $moved));
+$session->send($authenticate->('moved'));
+$server->wait(held => 'old');
+register_issuer(issuer => $moved, jwks_uri => $server->url . '/new', audiences => ['app']);
+$server->release('old');
+is($session->answer->{state}, '28000', 'keys from where they were published before do not count');
+judge([ 'those from where they are now do', token(ES256 => 'second', iss => $moved), 'alice' ]);
+
 # A reader's transaction can be read only, and its snapshot old.
 my $late = 'https://late.example';
 $server->rules({ path => '/late', body => { keys => [ $keys{p256} ] } }, { path => '/jwks', body => { keys => [ $keys{p256} ] } });
