@@ -530,6 +530,7 @@ my $n = 0;
 foreach my $case (
 	[ 'HTML', { body => '<html>' } ], [ 'an empty set', { body => { keys => [] } } ], [ 'no set', { body => {} } ],
 	[ 'only unusable keys', { body => { keys => \@bad } } ], [ 'a redirect', { status => 302, headers => { location => $jwks_uri } }, 302 ],
+	[ 'a set of an error', { status => 500, body => { keys => [ $keys{p256} ] } }, 500 ],
 	[ 'a body without end', { endlessBody => JSON::PP::true }, undef ], [ 'a reset connection', { reset => JSON::PP::true }, undef ])
 {
 	my ($name, $rule, @status) = @$case;
