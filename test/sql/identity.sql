@@ -171,6 +171,35 @@ SELECT current_app_user();
 ROLLBACK;
 CALL regress_identity.commits();
 
+-- An application's policy follows it, also in a plan that is kept; a deferred trigger
+-- still knows it
+RESET ROLE;
+CREATE TABLE regress_identity.notes (owner text);
+INSERT INTO regress_identity.notes VALUES ('alice'), ('bob');
+ALTER TABLE regress_identity.notes ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON regress_identity.notes USING (owner = appuser_connectors.current_app_user());
+CREATE FUNCTION regress_identity.tell() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE NOTICE 'at commit: %', appuser_connectors.current_app_user();
+	RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER tell AFTER UPDATE ON regress_identity.notes DEFERRABLE INITIALLY DEFERRED
+	FOR EACH ROW EXECUTE FUNCTION regress_identity.tell();
+GRANT SELECT, UPDATE ON regress_identity.notes TO regress_service;
+SET ROLE regress_service;
+SET plan_cache_mode = force_generic_plan;
+PREPARE own AS SELECT * FROM regress_identity.notes;
+BEGIN;
+SELECT set_app_user('alice');
+EXECUTE own;
+SELECT set_app_user('bob');
+EXECUTE own;
+UPDATE regress_identity.notes SET owner = owner;
+COMMIT;
+EXECUTE own;
+DEALLOCATE own;
+RESET plan_cache_mode;
+
 -- It is neither role nor setting: changing those changes nothing, and there is none to SET
 BEGIN;
 SELECT set_app_user('alice');
