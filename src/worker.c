@@ -66,7 +66,7 @@ worker_last_error(void)
 /*
  * A transaction must not be cut short while answers hang on it, so SIGTERM only
  * asks; but a commit that waits for a synchronous standby must end, and may: it
- * is already durable here.
+ * is already durable here.  SyncRepWaitForLSN() looks at ProcDiePending.
  */
 static void
 handle_sigterm(SIGNAL_ARGS)
@@ -83,6 +83,14 @@ handle_sigterm(SIGNAL_ARGS)
 	errno = save_errno;
 }
 
+/* That was for the wait alone: what is still in the air is waited for by drain(). */
+static void
+end_commit(void)
+{
+	committing = false;
+	ProcDiePending = false;
+}
+
 void
 worker_begin(void)
 {
@@ -97,15 +105,17 @@ worker_commit(void)
 {
 	PopActiveSnapshot();
 	committing = true;
+	if (ShutdownRequestPending)
+		SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
 	CommitTransactionCommand();
-	committing = false;
+	end_commit();
 }
 
 void
 worker_rollback(void)
 {
 	HOLD_INTERRUPTS();
-	committing = false;
+	end_commit();
 	last_error = geterrcode();
 	EmitErrorReport();
 	AbortCurrentTransaction();
@@ -158,17 +168,19 @@ begin_call(ProviderCallKind kind, StringInfo record, ProviderCallWaiter waiter)
 }
 
 /* Before pending_answers is read (ready) no call can be made safely. */
-static void
+static bool
 take_calls(bool ready)
 {
 	ProviderCallKind kind;
 	ProviderCallWaiter waiter;
 	StringInfoData record;
+	bool any = false;
 
 	initStringInfo(&record);
 	enlargeStringInfo(&record, CALL_PAYLOAD_SIZE);
 	while (provider_call_take(&kind, &record, &waiter))
 	{
+		any = true;
 		record.cursor = 0;
 		if (ready)
 			begin_call(kind, &record, waiter);
@@ -180,6 +192,7 @@ take_calls(bool ready)
 		explicit_bzero(record.data, record.maxlen);
 	}
 	pfree(record.data);
+	return any;
 }
 
 /* A step that needs a transaction of its own; errors are logged, and it goes on. */
@@ -277,6 +290,14 @@ worker_exit(int code, Datum arg)
 	http_shutdown();
 }
 
+/* Outside transactions there is nothing to cancel: pg_cancel_backend() must not end us. */
+static void
+check_interrupts(void)
+{
+	QueryCancelPending = false;
+	CHECK_FOR_INTERRUPTS();
+}
+
 static long
 remaining(TimestampTz until)
 {
@@ -368,6 +389,7 @@ appuser_connectors_worker_main(Datum main_arg)
 	while (!ShutdownRequestPending)
 	{
 		bool any;
+		long timeout;
 
 		MemoryContextSwitchTo(loop_context);
 		MemoryContextReset(loop_context);
@@ -391,15 +413,15 @@ appuser_connectors_worker_main(Datum main_arg)
 				launcher_forget_database(database);
 				break;
 			}
-			take_calls(false);
+			(void) take_calls(false);
 			pgstat_report_activity(STATE_IDLE, NULL);
 			(void) WaitEventSetWait(events, LOAD_RETRY, occurred, lengthof(occurred), wait_event);
 			ResetLatch(MyLatch);
-			CHECK_FOR_INTERRUPTS();
+			check_interrupts();
 			continue;
 		}
 
-		take_calls(true);
+		(void) take_calls(true);
 		if (GetCurrentTimestamp() >= next_due)
 		{
 			if (!in_transaction(start_due, &next_due))
@@ -433,16 +455,19 @@ appuser_connectors_worker_main(Datum main_arg)
 		if (flights_failed())
 			next_due = Max(next_due, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000));
 		MemoryContextSwitchTo(loop_context);
+		/* a commit that waited for a standby, or a wait for a lock, has reset the latch */
+		timeout = take_calls(true) || ShutdownRequestPending || ConfigReloadPending
+					  ? 0
+					  : loop_timeout(next_due);
 		pgstat_report_activity(STATE_IDLE, NULL);
-		(void) WaitEventSetWait(events, loop_timeout(next_due), occurred, lengthof(occurred),
-								wait_event);
+		(void) WaitEventSetWait(events, timeout, occurred, lengthof(occurred), wait_event);
 		if (MyLatch->is_set)
 		{
 			ResetLatch(MyLatch);
 			/* a caller, or an outbox row of a commit */
 			next_due = Min(next_due, TimestampTzPlusMilliseconds(last_scan, SCAN_PAUSE));
 		}
-		CHECK_FOR_INTERRUPTS();
+		check_interrupts();
 	}
 	drain(events);
 }
