@@ -377,6 +377,15 @@ cache_key(uint32 key_id, const uint8 *bytes)
 	return entry->key;
 }
 
+static SealKey *
+cached_key(uint32 key_id)
+{
+	for (CachedKey *entry = cached_keys; entry != NULL; entry = entry->next)
+		if (entry->key_id == key_id)
+			return entry->key;
+	return NULL;
+}
+
 /* NULL when there is no such key */
 static bytea *
 read_wrapped_key(uint32 key_id)
@@ -391,8 +400,9 @@ read_wrapped_key(uint32 key_id)
 	return wrapped;
 }
 
+/* Unwraps a data key, or finds it unwrapped.  NULL: there is none, or it does not open. */
 static SealKey *
-data_key(uint32 key_id)
+find_data_key(uint32 key_id, bool *exists)
 {
 	bytea *wrapped;
 	uint8 bytes[SEAL_KEY_BYTES];
@@ -401,18 +411,16 @@ data_key(uint32 key_id)
 	SealKey *key;
 	SealResult result;
 
-	for (CachedKey *entry = cached_keys; entry != NULL; entry = entry->next)
-		if (entry->key_id == key_id)
-			return entry->key;
+	key = cached_key(key_id);
+	*exists = true;
+	if (key != NULL)
+		return key;
 
 	aad = data_key_aad(key_id);
 	wrapped = read_wrapped_key(key_id);
-	if (wrapped == NULL || VARSIZE_ANY_EXHDR(wrapped) != SEAL_KEY_BYTES + SEAL_OVERHEAD)
-		ereport(ERROR,
-				(errcode(ERRCODE_UC_KEY_UNAVAILABLE), errmsg("data key %u does not exist", key_id),
-				 errdetail("A row of appuser_connectors.encryption_keys is missing or "
-						   "malformed."),
-				 errhint("Restore the table from a backup.")));
+	*exists = wrapped != NULL && VARSIZE_ANY_EXHDR(wrapped) == SEAL_KEY_BYTES + SEAL_OVERHEAD;
+	if (!*exists)
+		return NULL;
 	root = root_key();
 	result = seal_open(root, (uint8 *) aad->data, aad->len, (uint8 *) VARDATA_ANY(wrapped),
 					   VARSIZE_ANY_EXHDR(wrapped), bytes);
@@ -421,15 +429,32 @@ data_key(uint32 key_id)
 	{
 		/* its row may have been mended since it was read */
 		installation_forget();
+		return NULL;
+	}
+	key = cache_key(key_id, bytes);
+	secret_cleanse(bytes, sizeof(bytes));
+	return key;
+}
+
+static SealKey *
+data_key(uint32 key_id)
+{
+	bool exists;
+	SealKey *key = find_data_key(key_id, &exists);
+
+	if (!exists)
+		ereport(ERROR,
+				(errcode(ERRCODE_UC_KEY_UNAVAILABLE), errmsg("data key %u does not exist", key_id),
+				 errdetail("A row of appuser_connectors.encryption_keys is missing or "
+						   "malformed."),
+				 errhint("Restore the table from a backup.")));
+	if (key == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UC_KEY_UNAVAILABLE),
 						errmsg("data key %u cannot be opened", key_id),
 						errdetail("It was sealed under another root key or for another "
 								  "installation, or was altered."),
 						errhint("Point appuser_connectors.root_key_file or root_key_command to the "
 								"root key this database was used with, and reload.")));
-	}
-	key = cache_key(key_id, bytes);
-	secret_cleanse(bytes, sizeof(bytes));
 	return key;
 }
 
@@ -542,10 +567,21 @@ keyring_knows(const bytea *sealed)
 
 	if (!sealed_key_id((const uint8 *) VARDATA_ANY(sealed), VARSIZE_ANY_EXHDR(sealed), &key_id))
 		return false;
-	for (CachedKey *entry = cached_keys; entry != NULL; entry = entry->next)
-		if (entry->key_id == key_id)
-			return true;
-	return read_wrapped_key(key_id) != NULL;
+	return cached_key(key_id) != NULL || read_wrapped_key(key_id) != NULL;
+}
+
+/*
+ * Was it sealed under a key that is none of ours?  Where our own key is missing or
+ * does not open, that is the trouble, and nothing is said about the value.
+ */
+static bool
+is_foreign(uint32 key_id, const bytea *sealed)
+{
+	uint32 own = active_key_id();
+	bool exists;
+
+	return own != 0 && own != key_id && !keyring_knows(sealed) &&
+		   find_data_key(own, &exists) != NULL;
 }
 
 char *
@@ -556,7 +592,8 @@ keyring_open(StringInfo aad, const bytea *sealed, int *len)
 	uint32 key_id;
 	char *plain;
 
-	if (!sealed_key_id(bytes, size, &key_id))
+	if (!sealed_key_id(bytes, size, &key_id) ||
+		(cached_key(key_id) == NULL && is_foreign(key_id, sealed)))
 		return NULL;
 	plain = secret_alloc(size - SEAL_OVERHEAD);
 	if (seal_open(data_key(key_id), (uint8 *) aad->data, aad->len, bytes, size, (uint8 *) plain) !=

@@ -43,7 +43,8 @@ extern bool keyring_knows(const bytea *sealed);
 
 /*
  * Opens: secret_alloc'ed and NUL-terminated, *len bytes.  NULL when the value
- * was altered or belongs elsewhere.  Raises UC008 when its key is unavailable.
+ * was altered or belongs elsewhere, also to a key that was never here.  Raises
+ * UC008 when its key, or every key, is unavailable.
  */
 extern char *keyring_open(StringInfo aad, const bytea *sealed, int *len);
 
