@@ -144,7 +144,7 @@ CREATE TABLE appuser_connectors.revocations (
 	attempt_at timestamptz NOT NULL,
 	PRIMARY KEY (app_user, revocation_id)
 );
-CREATE INDEX revocations_due ON appuser_connectors.revocations (attempt_at);
+CREATE INDEX revocations_due ON appuser_connectors.revocations (connector_id, attempt_at);
 ALTER TABLE appuser_connectors.revocations ALTER COLUMN sealed_tokens SET STATISTICS 0;
 COMMENT ON TABLE appuser_connectors.revocations IS
 'Outbox of tokens to revoke at their provider, with all that is needed to do so after the connector is gone.';

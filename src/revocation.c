@@ -29,7 +29,6 @@
 
 #define MAX_ATTEMPTS 12                   /* about a day, with the backoff of refreshes */
 #define UNREADABLE_DELAY (60 * 60 * 1000) /* ms */
-#define MAX_DUE 64                        /* taken from the outbox at once */
 
 typedef struct RevocationDetails
 {
@@ -127,38 +126,55 @@ revocation_queue_deleted(Connector *connector, const Connection *deleted, const 
 					 detail);
 }
 
+static void
+start_revocation(const OutboxKey *key)
+{
+	Flight *flight;
+	RevocationDetails *details;
+	Revocation row = {.app_user = key->app_user, .id = key->id};
+	char id[2 * UUID_LEN + 1] = {0};
+
+	/* the id makes the flight's key, so that one is not taken twice */
+	hex_encode((const char *) &key->id, UUID_LEN, id);
+	if (!store_get_revocation(&row) ||
+		flight_find(&revocation_flight, key->app_user, row.connector_id, id) != NULL)
+		return;
+	flight = flight_create(&revocation_flight, key->app_user, row.connector_id, id);
+	details = MemoryContextAllocZero(flight->context, sizeof(RevocationDetails));
+	details->row.app_user = flight->app_user;
+	details->row.id = key->id;
+	flight->details = details;
+}
+
+/*
+ * Each connector has a share of its own, so that a provider that does not answer
+ * is in no other's way; half of what may be under way there is left for those who
+ * wait for a token.
+ */
 TimestampTz
 revocation_start_due(void)
 {
-	int count;
-	TimestampTz next_due;
-	OutboxKey *keys = store_due_revocations(GetCurrentTimestamp(), MAX_DUE, &count, &next_due);
+	int share = Max(guc_max_concurrent_requests_per_connector / 2, 1);
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = DT_NOEND;
+	const char *connector_id = "";
 
-	if (count > 0 && installation_state() != INSTALLATION_OURS)
+	if (installation_state() != INSTALLATION_OURS)
 		return DT_NOEND;
-	if (count > 0)
-		keyring_check();
-	for (int i = 0; i < count; i++)
+	while ((connector_id = store_connector_with_revocations(connector_id)) != NULL)
 	{
-		Flight *flight;
-		RevocationDetails *details;
-		Revocation row = {.app_user = keys[i].app_user, .id = keys[i].id};
-		char id[32];
+		int count;
+		TimestampTz next_due;
+		OutboxKey *keys = store_due_revocations(connector_id, now, share, &count, &next_due);
 
-		/* the id makes the flight's key, so that one is not taken twice */
-		hex_encode((char *) &keys[i].id, sizeof(keys[i].id), id);
-		if (!store_get_revocation(&row) ||
-			flight_find(&revocation_flight, keys[i].app_user, row.connector_id,
-						pnstrdup(id, sizeof(id))) != NULL)
-			continue;
-		flight = flight_create(&revocation_flight, keys[i].app_user, row.connector_id,
-							   pnstrdup(id, sizeof(id)));
-		details = MemoryContextAllocZero(flight->context, sizeof(RevocationDetails));
-		details->row.app_user = flight->app_user;
-		details->row.id = keys[i].id;
-		flight->details = details;
+		if (count > 0)
+			keyring_check();
+		/* those under way are due as well, the oldest: there are never more of them */
+		for (int i = 0; i < count; i++)
+			start_revocation(&keys[i]);
+		next = Min(next, next_due);
 	}
-	return next_due;
+	return next;
 }
 
 static void

@@ -6,6 +6,7 @@
 
 #include "access/skey.h"
 #include "access/stratnum.h"
+#include "catalog/pg_collation.h"
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -14,11 +15,12 @@
 #include "store.h"
 #include "store_outbox.h"
 
-/* The first columns of all three tables; attempt_at of revocations */
+/* The first columns of all three tables; of revocations two more */
 enum
 {
 	ANUM_APP_USER = 1,
 	ANUM_ID = 2,
+	ANUM_CONNECTOR_ID = 3,
 	ANUM_ATTEMPT_AT = 10
 };
 
@@ -214,14 +216,38 @@ store_postpone_revocation(const char *app_user, const pg_uuid_t *id, int attempt
 	store_end();
 }
 
-OutboxKey *
-store_due_revocations(TimestampTz now, int limit, int *count, TimestampTz *next_due)
+static bool
+visit_connector(TupleTableSlot *slot, void *arg)
 {
+	slot_getsomeattrs(slot, ANUM_CONNECTOR_ID);
+	*(char **) arg = slot_text(slot, ANUM_CONNECTOR_ID);
+	return false;
+}
+
+char *
+store_connector_with_revocations(const char *after)
+{
+	ScanKeyData key;
+	char *connector_id = NULL;
+
+	ScanKeyEntryInitialize(&key, 0, 1, BTGreaterStrategyNumber, InvalidOid, C_COLLATION_OID,
+						   F_TEXT_GT, CStringGetTextDatum(after));
+	store_scan("revocations", "revocations_due", GetLatestSnapshot(), &key, 1, visit_connector,
+			   &connector_id);
+	return connector_id;
+}
+
+OutboxKey *
+store_due_revocations(const char *connector_id, TimestampTz now, int limit, int *count,
+					  TimestampTz *next_due)
+{
+	ScanKeyData key;
 	OutboxList list = new_list(limit);
 
 	list.by_time = true;
 	list.now = now;
-	store_scan("revocations", "revocations_due", GetLatestSnapshot(), NULL, 0, visit_key, &list);
+	text_key(&key, 1, connector_id);
+	store_scan("revocations", "revocations_due", GetLatestSnapshot(), &key, 1, visit_key, &list);
 	*count = list.count;
 	*next_due = list.next_due;
 	return list.keys;

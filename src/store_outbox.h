@@ -40,9 +40,12 @@ extern void store_delete_revocation(const char *app_user, const pg_uuid_t *id);
 extern void store_postpone_revocation(const char *app_user, const pg_uuid_t *id, int attempts,
 									  TimestampTz attempt_at);
 
-/* Up to limit revocations due now; *next_due as in store_due_connections */
-extern OutboxKey *store_due_revocations(TimestampTz now, int limit, int *count,
-										TimestampTz *next_due);
+/* The next connector, in order, that has revocations ("" to begin with); NULL: no more */
+extern char *store_connector_with_revocations(const char *after);
+
+/* Up to limit revocations of a connector due now; *next_due as in store_due_connections */
+extern OutboxKey *store_due_revocations(const char *connector_id, TimestampTz now, int limit,
+										int *count, TimestampTz *next_due);
 
 extern void store_insert_event(const char *app_user, const pg_uuid_t *id, const char *connector_id,
 							   const char *connection_name, const char *event, const char *detail,

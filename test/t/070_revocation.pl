@@ -9,6 +9,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use AppuserConnectors;
 use Test::More;
+use Time::HiRes qw(time);
 
 my $provider = start_provider();
 my $fault = start_fault_server(proxy_to => $provider);
@@ -159,6 +160,32 @@ query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('plai
 is(outbox(), '0', 'without a revocation endpoint nothing is queued');
 like(query($node, 'app_admin', "SELECT detail FROM appuser_connectors.connection_events WHERE app_user = 'gina' AND event = 'disconnected'"),
 	qr/no revocation endpoint/, 'and the event says that nothing was revoked');
+
+# a provider that takes many revocations and answers none
+my $silent = start_fault_server();
+register($node, $silent, provider => 'silent', connector_id => 'silent', scopes => ['read']);
+$silent->rules({ path => '/token', body => { access_token => 'a', refresh_token => 'r', token_type => 'Bearer', expires_in => 3600 } },
+	{ path => '/token/revocation', hold => 'revocations' });
+my $as_ivan = "BEGIN; SELECT appuser_connectors.set_app_user('ivan') \\g /dev/null\n";
+query($node, 'app_service', join '', map { "$as_ivan SELECT substring(appuser_connectors.connect_app_user('silent', '$_') FROM 'state=([^&]+)') AS state \\gset
+	COMMIT; $as_ivan SELECT failure FROM appuser_connectors.oauth_callback(:'state', code => 'c'); COMMIT;" } 1 .. 80);
+connect_user($node, 'ivan', 'plain');
+register($node, $provider, connector_id => 'another');
+connect_user($node, 'ivan', 'another');
+query($node, 'app_service', join('; ', map { "SELECT appuser_connectors.disconnect_app_user('silent', '$_')" } 1 .. 79), app_user => 'ivan');
+$silent->wait(held => 'revocations', count => 8);
+my $started = time;
+query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('another')", app_user => 'ivan');
+wait_until('the other provider has revoked', sub { $node->safe_psql('postgres', "SELECT count(*) FROM appuser_connectors.revocations WHERE connector_id = 'another'") eq '0' });
+cmp_ok(time - $started, '<', 10, 'revocations that a provider does not answer do not keep another from its own');
+$started = time;
+is(access_token($node, 'ivan', 'silent', connection_name => '80', min_validity => '2 h'), 'a', 'nor the same provider');
+cmp_ok(time - $started, '<', 5, 'from refreshing at once');
+$silent->rules({ path => '/token/revocation', status => 200 });
+$silent->release('revocations');
+$node->safe_psql('postgres', 'UPDATE appuser_connectors.revocations SET attempt_at = now()');
+settled();
+is(scalar(grep { $_->{body} =~ /token_type_hint=access_token/ } $silent->requests('/token/revocation')), 79, 'when it answers again, all of them are revoked');
 
 # everything about one person
 connect_user($node, 'hugo', 'plain');
