@@ -424,6 +424,8 @@ apply_flights(FlightState state)
 			/* It keeps being tried, from memory if it cannot even be saved. */
 			if (must_save(flight) && run_batch(&flight, &ignored, 1, save_step))
 				flight->saved = true;
+			if (flight->is_failure)
+				answer_waiters(flight);
 			flight->apply_at = TimestampTzPlusMilliseconds(now, HELD_RETRY_MAX);
 			flight_set_state(flight, FLIGHT_HELD);
 		}

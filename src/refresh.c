@@ -54,6 +54,7 @@ typedef struct RefreshDetails
 	char *account; /* NULL: unknown */
 	int lost;      /* answers, in a row */
 	bool probing;  /* of a stopped connector */
+	bool counted;  /* in the connector's health */
 } RefreshDetails;
 
 /* What this worker knows of a connector's provider, in memory only */
@@ -69,7 +70,7 @@ typedef struct ConnectorHealth
 static HTAB *healths = NULL;
 
 static ConnectorHealth *health_of(const char *connector_id);
-static void note_failure(const Flight *flight);
+static void note_failure(Flight *flight);
 static void note_success(Flight *flight);
 static void note_client_refusal(Flight *flight);
 
@@ -139,13 +140,15 @@ health_of(const char *connector_id)
 }
 
 static void
-note_failure(const Flight *flight)
+note_failure(Flight *flight)
 {
+	RefreshDetails *details = flight->details;
 	ConnectorHealth *health = health_of(flight->connector_id);
 
-	/* counted before, when its row was held */
-	if (flight->is_failure)
+	/* before, when it could not be stored */
+	if (details->counted)
 		return;
+	details->counted = true;
 	if (++health->failures >= CIRCUIT_FAILURES)
 		health->open_until = TimestampTzPlusMilliseconds(
 			GetCurrentTimestamp(),
@@ -648,8 +651,8 @@ refresh_apply(Flight *flight)
 {
 	if (flight->http_outcome == HTTP_ANSWERED && flight->tokens.outcome == TOKEN_GRANTED)
 		return store_granted(flight);
-	store_failure(flight);
 	flight->is_failure = true;
+	store_failure(flight);
 	return !flight->row_held;
 }
 

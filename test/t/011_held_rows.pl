@@ -281,6 +281,20 @@ $_->close foreach @asker{ 'alice', 'dave' };
 $node->append_conf('postgresql.conf', 'appuser_connectors.max_concurrent_requests_per_connector = 32');
 $node->reload;
 
+# ------------------------------------------------------------------- events
+
+# A failure is an event as well, but no answer that must be kept, let alone taken for one.
+$root->ask('BEGIN; LOCK TABLE appuser_connectors.connection_events IN SHARE MODE');
+is((failure($node, 'app_service', "SELECT * FROM appuser_connectors.app_user_connection('gabi', 'faulty', min_validity => '2 h')",
+	settings => { 'appuser_connectors.wait_timeout' => '15s' }))[0], 'UC003', 'a locked table of events: of a failure the caller is told');
+is(pending(), 0, 'a locked table of events: and it is not kept');
+my $ending = worker_pid();
+superuser("SELECT pg_terminate_backend($ending, 5000)");
+$root->ask('ROLLBACK');
+isnt(wait_until('there is another worker', sub { worker_pid() }), $ending, 'a locked table of events: the worker ends and another comes');
+is(userinfo($provider, access_token($node, 'bob', 'calendar', min_validity => '2 h'))->{sub}, 'bob', 'a locked table of events: which does its work');
+$log_position = -s $node->logfile;
+
 # ---------------------------------------------------------------- a crash
 
 sub crash
