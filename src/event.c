@@ -52,9 +52,10 @@ event_announce(void)
 		notify(&events[i].id);
 }
 
-void
+bool
 event_trim(void)
 {
-	(void) store_trim_events(
-		GetCurrentTimestamp() - guc_event_retention * INT64CONST(60) * USECS_PER_SEC, EVENT_BATCH);
+	return store_trim_events(GetCurrentTimestamp() -
+								 guc_event_retention * INT64CONST(60) * USECS_PER_SEC,
+							 EVENT_BATCH) == EVENT_BATCH;
 }

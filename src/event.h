@@ -17,7 +17,7 @@ extern void event_record(const char *app_user, const char *connector_id,
 /* For the worker: tells listeners of events that other processes recorded. */
 extern void event_announce(void);
 
-/* For the worker: deletes events past their retention, a batch at a time. */
-extern void event_trim(void);
+/* For the worker: deletes a batch of events past their retention; true: there may be more. */
+extern bool event_trim(void);
 
 #endif

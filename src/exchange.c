@@ -259,7 +259,7 @@ exchange_prepare(Flight *flight)
 		return refuse(flight, "The state is unknown, or was used before.");
 	if (!begin_exchange(flight, authorization))
 	{
-		store_delete_authorization(flight->app_user, callback->state_hash);
+		(void) store_delete_authorization(flight->app_user, callback->state_hash);
 		return false;
 	}
 	return true;
@@ -495,7 +495,7 @@ end_flow(Flight *flight, const char *failure)
 {
 	const ExchangeDetails *details = flight->details;
 
-	store_delete_authorization(flight->app_user, details->callback.state_hash);
+	(void) store_delete_authorization(flight->app_user, details->callback.state_hash);
 	if (failure != NULL)
 		(void) fail(flight, failure);
 	else

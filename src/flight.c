@@ -13,6 +13,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 
 #include "errors.h"
@@ -152,7 +153,16 @@ run_batch(Flight **batch, bool *done, int count, FlightStep step)
 	return committed;
 }
 
-/* The same, one by one if together fails; done[i] is false where that failed. */
+static void
+set_lock_timeout(const char *value)
+{
+	SetConfigOption("lock_timeout", value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/*
+ * The same, one by one if together fails; done[i] is false where that failed.
+ * Where somebody has locked a table, the first wait was for all of them.
+ */
 static void
 run_step(Flight **batch, bool *done, bool *ran, int count, FlightStep step)
 {
@@ -161,12 +171,14 @@ run_step(Flight **batch, bool *done, bool *ran, int count, FlightStep step)
 	memset(ran, true, sizeof(bool) * count);
 	if (run_batch(batch, done, count, step))
 		return;
+	set_lock_timeout("1ms");
 	for (int i = 0; i < count; i++)
 	{
 		ran[i] = count > 1 && run_batch(&batch[i], &done[i], 1, step);
 		if (!ran[i])
 			batch[i]->error = worker_last_error();
 	}
+	set_lock_timeout(WORKER_LOCK_TIMEOUT);
 }
 
 /* The oldest flights in a state, at most MAX_BATCH */

@@ -139,7 +139,7 @@ store_lock_authorization(const char *app_user, const uint8 *state_hash)
 	return result;
 }
 
-void
+bool
 store_delete_authorization(const char *app_user, const uint8 *state_hash)
 {
 	static StoreStatement delete = {
@@ -147,12 +147,14 @@ store_delete_authorization(const char *app_user, const uint8 *state_hash)
 		"(SELECT state_hash FROM appuser_connectors.authorizations "
 		"WHERE app_user = $1 AND state_hash = $2 FOR UPDATE SKIP LOCKED)"};
 	StoreArgs args = {0};
+	bool deleted;
 
 	arg_text(&args, app_user);
 	arg_bytes(&args, hash_bytea(state_hash));
 	store_begin(app_user);
-	store_run(&delete, &args);
+	deleted = store_run(&delete, &args) > 0;
 	store_end();
+	return deleted;
 }
 
 typedef struct SweepList
@@ -174,11 +176,12 @@ visit_expired(TupleTableSlot *slot, void *arg)
 	return ++list->count < list->limit;
 }
 
-void
+int
 store_sweep_authorizations(TimestampTz now, int limit, AuthorizationInUse in_use)
 {
 	ScanKeyData key;
 	SweepList list = {palloc(sizeof(char *) * limit), palloc(sizeof(bytea *) * limit), 0, limit};
+	int swept = 0;
 
 	ScanKeyInit(&key, 1, BTLessStrategyNumber, F_TIMESTAMPTZ_LT, TimestampTzGetDatum(now));
 	store_scan("authorizations", "authorizations_expires_at", GetLatestSnapshot(), &key, 1,
@@ -187,9 +190,10 @@ store_sweep_authorizations(TimestampTz now, int limit, AuthorizationInUse in_use
 	{
 		const uint8 *hash = (const uint8 *) VARDATA_ANY(list.hashes[i]);
 
-		if (!in_use(list.app_users[i], hash))
-			store_delete_authorization(list.app_users[i], hash);
+		if (!in_use(list.app_users[i], hash) && store_delete_authorization(list.app_users[i], hash))
+			swept++;
 	}
+	return swept;
 }
 
 void

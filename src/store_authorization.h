@@ -18,11 +18,13 @@ extern Authorization *store_consume_authorization(const char *app_user, const ui
 /* Locks a consumed flow without waiting: is it still there? */
 extern LockResult store_lock_authorization(const char *app_user, const uint8 *state_hash);
 
-extern void store_delete_authorization(const char *app_user, const uint8 *state_hash);
+/* False when it is gone, or held. */
+extern bool store_delete_authorization(const char *app_user, const uint8 *state_hash);
 
-/* Deletes expired flows of all app users, at most limit, but not those in use. */
+/* Deletes expired flows of all app users, at most limit, but not those in use; returns
+ * how many. */
 typedef bool (*AuthorizationInUse)(const char *app_user, const uint8 *state_hash);
-extern void store_sweep_authorizations(TimestampTz now, int limit, AuthorizationInUse in_use);
+extern int store_sweep_authorizations(TimestampTz now, int limit, AuthorizationInUse in_use);
 
 /* Deletes those of an app user, waiting for whoever holds one. */
 extern void store_delete_authorizations(const char *app_user);

@@ -8,6 +8,7 @@
 #include "access/stratnum.h"
 #include "catalog/pg_collation.h"
 #include "executor/tuptable.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
@@ -290,33 +291,51 @@ store_delete_events(const char *app_user)
 	store_end();
 }
 
+/* Events that erase_app_user() is deleting are not waited for, nor a locked table. */
+#define FREE_EVENT                                                                                 \
+	"(SELECT event_id FROM appuser_connectors.connection_events "                                  \
+	"WHERE app_user = $1 AND event_id = $2 FOR UPDATE SKIP LOCKED)"
+
+static bool
+may_change_events(void)
+{
+	return ConditionalLockRelationOid(store_relation("connection_events"), RowExclusiveLock);
+}
+
 int
 store_trim_events(TimestampTz before, int limit)
 {
 	static StoreStatement delete = {"DELETE FROM appuser_connectors.connection_events "
-									"WHERE app_user = $1 AND event_id = $2"};
+									"WHERE app_user = $1 AND event_id = " FREE_EVENT};
 	ScanKeyData key;
 	OutboxList list = new_list(limit);
+	int deleted = 0;
 
+	if (!may_change_events())
+		return 0;
 	ScanKeyInit(&key, 1, BTLessStrategyNumber, F_TIMESTAMPTZ_LT, TimestampTzGetDatum(before));
 	store_scan("connection_events", "connection_events_occurred_at", GetLatestSnapshot(), &key, 1,
 			   visit_key, &list);
 	for (int i = 0; i < list.count; i++)
-		run_on_key(&delete, list.keys[i].app_user, &list.keys[i].id);
-	return list.count;
+		deleted += (int) run_on_key(&delete, list.keys[i].app_user, &list.keys[i].id);
+	return deleted;
 }
 
 OutboxKey *
 store_take_unannounced_events(int limit, int *count)
 {
-	static StoreStatement mark = {"UPDATE appuser_connectors.connection_events "
-								  "SET announced = true WHERE app_user = $1 AND event_id = $2"};
+	static StoreStatement mark = {
+		"UPDATE appuser_connectors.connection_events SET announced = true "
+		"WHERE app_user = $1 AND event_id = " FREE_EVENT};
 	OutboxList list = new_list(limit);
 
+	*count = 0;
+	if (!may_change_events())
+		return list.keys;
 	store_scan("connection_events", "connection_events_unannounced", GetLatestSnapshot(), NULL, 0,
 			   visit_key, &list);
 	for (int i = 0; i < list.count; i++)
-		run_on_key(&mark, list.keys[i].app_user, &list.keys[i].id);
-	*count = list.count;
+		if (run_on_key(&mark, list.keys[i].app_user, &list.keys[i].id) > 0)
+			list.keys[(*count)++] = list.keys[i];
 	return list.keys;
 }

@@ -41,6 +41,7 @@
 #define IDLE_TIMEOUT 5000    /* ms; a call or a commit wakes it sooner */
 #define SCAN_PAUSE 50        /* ms between two looks at what is due */
 #define SWEEP_INTERVAL 60000 /* ms */
+#define SWEEP_PAUSE 100      /* ms, while there is more to sweep */
 #define DRAIN_TIMEOUT 800    /* ms to wait for answers when told to end */
 #define SWEEP_BATCH 1000
 #define LOAD_RETRY 1000 /* ms */
@@ -248,8 +249,9 @@ start_due(void *arg)
 static void
 sweep(void *arg)
 {
-	store_sweep_authorizations(GetCurrentTimestamp(), SWEEP_BATCH, exchange_under_way);
-	event_trim();
+	int swept = store_sweep_authorizations(GetCurrentTimestamp(), SWEEP_BATCH, exchange_under_way);
+
+	*(bool *) arg = event_trim() || swept == SWEEP_BATCH;
 }
 
 static bool
@@ -269,7 +271,7 @@ fix_settings(void)
 		{"synchronous_commit", "on"},
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_read_only", "off"},
-		{"lock_timeout", "100ms"},
+		{"lock_timeout", WORKER_LOCK_TIMEOUT},
 		{"statement_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"transaction_timeout", "0"}, /* from 17 on */
@@ -440,8 +442,11 @@ appuser_connectors_worker_main(Datum main_arg)
 		}
 		if (GetCurrentTimestamp() >= next_sweep)
 		{
-			(void) in_transaction(sweep, NULL);
-			next_sweep = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SWEEP_INTERVAL);
+			bool more = false;
+
+			next_sweep = TimestampTzPlusMilliseconds(
+				GetCurrentTimestamp(),
+				in_transaction(sweep, &more) && more ? SWEEP_PAUSE : SWEEP_INTERVAL);
 		}
 
 		any = flights_turn();
@@ -458,7 +463,7 @@ appuser_connectors_worker_main(Datum main_arg)
 		/* a commit that waited for a standby, or a wait for a lock, has reset the latch */
 		timeout = take_calls(true) || ShutdownRequestPending || ConfigReloadPending
 					  ? 0
-					  : loop_timeout(next_due);
+					  : loop_timeout(Min(next_due, next_sweep));
 		pgstat_report_activity(STATE_IDLE, NULL);
 		(void) WaitEventSetWait(events, timeout, occurred, lengthof(occurred), wait_event);
 		if (MyLatch->is_set)

@@ -5,6 +5,9 @@
 #ifndef APPUSER_CONNECTORS_WORKER_H
 #define APPUSER_CONNECTORS_WORKER_H
 
+/* Of its transactions; rows are locked with SKIP LOCKED, and most tables conditionally. */
+#define WORKER_LOCK_TIMEOUT "100ms"
+
 /* Is this process a worker? */
 extern bool am_worker(void);
 

@@ -12,6 +12,7 @@ use lib "$FindBin::RealBin/../perl";
 use AppuserConnectors;
 use PsqlSession;
 use Test::More;
+use Time::HiRes qw(time);
 
 my $provider = start_provider(access_token_ttl => 3600);
 my $faulty = start_fault_server();
@@ -283,9 +284,43 @@ $node->reload;
 
 # ------------------------------------------------------------------- events
 
+# An event that somebody is deleting keeps the worker from announcing no other.
+worker_never_waited('meanwhile');
+$root->ask("INSERT INTO appuser_connectors.connection_events
+	VALUES ('held', gen_random_uuid(), 'calendar', NULL, 'something to announce', NULL, now() - interval '1 min', false);
+	BEGIN; SELECT FROM appuser_connectors.connection_events WHERE app_user = 'held' FOR UPDATE");
+my $held_event = "SELECT announced FROM appuser_connectors.connection_events WHERE app_user = 'held'";
+is(superuser($held_event), 'f', 'an event is held before it was announced');
+query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('calendar')", app_user => 'erna');
+wait_until('what else happened is announced', sub {
+		superuser("SELECT bool_and(announced) FROM appuser_connectors.connection_events WHERE app_user <> 'held'") eq 't'
+	});
+pass('what else happened is announced');
+worker_never_waited('a held event');
+$root->ask('ROLLBACK');
+wait_until('the event is announced', sub { superuser($held_event) eq 't' });
+
+# Nothing that is an event can be stored, but it is kept; what is no event goes on.
+$faulty->rules({ path => '/token', hold => 'grants', times => 30,
+		body => { access_token => 'a2', refresh_token => 'r2', token_type => 'Bearer', expires_in => 3600 } },
+	{ path => '/token', status => 500 });
+my %state = map { $_ => url_parameters(authorization_url($node, "person $_", 'faulty'))->{state} } 1 .. 30;
+my @callers = map { PsqlSession->new($node, 'app_service', later => 1)->send("BEGIN; SELECT appuser_connectors.set_app_user('person $_') \\g /dev/null
+	SELECT failure FROM appuser_connectors.oauth_callback('$state{$_}', code => 'code'); COMMIT") } 1 .. 30;
+$faulty->wait(held => 'grants', count => 30);
+$root->ask('BEGIN; LOCK TABLE appuser_connectors.connection_events IN SHARE MODE');
+$faulty->release('grants');
+wait_for_pending(30);
+my $began = time;
+others_go_on('a locked table of events');
+cmp_ok(time - $began, '<', 8, 'a locked table of events: without delay');
+$root->ask('ROLLBACK');
+is($_->result, '', 'a locked table of events: afterwards the connection is there') foreach @callers;
+$_->close foreach @callers;
+
 # A failure is an event as well, but no answer that must be kept, let alone taken for one.
 $root->ask('BEGIN; LOCK TABLE appuser_connectors.connection_events IN SHARE MODE');
-is((failure($node, 'app_service', "SELECT * FROM appuser_connectors.app_user_connection('gabi', 'faulty', min_validity => '2 h')",
+is((failure($node, 'app_service', "SELECT * FROM appuser_connectors.app_user_connection('person 1', 'faulty', min_validity => '2 h')",
 	settings => { 'appuser_connectors.wait_timeout' => '15s' }))[0], 'UC003', 'a locked table of events: of a failure the caller is told');
 is(pending(), 0, 'a locked table of events: and it is not kept');
 my $ending = worker_pid();

@@ -36,11 +36,19 @@ is(query($node, 'app_admin', "SELECT string_agg(DISTINCT announced::text, ' ') F
 	'true', 'also of what a caller did, which the worker announces');
 $listener->quit;
 
-# retention
+# retention, of more events than are deleted at once
+$node->safe_psql('postgres', "INSERT INTO appuser_connectors.connection_events
+	SELECT 'many', gen_random_uuid(), 'app', NULL, 'old', NULL, now() - interval '3 h', true FROM generate_series(1, 2500)");
 $node->safe_psql('postgres', "UPDATE appuser_connectors.connection_events SET occurred_at = now() - interval '2 h' WHERE event = 'connected'");
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'appuser_connectors worker'");
 ok($node->poll_query_until('postgres', "SELECT string_agg(event, ' ' ORDER BY occurred_at) = 'disconnected revoked' FROM appuser_connectors.connection_events WHERE app_user = 'alice'"),
 	'events older than the retention go, the others stay');
+my $until = time + 30;
+wait_until('all the others of that age are gone', sub {
+		my $left = $node->safe_psql('postgres', "SELECT count(*) FROM appuser_connectors.connection_events WHERE app_user = 'many'");
+		$left eq '0' || time > $until;
+	});
+is($node->safe_psql('postgres', "SELECT count(*) FROM appuser_connectors.connection_events WHERE app_user = 'many'"), 0, 'however many they are');
 
 # statistics
 connect_user($node, 'bob', 'app');
