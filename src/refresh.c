@@ -41,6 +41,8 @@
 #define UNREADABLE_DELAY (60 * 60 * 1000)
 #define CLIENT_REFUSALS_TO_STOP 3 /* different connections */
 #define PROBE_INTERVAL (60 * 60 * 1000)
+#define STOPPED_DELAY (5 * 60 * 1000) /* ms; of its connections, and of a probe not answered */
+#define STOPPED_REASON "connector_stopped"
 #define CIRCUIT_FAILURES 5           /* in a row */
 #define CIRCUIT_OPEN_MAX (30 * 1000) /* ms */
 
@@ -446,7 +448,7 @@ refresh_prepare(Flight *flight)
 			flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED, "The connector is stopped: %s.",
 						connector->stopped_reason ? connector->stopped_reason : "");
 			if (!resting)
-				postpone(flight, "connector_stopped", PROBE_INTERVAL / 12, false);
+				postpone(flight, STOPPED_REASON, STOPPED_DELAY, false);
 			return false;
 		}
 	}
@@ -457,10 +459,11 @@ refresh_prepare(Flight *flight)
 		flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED,
 					"The connector was changed outside update_connector().");
 		if (!resting)
-			postpone(flight, "connector_changed", PROBE_INTERVAL / 12, false);
+			postpone(flight, "connector_changed", STOPPED_DELAY, false);
 		return false;
 	}
-	if (resting && connector->updated_at <= connection.failing_since)
+	if (resting && connector->updated_at <= connection.failing_since &&
+		strcmp(connection.status_reason ? connection.status_reason : "", STOPPED_REASON) != 0)
 	{
 		const char *reason = connection.status_reason ? connection.status_reason : "";
 
@@ -491,6 +494,11 @@ refresh_prepare(Flight *flight)
 		postpone(flight, "unreadable", UNREADABLE_DELAY, false);
 		return false;
 	}
+	if (details->probing)
+		/* one is enough; whoever comes next finds that it is not time */
+		store_stop_connector(flight->connector_id,
+							 connector->stopped_reason ? connector->stopped_reason : "", now,
+							 TimestampTzPlusMilliseconds(now, STOPPED_DELAY));
 	build_refresh_request(&connector->client, details->refresh_token, &flight->request);
 	return true;
 }

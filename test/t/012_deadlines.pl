@@ -378,5 +378,36 @@ foreach my $time (2, 3)
 	query($node, 'app_admin', "SELECT appuser_connectors.update_connector('crowd', client_secret => 'wrong secret $time')");
 }
 
+# From time to time it is tried, by one connection, not by all that wait for it.
+foreach my $end ('refused', 'granted')
+{
+	expire(@crowd);
+	may_ask_again($_) foreach @crowd;
+	if ($end eq 'refused') { answers('crowd', %refused, hold => 'probe') }
+	else { $server{crowd}->rules(map { { path => '/token', times => 1, hold => 'probe', body => grant() } } @crowd) }
+	$requests = requests('crowd');
+	superuser("UPDATE appuser_connectors.connectors SET stopped_at = now() - interval '1 hour', stopped_reason = 'invalid_client',
+		probe_at = now() - interval '1 s' WHERE connector_id = 'crowd'");
+	my $probing = asking($crowd[0], 'crowd');
+	$server{crowd}->wait(held => 'probe');
+	is(state_of($_, 'crowd'), 'UC004', "a probe that is $end: $_ does not make another") foreach @crowd[ 1 .. 4 ];
+	is(requests('crowd'), $requests + 1, "a probe that is $end: it is the only one");
+	$server{crowd}->release('probe');
+	if ($end eq 'refused')
+	{
+		is($probing->failure, 'UC004', 'a probe that is refused: an admin must act');
+		is(superuser("SELECT probe_at > now() + interval '30 min' FROM appuser_connectors.connectors WHERE connector_id = 'crowd'"), 't',
+			'a probe that is refused: the next is not soon');
+	}
+	else
+	{
+		like($probing->result, qr/^access/, 'a probe that is granted: it is a refresh like any other');
+		is(events('crowd', 'connector_resumed'), 1, 'a probe that is granted: one event says that the connector goes on');
+		grants('crowd');
+		like(access_token($node, $_, 'crowd'), qr/^access/, "a probe that is granted: $_, who was told to wait, need not") foreach @crowd[ 1 .. 4 ];
+	}
+	$probing->close;
+}
+
 $node->stop;
 done_testing();
