@@ -228,6 +228,12 @@ launcher_has_worker(Oid database)
 	return running;
 }
 
+bool
+launcher_lists(Oid database)
+{
+	return find_entry(database) != NULL;
+}
+
 void
 launcher_rescan(void)
 {

@@ -26,6 +26,9 @@ extern void launcher_wake_worker(Oid database);
 
 extern bool launcher_has_worker(Oid database);
 
+/* Should it have one?  For whoever holds launcher_lock(). */
+extern bool launcher_lists(Oid database);
+
 /* Which databases have the extension is to be looked up again. */
 extern void launcher_rescan(void);
 

@@ -67,6 +67,18 @@ stats_shmem_init(void)
 		}
 }
 
+static void
+reset_stats(DatabaseStats *stats)
+{
+	for (int kind = 0; kind < STATS_KINDS; kind++)
+	{
+		pg_atomic_write_u64(&stats->kinds[kind].sent, 0);
+		pg_atomic_write_u64(&stats->kinds[kind].microseconds, 0);
+		for (int result = 0; result < STATS_RESULTS; result++)
+			pg_atomic_write_u64(&stats->kinds[kind].finished[result], 0);
+	}
+}
+
 static DatabaseStats *
 find_stats(Oid database)
 {
@@ -76,13 +88,23 @@ find_stats(Oid database)
 	return NULL;
 }
 
+/* Free, or of a database that has no worker any more: it was dropped. */
+static DatabaseStats *
+find_unused(void)
+{
+	for (int i = 0; i < max_worker_processes; i++)
+		if (!OidIsValid(shared[i].database) || !launcher_lists(shared[i].database))
+			return &shared[i];
+	return NULL;
+}
+
 void
 stats_attach(void)
 {
 	LWLockAcquire(launcher_lock(), LW_EXCLUSIVE);
 	own = find_stats(MyDatabaseId);
-	if (own == NULL)
-		own = find_stats(InvalidOid);
+	if (own == NULL && (own = find_unused()) != NULL)
+		reset_stats(own);
 	if (own != NULL)
 	{
 		own->database = MyDatabaseId;

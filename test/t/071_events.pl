@@ -10,7 +10,7 @@ use AppuserConnectors;
 use Test::More;
 
 my $provider = start_provider();
-my $node = new_node('main', 'appuser_connectors.event_retention = 1h');
+my $node = new_node('main', 'appuser_connectors.event_retention = 1h', 'max_worker_processes = 4', 'max_logical_replication_workers = 0');
 
 register($node, $provider, connector_id => 'app');
 
@@ -70,6 +70,23 @@ my $status = row($node, 'app_admin', 'SELECT * FROM appuser_connectors.connectio
 is($status->{status}, 'reconnect_required', 'connection_status says what is to be done');
 is($status->{status_reason}, 'invalid_grant', 'and why');
 ok($status->{status_since}, 'and since when');
+
+# Databases come and go, more than there can be workers at once.
+foreach my $i (1 .. 5)
+{
+	my $kinds = 'SELECT count(*) FROM appuser_connectors.provider_call_stats()';
+
+	$node->safe_psql('template1', "CREATE DATABASE passing_$i");
+	add_extension($node, "passing_$i");
+	wait_until("passing_$i has a worker", sub {
+			$node->safe_psql('template1', "SELECT count(*) FROM pg_stat_activity
+				WHERE backend_type = 'appuser_connectors worker' AND datname = 'passing_$i' AND state = 'idle'") eq '1'
+		});
+	is($node->safe_psql("passing_$i", $kinds), 4, "database $i of those that come and go has statistics");
+	$node->safe_psql('template1', "DROP DATABASE passing_$i");
+}
+is(row($node, 'app_admin', "SELECT calls FROM appuser_connectors.pg_stat_appuser_connectors WHERE kind = 'exchange'")->{calls}, 2,
+	'and those of the one that stays have not been touched');
 
 # what went wrong with a call is for the admin to see
 my $untrusted = start_fault_server(certificate => 'self-signed');
