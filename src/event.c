@@ -43,6 +43,14 @@ event_record(const char *app_user, const char *connector_id, const char *connect
 }
 
 void
+event_record_once(const char *app_user, const char *connector_id, const char *connection_name,
+				  const char *event, const char *detail, TimestampTz since)
+{
+	if (!store_event_exists(app_user, connector_id, connection_name, event, detail, since))
+		event_record(app_user, connector_id, connection_name, event, detail);
+}
+
+void
 event_announce(void)
 {
 	int count;

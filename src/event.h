@@ -5,6 +5,8 @@
 #ifndef APPUSER_CONNECTORS_EVENT_H
 #define APPUSER_CONNECTORS_EVENT_H
 
+#include "datatype/timestamp.h"
+
 #define EVENT_CHANNEL "appuser_connectors"
 
 /*
@@ -13,6 +15,11 @@
  */
 extern void event_record(const char *app_user, const char *connector_id,
 						 const char *connection_name, const char *event, const char *detail);
+
+/* The same, unless it was recorded since then already, with the same detail. */
+extern void event_record_once(const char *app_user, const char *connector_id,
+							  const char *connection_name, const char *event, const char *detail,
+							  TimestampTz since);
 
 /* For the worker: tells listeners of events that other processes recorded. */
 extern void event_announce(void);

@@ -380,9 +380,7 @@ check_id_token(Flight *flight)
 			return false;
 	}
 	if (flight->tokens.id_token != NULL)
-		result = keys != NULL
-					 ? id_token_check(flight->tokens.id_token, keys, &expected, details->account)
-					 : ID_TOKEN_KEY_NOT_FOUND;
+		result = id_token_check(flight->tokens.id_token, keys, &expected, details->account);
 
 	/* a new key may have the place of the old one, without a kid of its own */
 	if ((result == ID_TOKEN_KEY_NOT_FOUND || result == ID_TOKEN_SIGNATURE) &&

@@ -25,6 +25,7 @@ static bool names_client(const JsonValue *aud, const char *client_id, bool *seve
 static bool read_time(const JsonValue *value, int64_t *seconds);
 static bool access_token_hash_matches(const char *at_hash, const char *id_token,
 									  const char *access_token);
+static const JsonValue *unverified_claims(const char *id_token);
 
 /* aud is a string or an array of them. */
 static bool
@@ -121,19 +122,37 @@ check_claims(const JsonValue *claims, const char *id_token, const IdTokenExpecta
 		return ID_TOKEN_EXPIRED;
 	if (!read_time(json_member(claims, "iat"), &iat) || iat - CLOCK_SKEW > expected->now)
 		return ID_TOKEN_ISSUED_AT;
-	if (expected->nonce != NULL && (nonce == NULL || strcmp(nonce, expected->nonce) != 0))
+	if (iat + CLOCK_SKEW < expected->issued_from)
+		return ID_TOKEN_ISSUED_BEFORE;
+	if (expected->nonce != NULL &&
+		!(expected->nonce_optional && json_member(claims, "nonce") == NULL) &&
+		(nonce == NULL || strcmp(nonce, expected->nonce) != 0))
 		return ID_TOKEN_NONCE;
 	if (sub == NULL || sub[0] == '\0' || strlen(sub) > MAX_SUBJECT)
 		return ID_TOKEN_SUBJECT;
 	for (const char *c = sub; *c != '\0'; c++)
 		if (*c < 0x20 || *c > 0x7e) /* at most 255 ASCII characters, §2 */
 			return ID_TOKEN_SUBJECT;
+	if (expected->subject != NULL && strcmp(sub, expected->subject) != 0)
+		return ID_TOKEN_OTHER_SUBJECT;
 	if (at_hash != NULL &&
 		(json_string(at_hash) == NULL ||
 		 !access_token_hash_matches(json_string(at_hash), id_token, expected->access_token)))
 		return ID_TOKEN_ACCESS_TOKEN_HASH;
 	strlcpy(subject, sub, MAX_SUBJECT + 1);
 	return ID_TOKEN_ACCEPTED;
+}
+
+/* Of a token that jwt_verify has taken apart already */
+static const JsonValue *
+unverified_claims(const char *id_token)
+{
+	const char *payload = strchr(id_token, '.') + 1;
+	size_t length = strcspn(payload, ".");
+	char *claims = palloc(length + 1);
+	int claims_len = decode_base64url(payload, length, (unsigned char *) claims);
+
+	return claims_len > 0 ? json_parse_object(claims, (size_t) claims_len) : NULL;
 }
 
 IdTokenResult
@@ -150,7 +169,9 @@ id_token_check(const char *id_token, const JwtKeySet *keys, const IdTokenExpecta
 		case JWT_VERIFIED:
 			break;
 		case JWT_KEY_NOT_FOUND:
-			return ID_TOKEN_KEY_NOT_FOUND;
+			if (!expected->key_optional)
+				return ID_TOKEN_KEY_NOT_FOUND;
+			return check_claims(unverified_claims(id_token), id_token, expected, subject);
 		case JWT_MALFORMED:
 			return ID_TOKEN_MALFORMED;
 		case JWT_ALGORITHM_REFUSED:
@@ -187,10 +208,14 @@ id_token_result_text(IdTokenResult result)
 			return "expired";
 		case ID_TOKEN_ISSUED_AT:
 			return "issued in the future, or never";
+		case ID_TOKEN_ISSUED_BEFORE:
+			return "issued before the account was connected";
 		case ID_TOKEN_NONCE:
 			return "of another flow";
 		case ID_TOKEN_SUBJECT:
 			return "without a usable subject";
+		case ID_TOKEN_OTHER_SUBJECT:
+			return "for another account";
 		case ID_TOKEN_ACCESS_TOKEN_HASH:
 			return "for another access token";
 	}

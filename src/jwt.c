@@ -219,7 +219,7 @@ choose_key(const JwtKeySet *keys, const char *kid, JwtAlgorithm algorithm, const
 	int n_candidates = 0;
 	int n_named = 0;
 
-	for (int i = 0; i < keys->n_keys; i++)
+	for (int i = 0; keys != NULL && i < keys->n_keys; i++)
 	{
 		const JwtKey *key = &keys->keys[i];
 

@@ -61,7 +61,7 @@ extern JwtKeySet *jwt_keys_from_secret(const unsigned char *secret, size_t len);
 extern void jwt_keys_free(JwtKeySet *keys);
 
 /*
- * Verifies a JWS in compact form.  On JWT_VERIFIED *payload is the decoded
+ * Verifies a JWS in compact form; keys is NULL where there are none.  On JWT_VERIFIED *payload is the decoded
  * payload, malloc'ed and NUL-terminated, *payload_len bytes.  Claims are the
  * caller's to check.
  */

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include <math.h>
+#include <time.h>
 
 #include "common/pg_prng.h"
 #include "miscadmin.h"
@@ -22,7 +23,9 @@
 #include "event.h"
 #include "flight.h"
 #include "guc.h"
+#include "id_token.h"
 #include "installation.h"
+#include "jwks.h"
 #include "keyring.h"
 #include "record.h"
 #include "refresh.h"
@@ -54,9 +57,11 @@ typedef struct RefreshDetails
 	int64 generation;
 	char *refresh_token;
 	char *account; /* NULL: unknown */
-	int lost;      /* answers, in a row */
-	bool probing;  /* of a stopped connector */
-	bool counted;  /* in the connector's health */
+	TimestampTz connected_at;
+	IdTokenResult id_token; /* of the one that came; accepted when none did */
+	int lost;               /* answers, in a row */
+	bool probing;           /* of a stopped connector */
+	bool counted;           /* in the connector's health */
 } RefreshDetails;
 
 /* What this worker knows of a connector's provider, in memory only */
@@ -410,6 +415,7 @@ refresh_prepare(Flight *flight)
 	details->grant_id = connection.grant_id;
 	details->generation = connection.generation;
 	details->account = connection.account;
+	details->connected_at = connection.connected_at;
 	if (connection.reconnect_required)
 	{
 		flight_fail(flight, CALL_RECONNECT_REQUIRED, "%s",
@@ -503,6 +509,32 @@ refresh_prepare(Flight *flight)
 	return true;
 }
 
+/*
+ * An ID token of a refresh is new, for the same account, and its nonce is not
+ * looked at (OpenID Connect Core §12.2).  The keys are those that are at hand:
+ * what was granted hangs on none of it.
+ */
+static IdTokenResult
+check_id_token(const Flight *flight)
+{
+	const RefreshDetails *details = flight->details;
+	const OAuthClient *client = &flight->connector->client;
+	char subject[MAX_SUBJECT + 1];
+	IdTokenExpectation expected = {.issuer = client->issuer,
+								   .client_id = client->client_id,
+								   .subject = details->account,
+								   .access_token = flight->tokens.access_token,
+								   .algorithms = client->id_token_algorithms,
+								   .now = (int64_t) time(NULL),
+								   .issued_from = timestamptz_to_time_t(details->connected_at),
+								   .key_optional = true};
+
+	if (flight->tokens.id_token == NULL || details->account == NULL || client->issuer == NULL ||
+		client->jwks_uri == NULL)
+		return ID_TOKEN_ACCEPTED;
+	return id_token_check(flight->tokens.id_token, jwks_get(client->jwks_uri), &expected, subject);
+}
+
 static bool
 refresh_answered(Flight *flight, const HttpResponse *response)
 {
@@ -525,6 +557,8 @@ refresh_answered(Flight *flight, const HttpResponse *response)
 	}
 	parse_token_response(&flight->connector->client, response->status, response->content_type,
 						 response->body, response->body_len, &flight->tokens);
+	if (flight->tokens.outcome == TOKEN_GRANTED)
+		details->id_token = check_id_token(flight);
 	if (flight->tokens.outcome == TOKEN_MALFORMED && flight->tokens.malformed != NULL)
 		strlcpy(flight->problem, flight->tokens.malformed, sizeof(flight->problem));
 	else if (flight->tokens.error[0] != '\0')
@@ -600,6 +634,10 @@ store_granted(Flight *flight)
 	connection.status_reason = NULL;
 	connection_seal_tokens(&connection, tokens->access_token, refresh_token);
 	store_update_connection(&connection);
+	if (details->id_token != ID_TOKEN_ACCEPTED)
+		event_record_once(flight->app_user, flight->connector_id, flight->connection_name,
+						  "invalid_id_token", id_token_result_text(details->id_token),
+						  connection.connected_at);
 	note_success(flight);
 	flight->outcome = CALL_SUCCEEDED;
 	return true;
@@ -674,6 +712,7 @@ refresh_save(Flight *flight, StringInfo record)
 	record_put_int(record, details->generation);
 	record_put_text(record, details->refresh_token);
 	record_put_text(record, details->account);
+	record_put_int(record, details->id_token);
 }
 
 static void
@@ -688,6 +727,7 @@ refresh_load(Flight *flight, StringInfo record)
 	details->generation = record_get_int(record);
 	details->refresh_token = record_get_text(record);
 	details->account = record_get_text(record);
+	details->id_token = (IdTokenResult) record_get_int(record);
 }
 
 static void

@@ -278,6 +278,29 @@ store_insert_event(const char *app_user, const pg_uuid_t *id, const char *connec
 	store_end();
 }
 
+bool
+store_event_exists(const char *app_user, const char *connector_id, const char *connection_name,
+				   const char *event, const char *detail, TimestampTz since)
+{
+	static StoreStatement look = {
+		"SELECT 1 FROM appuser_connectors.connection_events WHERE app_user = $1 "
+		"AND connector_id = $2 AND connection_name = $3 AND event = $4 AND detail = $5 "
+		"AND occurred_at >= $6 LIMIT 1"};
+	StoreArgs args = {0};
+	bool exists;
+
+	arg_text(&args, app_user);
+	arg_text(&args, connector_id);
+	arg_text(&args, connection_name);
+	arg_text(&args, event);
+	arg_text(&args, detail);
+	arg_timestamp(&args, since);
+	store_begin(app_user);
+	exists = store_run(&look, &args) > 0;
+	store_end();
+	return exists;
+}
+
 void
 store_delete_events(const char *app_user)
 {

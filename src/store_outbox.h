@@ -50,6 +50,9 @@ extern OutboxKey *store_due_revocations(const char *connector_id, TimestampTz no
 extern void store_insert_event(const char *app_user, const pg_uuid_t *id, const char *connector_id,
 							   const char *connection_name, const char *event, const char *detail,
 							   TimestampTz now, bool announced);
+extern bool store_event_exists(const char *app_user, const char *connector_id,
+							   const char *connection_name, const char *event, const char *detail,
+							   TimestampTz since);
 extern void store_delete_events(const char *app_user);
 
 /* Deletes events older than that, at most limit; returns how many. */

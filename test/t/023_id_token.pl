@@ -204,6 +204,19 @@ is($kept->{failure}, 'invalid_id_token', 'bob connects again with a bad one');
 is_deeply(account('plain', 'bob'), { status => 'connected', account => 'sub-of-bob' }, 'he stays connected as he was');
 is(access_token($node, 'bob', 'plain'), $bob->{access_token}, 'with the token he had');
 
+# What was granted with it is forgotten, not revoked: whose account it is for nobody
+# can say, and revoking could end a grant that somebody else's connection lives on.
+new_connector('revoking', definition => { revocation_endpoint => $fault->url . '/revoke' });
+my $grace = connect_with('revoking', app_user => 'grace');
+is($grace->{failure}, undef, 'grace is connected');
+is(connect_with('revoking', app_user => 'grace', id_token => sub { signed($new_key, $_[0]) })->{failure}, 'invalid_id_token', 'she connects again with a bad ID token');
+is(query($node, 'postgres', 'SELECT count(*) FROM appuser_connectors.revocations'), 0, 'nothing is to be revoked for it');
+$fault->rules({ path => '/revoke' });
+query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('revoking')", app_user => 'grace');
+wait_until('a disconnect revokes', sub { $fault->requests('/revoke') == 2 });
+is_deeply([ map { url_parameters("?$_->{body}")->{token} } $fault->requests('/revoke') ], [ $grace->{access_token} =~ s/access/refresh/r, $grace->{access_token} ],
+	'and only what was stored');
+
 # ---------- the definition fixes the algorithm ----------
 
 new_connector('fixed', definition => { id_token_signed_response_alg => 'ES256' });
@@ -291,17 +304,37 @@ new_connector('refreshed');
 my $frank = connect_with('refreshed', app_user => 'frank');
 is($frank->{failure}, undef, 'frank is connected');
 my $token = $frank->{access_token};
-my @bad = (signed($new_key, { iss => 'https://evil.example', sub => 'mallory' }), 'garbage', 7, undef);
-foreach my $i (0 .. $#bad)
+my %claims = (iss => $fault->url, aud => 'app', sub => 'sub-of-frank', exp => time + 600, iat => time);
+my @refreshed = (
+	[ 'signed by a stranger', 'its signature is refused', signed($new_key, \%claims) ],
+	[ 'for another account', 'for another account', signed($key, { %claims, sub => 'mallory' }) ],
+	[ 'for another account, by a key that is not known', undef, signed($new_key, { %claims, sub => 'mallory' }, kid => 'new') ],
+	[ 'from another issuer', 'from another issuer', signed($key, { %claims, iss => 'https://evil.example' }) ],
+	[ 'for another access token', 'for another access token', signed($key, { %claims, at_hash => encode_base64url(substr sha256('other'), 0, 16) }) ],
+	[ 'of last year', 'issued before the account was connected', signed($key, { %claims, iat => time - 86400 * 365 }) ],
+	[ 'that is garbage', 'malformed', 'garbage' ],
+	[ 'that is a number', undef, 7 ],
+	[ 'for another account, again', undef, signed($key, { %claims, sub => 'mallory' }) ],
+	[ 'that is null', undef, undef ],
+	[ 'that is good', undef, signed($key, \%claims) ],
+	[ 'with a nonce', undef, signed($key, { %claims, nonce => 'whatever' }) ],
+	[ 'by a key that is not known', undef, signed($new_key, \%claims, kid => 'new') ]);
+my @told;
+foreach my $i (0 .. $#refreshed)
 {
+	my ($what, $detail, $id_token) = @{ $refreshed[$i] };
 	$fault->rules(answer('/token', { access_token => "refreshed-$i", token_type => 'Bearer', expires_in => 3600, refresh_token => "refresh-after-$i",
-				id_token => $bad[$i] }));
+				id_token => $id_token }));
 	my $fresh = access_token($node, 'frank', 'refreshed', rejected_token => $token);
-	is($fresh, "refreshed-$i", 'a refresh with a bad ID token gives the new access token: ' . ($bad[$i] // 'null'));
+	is($fresh, "refreshed-$i", "a refresh with an ID token $what gives the new access token");
 	my ($last) = reverse $fault->requests('/token');
 	like($last->{body}, $i == 0 ? qr/refresh_token=refresh-\d/ : qr/refresh_token=refresh-after-@{[ $i - 1 ]}\b/, 'for the refresh token that came last');
 	$token = $fresh;
+	push @told, { event => 'invalid_id_token', connection_name => 'default', detail => $detail } if defined $detail;
+	is_deeply([ rows($node, 'app_admin', "SELECT event, connection_name, detail FROM appuser_connectors.connection_events
+		WHERE app_user = 'frank' AND event <> 'connected' ORDER BY occurred_at") ], [@told], defined $detail ? 'and an event says what is wrong with it' : 'and no event');
 }
+is(requests_of('refreshed'), 1, 'no key was fetched for them');
 is_deeply(account('refreshed', 'frank'), { status => 'connected', account => 'sub-of-frank' }, 'and the account is still his');
 is(query($node, 'postgres', $worker_query), $worker, 'it was the same worker all along');
 
