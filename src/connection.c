@@ -406,7 +406,8 @@ connection_delete_all_of_connector(Connector *connector)
 }
 
 void
-connection_require_reconnect_of_connector(const char *connector_id, const char *reason)
+connection_require_reconnect_of_connector(const char *connector_id, const char *origins,
+										  const char *reason)
 {
 	int count;
 	ConnectionKey *keys = store_keys_of_connector(connector_id, &count);
@@ -415,8 +416,8 @@ connection_require_reconnect_of_connector(const char *connector_id, const char *
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (store_require_reconnect(keys[i].app_user, connector_id, keys[i].connection_name, reason,
-									now))
+		if (store_require_reconnect(keys[i].app_user, connector_id, keys[i].connection_name,
+									origins, reason, now))
 			event_record(keys[i].app_user, connector_id, keys[i].connection_name,
 						 "reconnect_required", reason);
 	}

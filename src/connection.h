@@ -57,8 +57,9 @@ extern char *connection_open_refresh_token(const Connection *connection);
  */
 extern int64 connection_delete_all_of_connector(struct Connector *connector);
 
-/* The tokens of all of them may not be sent to where the connector points now. */
-extern void connection_require_reconnect_of_connector(const char *connector_id, const char *reason);
+/* Those whose tokens may not be sent to where the connector points now */
+extern void connection_require_reconnect_of_connector(const char *connector_id, const char *origins,
+													  const char *reason);
 
 /* Raises 22023 unless text can name a connection. */
 extern void connection_check_name(const char *connection_name);

@@ -3,8 +3,9 @@
  *	  A connector as it is used: read, derived, its secret opened.
  *
  * The sealed client secret carries, in its associated data, a hash of everything
- * that says where secrets go.  It is opened before any use of the connector, so
- * an edit by SQL stops the connector instead of delivering secrets.
+ * that an admin said of the connector but its names.  It is opened before any use
+ * of the connector, so an edit by SQL stops the connector instead of delivering
+ * secrets, or of weakening what protects a flow.
  */
 #include "postgres.h"
 
@@ -95,28 +96,32 @@ connector_derive(Connector *connector)
 	connector->revocation_ends_grant = definition_bool(definition, "revocation_ends_grant", true);
 }
 
+/* As text, which is the same whatever version of PostgreSQL has stored it */
+static void
+put_json(StringInfo record, Jsonb *value)
+{
+	record_put_text(record,
+					value != NULL ? JsonbToCString(NULL, &value->root, VARSIZE(value)) : NULL);
+}
+
 /*
- * What the client secret is bound to: who it belongs to, and by hash everything
- * that says where secrets, codes and tokens go.
+ * What the client secret is bound to: who it belongs to, and by hash where secrets,
+ * codes and tokens go, how a flow is protected (pkce, the issuer's promise of iss,
+ * openid among the scopes), and which tokens of an answer are stored.
  */
 static StringInfo
 secret_aad(const Connector *connector)
 {
-	static const char *const trusted[] = {"issuer",
-										  "authorization_endpoint",
-										  "token_endpoint",
-										  "revocation_endpoint",
-										  "jwks_uri",
-										  "userinfo_endpoint",
-										  "token_endpoint_auth_method"};
 	StringInfo aad = makeStringInfo();
 	StringInfo trust = makeStringInfo();
 	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
 	uint8 digest[PG_SHA256_DIGEST_LENGTH];
 
-	for (int i = 0; i < (int) lengthof(trusted); i++)
-		record_put_text(trust, definition_text(connector->definition_json, trusted[i]));
+	put_json(trust, connector->definition);
+	put_json(trust, connector->options);
+	put_json(trust, connector->connection_config);
 	record_put_text(trust, connector->client.client_id);
+	record_put_texts(trust, connector->scopes, connector->n_scopes);
 	record_put_texts(trust, connector->redirect_uris, connector->n_redirect_uris);
 	if (hash == NULL || pg_cryptohash_init(hash) < 0 ||
 		pg_cryptohash_update(hash, (uint8 *) trust->data, trust->len) < 0 ||
@@ -163,12 +168,13 @@ void
 connector_require_open(Connector *connector)
 {
 	if (!connector_open(connector))
-		ereport(ERROR,
-				(errcode(ERRCODE_UC_CONNECTOR_MISCONFIGURED),
-				 errmsg("connector \"%s\" was changed outside update_connector()",
-						connector->connector_id),
-				 errdetail("Its endpoints, client id, authentication method or redirect URIs are "
-						   "not those its client secret was sealed with; nothing is sent."),
-				 errhint("An admin calls appuser_connectors.update_connector() with the "
-						 "provider and client_secret given anew.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UC_CONNECTOR_MISCONFIGURED),
+			 errmsg("connector \"%s\" was changed outside update_connector()",
+					connector->connector_id),
+			 errdetail("Its definition, options, client id, scopes or redirect URIs are not those "
+					   "its client secret was sealed with; nothing is sent."),
+			 errhint("An admin calls appuser_connectors.update_connector() with everything "
+					 "but the name given anew.")));
 }

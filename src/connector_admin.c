@@ -221,6 +221,7 @@ update_connector(PG_FUNCTION_ARGS)
 	Connector *connector;
 	char *client_secret;
 	char *old_origins;
+	bool complete = true;
 
 	launcher_require_preload();
 	check_text("connector_id", connector_id, MAX_CONNECTOR_ID);
@@ -229,13 +230,14 @@ update_connector(PG_FUNCTION_ARGS)
 	connector = connector_require(connector_id);
 	old_origins = connector->origins;
 
-	/* A secret that is given anew is also how a tampered connector is mended. */
+	/* A tampered connector is mended by giving all anew: nothing of it is sealed again. */
+	for (int i = 1; i <= 8; i++)
+		complete &= i == 6 || !PG_ARGISNULL(i);
+	if (!complete)
+		connector_require_open(connector);
 	client_secret = secret_arg(fcinfo, 3);
 	if (client_secret == NULL)
-	{
-		connector_require_open(connector);
 		client_secret = unconstify(char *, connector->client.client_secret);
-	}
 	else if (client_secret[0] == '\0')
 		client_secret = NULL;
 
@@ -266,7 +268,8 @@ update_connector(PG_FUNCTION_ARGS)
 	store_update_connector(connector, GetCurrentTimestamp());
 	event_record("", connector_id, NULL, "connector_updated", NULL);
 	if (strcmp(old_origins, connector->origins) != 0)
-		connection_require_reconnect_of_connector(connector_id, "endpoints_changed");
+		connection_require_reconnect_of_connector(connector_id, connector->origins,
+												  "endpoints_changed");
 	PG_RETURN_VOID();
 }
 

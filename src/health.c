@@ -78,8 +78,8 @@ report_connectors(Report *out)
 			continue;
 		if (!connector_open(connector))
 			report(out, name, false,
-				   "It was changed outside update_connector(); call it with provider and "
-				   "client_secret given anew.");
+				   "It was changed outside update_connector(); call it with everything but "
+				   "the name given anew.");
 		else if (!TIMESTAMP_IS_NOEND(connector->stopped_at))
 			report(out, name, false,
 				   psprintf("It is stopped (%s); correct it with update_connector().",

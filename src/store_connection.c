@@ -241,13 +241,13 @@ store_delete_connection(const char *app_user, const char *connector_id, const ch
 
 bool
 store_require_reconnect(const char *app_user, const char *connector_id, const char *connection_name,
-						const char *reason, TimestampTz now)
+						const char *origins, const char *reason, TimestampTz now)
 {
 	static StoreStatement update = {
 		"UPDATE appuser_connectors.connections SET status = 'reconnect_required', "
 		"status_reason = $4, status_since = $5, refresh_at = NULL "
 		"WHERE app_user = $1 AND connector_id = $2 AND connection_name = $3 "
-		"AND status = 'connected'"};
+		"AND status = 'connected' AND origins <> $6"};
 	StoreArgs args = {0};
 	bool found;
 
@@ -256,6 +256,7 @@ store_require_reconnect(const char *app_user, const char *connector_id, const ch
 	arg_text(&args, connection_name);
 	arg_text(&args, reason);
 	arg_timestamp(&args, now);
+	arg_text(&args, origins);
 	store_begin(app_user);
 	found = store_run(&update, &args) > 0;
 	store_end();

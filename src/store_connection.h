@@ -32,10 +32,10 @@ extern void store_update_connection(const Connection *connection);
 extern bool store_delete_connection(const char *app_user, const char *connector_id,
 									const char *connection_name, Connection *deleted);
 
-/* False when there is none that is connected. */
+/* False when there is none that is connected at other origins than these. */
 extern bool store_require_reconnect(const char *app_user, const char *connector_id,
-									const char *connection_name, const char *reason,
-									TimestampTz now);
+									const char *connection_name, const char *origins,
+									const char *reason, TimestampTz now);
 
 extern int store_count_connections(const char *app_user, const char *connector_id);
 

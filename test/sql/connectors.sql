@@ -116,12 +116,13 @@ SELECT update_connector('second', provider => 'regress');
 SET ROLE none;
 SELECT definition ->> 'scope_separator' AS separator FROM connectors WHERE connector_id = 'second';
 
--- An edit by SQL stops the connector; giving provider and secret anew mends it
+-- An edit by SQL stops the connector; giving all of it anew mends it
 UPDATE connectors SET definition = definition || '{"token_endpoint": "https://evil.example/token"}' WHERE connector_id = 'second';
 SET ROLE regress_admin;
 SELECT pg_temp.refusal($$SELECT appuser_connectors.update_connector('second', name => 'x')$$);
 SELECT pg_temp.refusal($$SELECT appuser_connectors.register_connector('regress', 'client', 'secret', '{}', '{https://app.example/new}', 'second')$$);
-SELECT update_connector('second', provider => 'regress', client_secret => 'secret');
+SELECT pg_temp.refusal($$SELECT appuser_connectors.update_connector('second', provider => 'regress', client_secret => 'secret')$$);
+SELECT update_connector('second', 'regress', 'client', 'secret', '{y}', '{https://app.example/new}', connection_config => '{}', options => '{}');
 SELECT update_connector('second', name => 'x');
 SET ROLE none;
 SELECT definition ->> 'token_endpoint' AS token_endpoint FROM connectors WHERE connector_id = 'second';

@@ -381,8 +381,10 @@ $message = connect_fails('a connector that was edited by SQL', 'UC004', 'plain')
 like($message, qr/^HINT: .*update_connector/m, 'the hint says what to do');
 unlike($message, qr/evil/, 'and does not lead there');
 admin_fails('update_connector does not mend it by accident', 'UC004', 'update_connector', connector_id => 'plain', name => 'New');
-admin('update_connector', connector_id => 'plain', provider => 'plain', client_secret => 'given anew');
-like(url('plain'), qr/^\Q@{[ $faulty->url ]}\E\/auth\?/, 'but with provider and secret given anew');
+admin_fails('nor does a new secret', 'UC004', 'update_connector', connector_id => 'plain', provider => 'plain', client_secret => 'given anew');
+admin('update_connector', connector_id => 'plain', provider => 'plain', client_id => 'the client & its id', client_secret => 'given anew', scopes => [qw(read write)],
+	redirect_uris => [ $redirect_uri, "$app/callback", 'com.example.app:/callback' ], connection_config => {}, options => {});
+like(url('plain'), qr/^\Q@{[ $faulty->url ]}\E\/auth\?/, 'but with all of it given anew');
 query($node, 'postgres', "UPDATE appuser_connectors.connectors SET stopped_at = now(), stopped_reason = 'invalid_client', probe_at = now() + interval '1 hour' WHERE connector_id = 'plain'");
 like(connect_fails('a connector that is stopped', 'UC004', 'plain'), qr/invalid_client/, 'says why');
 admin('update_connector', connector_id => 'plain', client_secret => 'the right one');

@@ -258,20 +258,29 @@ restore();
 
 # ------------------------------------------------------------ an edited connector
 
-# Which names of a definition say where secrets go, and which do not: the list of
-# all names is what the extension itself tells.
-my %trusted = (
+# Each name of a definition, and an edit of it; the list of all names is what the extension
+# itself tells.
+my %member = (
 	issuer => $evil->url, authorization_endpoint => $evil->url . '/auth', token_endpoint => $evil->url . '/token',
 	revocation_endpoint => $evil->url . '/token/revocation', jwks_uri => $evil->url . '/jwks', userinfo_endpoint => $evil->url . '/me',
-	token_endpoint_auth_method => 'client_secret_post');
-my @harmless = qw(authorization_response_iss_parameter_supported id_token_signed_response_alg name pkce scope_parameter
-  scope_separator authorization_params token_params refresh_params token_body_format token_response_format token_path token_types
-  token_response_values callback_values default_expires_in zero_expires_in refresh_margin revocation_ends_grant);
+	token_endpoint_auth_method => 'client_secret_post', authorization_response_iss_parameter_supported => JSON::PP::false,
+	id_token_signed_response_alg => 'EdDSA', name => 'Other', pkce => 'off', scope_parameter => 'user_scope', scope_separator => ',',
+	authorization_params => { request_uri => $evil->url }, token_params => { audience => 'x' }, refresh_params => { audience => 'x' },
+	token_body_format => 'json', token_response_format => 'form', token_path => 'bot', token_types => ['bot'],
+	token_response_values => ['device_secret'], callback_values => ['session_state'], default_expires_in => 60, zero_expires_in => 'unknown',
+	refresh_margin => 60, revocation_ends_grant => JSON::PP::true);
 my (undef, $hint) = failure($node, 'app_admin', "SELECT $ns.register_provider('x', '{\"no such name\": 1}')");
 my ($names) = $hint =~ /Known names are: (.*)\./;
-is_deeply([ sort split /, /, $names ], [ sort keys %trusted, @harmless ], 'every name of a definition is known here');
+is_deeply([ sort split /, /, $names ], [ sort keys %member ], 'every name of a definition is known here');
 
-my %edits = map { ("$_ pointing elsewhere" => "definition = definition || '" . encode({ $_ => $trusted{$_} }) . "'") } keys %trusted;
+my %trusted = map { ($_ => $member{$_}) } grep { /^issuer$|_endpoint$|_uri$|_method$/ } keys %member;
+my %edits = map { ("another $_" => "definition = definition || '" . encode({ $_ => $member{$_} }) . "'") } keys %member;
+$edits{"options of $_->[0]"} = "options = '" . encode({ @$_ }) . "'"
+  foreach [ pkce => 'off' ], [ return_to => [ $evil->url ] ], [ authorization_params => { request_uri => $evil->url } ], [ resource => $evil->url ];
+$edits{'an empty object of options'} = "options = '{}'";
+$edits{'a connection_config'} = "connection_config = '" . encode({ instance_url => $evil->url }) . "'";
+$edits{'a scope more'} = "scopes = array_append(scopes, 'admin')";
+$edits{'no openid'} = "scopes = array_remove(scopes, 'openid')";
 $edits{"no $_"} = "definition = definition - '$_'" foreach qw(issuer revocation_endpoint jwks_uri userinfo_endpoint);
 $edits{'an auth method of none'} = q{definition = definition || '{"token_endpoint_auth_method": "none"}'};
 $edits{'everything pointing elsewhere'} = "definition = '" . encode({ %trusted, token_endpoint_auth_method => 'client_secret_basic' }) . "'";
@@ -303,6 +312,9 @@ foreach my $edit (sort keys %edits)
 	like(access_token($node, 'bob', 'one'), qr/./, "$edit: a token that is still valid is served");
 	my ($updating) = failure($node, 'app_admin', "SELECT $ns.update_connector('one', name => 'x')");
 	is($updating, 'UC004', "$edit: it is not made good by changing something else");
+	($updating) = failure($node, 'app_admin', "SELECT $ns.update_connector('one', provider => 'test', client_id => 'app', client_secret => 'rotated', "
+		  . "scopes => '{read}', redirect_uris => '{https://app.example/cb}', connection_config => '{}')");
+	is($updating, 'UC004', "$edit: nor by a new secret, with anything left as it is");
 	is(query($node, 'app_service', "SELECT $ns.disconnect_app_user('one', 'work')", app_user => 'alice'), 't', "$edit: one can disconnect");
 	restore();
 }
@@ -311,6 +323,13 @@ is_deeply([ $evil->requests ], [], 'nor did the server elsewhere');
 is(query($node, 'postgres', "SELECT count(*) FROM $ns.revocations"), '0', 'nothing waits to be sent there');
 is(query($node, 'postgres', "SELECT count(*) FROM $ns.connections WHERE status <> 'connected'"), '0', 'nobody has to reconnect for it');
 is((refreshed(@bob))[0], '', 'as it was registered, the connector works');
+
+# An edit that an admin mends by giving all of it anew costs nobody a connection.
+query($node, 'postgres', "UPDATE $ns.connectors SET $edits{'another token_endpoint'} WHERE connector_id = 'one'");
+query($node, 'app_admin', "SELECT $ns.update_connector('one', " . AppuserConnectors::arguments(provider => 'test', client_id => 'app',
+		client_secret => 'app secret: 100%+/&=', scopes => [qw(openid profile email read)], redirect_uris => ['http://127.0.0.1:7999/callback'],
+		connection_config => {}, options => {}) . ')');
+is((refreshed(@bob))[0], '', 'a connector that was mended works, for those who were connected too');
 
 # A renamed connector is another one.
 query($node, 'postgres', "BEGIN; ALTER TABLE $ns.connections DROP CONSTRAINT connections_connector_id_fkey;
