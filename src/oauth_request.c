@@ -273,13 +273,16 @@ append_scopes(StringInfo url, bool *first, const OAuthClient *client,
 	pfree(scopes.data);
 }
 
-/* What an extra parameter of the provider's row may never say instead of us */
+/*
+ * What an extra parameter of the provider's row may never say instead of us.  A
+ * request object would replace everything, state and challenge too (RFC 9101 §5).
+ */
 static bool
 is_authorization_protocol_param(const OAuthClient *client, const char *name)
 {
 	static const char *const names[] = {
-		"response_type", "client_id",      "redirect_uri",         "state",
-		"nonce",         "code_challenge", "code_challenge_method"};
+		"response_type",         "client_id", "redirect_uri", "state", "nonce", "code_challenge",
+		"code_challenge_method", "request",   "request_uri"};
 	int i;
 
 	for (i = 0; i < (int) lengthof(names); i++)

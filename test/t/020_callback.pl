@@ -230,7 +230,7 @@ refused('a state that another database made', $state, 'alice', {});
 
 # The row is not to be trusted either: what it says is sealed with the verifier.
 foreach my $edit ("redirect_uri = 'https://evil.example/callback'", "connector_id = 'unpromised'", "connection_name = 'work'",
-	"scopes = '{admin}'", "binding_hash = sha256('a binding of somebody else')", "sealed_secrets = (SELECT sealed_secrets FROM appuser_connectors.authorizations WHERE app_user = 'carol')")
+	"scopes = '{admin}'", "return_to = 'https://evil.example/'", "connection_config = '{\"instance_url\": \"https://evil.example\"}'", "binding_hash = sha256('a binding of somebody else')", "sealed_secrets = (SELECT sealed_secrets FROM appuser_connectors.authorizations WHERE app_user = 'carol')")
 {
 	begin('carol', 'calendar');
 	$state = begin('alice', 'calendar');
@@ -238,6 +238,7 @@ foreach my $edit ("redirect_uri = 'https://evil.example/callback'", "connector_i
 	refused("a flow that was edited by SQL: $edit", $state, 'alice', {});
 	query($node, 'postgres', "DELETE FROM appuser_connectors.authorizations");
 }
+connects('a flow with a configuration of its own', 'alice', 'calendar', begin('alice', 'calendar', connection_config => { instance_url => 'https://alice.example', n => 1.50 }), {});
 $state = begin('alice', 'calendar');
 query($node, 'postgres', "UPDATE appuser_connectors.authorizations SET app_user = 'mallory'");
 foreach my $app_user ('mallory', 'alice')

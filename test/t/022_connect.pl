@@ -141,7 +141,7 @@ admin('update_connector', connector_id => 'extra', options => { authorization_pa
 $parameters = url_parameters(url('extra'));
 is_deeply([ @$parameters{qw(access_type prompt hd resource)} ], [ 'offline', 'login', 'example.test', 'https://api.example/v1' ],
 	'and of the connector, which go before them');
-my %stolen = map { $_ => 'stolen' } qw(response_type client_id redirect_uri state scope nonce code_challenge code_challenge_method);
+my %stolen = map { $_ => 'stolen' } qw(response_type client_id redirect_uri state scope nonce code_challenge code_challenge_method request request_uri);
 register_at('stealing', { authorization_params => \%stolen }, options => { authorization_params => \%stolen });
 unlike(url('stealing'), qr/stolen/, 'but those of the protocol are not theirs');
 

@@ -158,6 +158,8 @@ test_authorization_url(void)
 		{"response_type", "token"},
 		{"scope", "all"},
 		{"code_challenge_method", "plain"},
+		{"request", "stolen"},
+		{"request_uri", "stolen"},
 		{"nonce", "1"},
 		{"code_challenge", "c"},
 	};
