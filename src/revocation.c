@@ -25,7 +25,9 @@
 #include "secret.h"
 #include "store.h"
 #include "store_connection.h"
+#include "store_connector.h"
 #include "store_outbox.h"
+#include "url.h"
 
 #define MAX_ATTEMPTS 12                   /* about a day, with the backoff of refreshes */
 #define UNREADABLE_DELAY (60 * 60 * 1000) /* ms */
@@ -185,23 +187,50 @@ finish(const Revocation *row, const char *event, const char *detail)
 				 row->connection_name, event, detail);
 }
 
+static bool
+same_client(const OAuthClient *a, const OAuthClient *b)
+{
+	char *origin = a->revocation_endpoint != NULL ? url_origin(a->revocation_endpoint) : NULL;
+	char *other = b->revocation_endpoint != NULL ? url_origin(b->revocation_endpoint) : NULL;
+
+	return strcmp(a->client_id, b->client_id) == 0 && origin != NULL && other != NULL &&
+		   strcmp(origin, other) == 0;
+}
+
 /*
  * At many providers revoking one token ends the whole grant of that account and
- * client, which another connection may live on.  Where the account is unknown, one
- * that has come since in this one's place is most likely of the same.
+ * client, which another connection may live on, at whatever connector.  Where the
+ * account is unknown, one that has come since in this one's place is most likely of
+ * the same.
  */
 static bool
-is_shared(const Revocation *row)
+is_shared(const Revocation *row, const OAuthClient *client)
 {
 	Connection connection;
+	int count;
+	char **connectors;
 
-	if (row->account != NULL)
-		return store_account_is_shared(row->connector_id, row->account, &row->grant_id);
-	return row->connection_name != NULL &&
-		   store_read_connection(row->app_user, row->connector_id, row->connection_name,
-								 GetLatestSnapshot(), &connection) &&
-		   !connection.reconnect_required &&
-		   memcmp(&connection.grant_id, &row->grant_id, sizeof(pg_uuid_t)) != 0;
+	if (row->account == NULL)
+		return row->connection_name != NULL &&
+			   store_read_connection(row->app_user, row->connector_id, row->connection_name,
+									 GetLatestSnapshot(), &connection) &&
+			   !connection.reconnect_required &&
+			   memcmp(&connection.grant_id, &row->grant_id, sizeof(pg_uuid_t)) != 0;
+	connectors = store_connector_ids(&count);
+	for (int i = 0; i < count; i++)
+	{
+		const Connector *connector;
+
+		if (strcmp(connectors[i], row->connector_id) != 0)
+		{
+			connector = connector_find(connectors[i]);
+			if (connector == NULL || !same_client(&connector->client, client))
+				continue;
+		}
+		if (store_account_is_shared(connectors[i], row->account, &row->grant_id))
+			return true;
+	}
+	return false;
 }
 
 static bool
@@ -232,10 +261,10 @@ revocation_prepare(Flight *flight)
 	details->refresh_token = record_get_text(&record);
 	flight->connector = connector;
 
-	if (connector->revocation_ends_grant && is_shared(row))
+	if (connector->revocation_ends_grant && is_shared(row, &connector->client))
 	{
 		finish(row, "revocation_skipped",
-			   "another connection holds the same account through this connector");
+			   "another connection holds the same account through this client");
 		return false;
 	}
 

@@ -147,6 +147,21 @@ settled();
 cmp_ok(scalar revocations(), '>', $before, 'where revoking one grant ends no other, it is revoked although another connection holds the account');
 like(access_token($node, 'erwin', 'apart', rejected_token => access_token($node, 'erwin', 'apart')), qr/./, 'which can still be refreshed');
 
+# two connectors of one client
+register($node, $provider, connector_id => 'mail', definition => { revocation_endpoint => $fault->url . '/token/revocation' });
+connect_user($node, 'grete', $_, account => 'grete') foreach qw(app mail);
+$before = revocations();
+query($node, 'app_service', $disconnect, app_user => 'grete');
+settled();
+is(scalar revocations(), $before, 'nothing is revoked while another connector of the same client holds the account');
+like(events('grete'), qr/revocation_skipped$/, 'and an event says so');
+register($node, $provider, connector_id => 'post', client_id => 'app-post', provider => 'post',
+	definition => { token_endpoint_auth_method => 'client_secret_post', revocation_endpoint => $fault->url . '/token/revocation' });
+is(connect_user($node, 'grete', 'post', account => 'grete')->{failure}, undef, 'she connects the account through another client');
+query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('mail')", app_user => 'grete');
+settled();
+cmp_ok(scalar revocations(), '>', $before, 'which is no reason to leave it out');
+
 # the connector goes, with what is needed to revoke
 connect_user($node, 'frank', 'app');
 is(query($node, 'app_admin', "SELECT appuser_connectors.delete_connector('app')"), '1', 'delete_connector tells how many connections went');
