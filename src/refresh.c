@@ -638,6 +638,9 @@ store_granted(Flight *flight)
 		event_record_once(flight->app_user, flight->connector_id, flight->connection_name,
 						  "invalid_id_token", id_token_result_text(details->id_token),
 						  connection.connected_at);
+	if (tokens->expires_in_ignored)
+		event_record_once(flight->app_user, flight->connector_id, flight->connection_name,
+						  "expires_in_ignored", "it is absurd", connection.connected_at);
 	note_success(flight);
 	flight->outcome = CALL_SUCCEEDED;
 	return true;

@@ -263,6 +263,18 @@ answer_with($faulty, { body => tokens() });
 wait_until('there is another refresh', sub { connection($person, $connector)->{access_token} ne $fresh->{access_token} });
 is(url_parameters('?' . ($faulty->requests('/token'))[-1]{body})->{refresh_token}, $given->{refresh_token}, 'which a null refresh_token does not take away');
 
+# An absurd expires_in at a refresh is told, once, and as if absent.
+foreach my $absurd (-1, 'soon')
+{
+	my $response = tokens(expires_in => $absurd);
+	query($node, 'postgres', "UPDATE appuser_connectors.connections SET refresh_at = now() - interval '1 s' WHERE app_user = '$person'");
+	answer_with($faulty, { body => $response });
+	wait_until("a refresh with expires_in $absurd", sub { connection($person, $connector)->{access_token} eq $response->{access_token} });
+	is(connection($person, $connector)->{expires_at}, undef, "after a refresh with expires_in $absurd it is unknown when the token expires");
+	is(query($node, 'app_admin', "SELECT count(*) FROM appuser_connectors.connection_events WHERE app_user = '$person' AND event = 'expires_in_ignored'"), 1,
+		'an event says so, once');
+}
+
 # What is accepted
 
 sub accepted
