@@ -45,7 +45,7 @@ static JwtResult verify(const Issuer *issuer, Token jwt, char **payload, size_t 
 static JwtResult verify_with_secret(const Issuer *issuer, Token jwt, char **payload,
 									size_t *payload_len);
 static bool may_have_new_key(const Issuer *issuer, JwtResult result);
-static void fetch_keys(const char *issuer);
+static void fetch_keys(const Issuer *issuer);
 
 static void
 refuse(const char *why)
@@ -81,7 +81,7 @@ authenticate(Token jwt, TimestampTz *expires_at)
 	result = verify(issuer, jwt, &payload, &payload_len);
 	if (may_have_new_key(issuer, result))
 	{
-		fetch_keys(iss);
+		fetch_keys(issuer);
 		issuer = issuer_find(iss);
 		if (issuer == NULL)
 			refuse("its issuer is not registered");
@@ -172,7 +172,7 @@ may_have_new_key(const Issuer *issuer, JwtResult result)
 
 /* Has the worker fetch an issuer's keys and store them. */
 static void
-fetch_keys(const char *issuer)
+fetch_keys(const Issuer *issuer)
 {
 	StringInfo record = makeStringInfo();
 	char message[CALL_MESSAGE_SIZE];
@@ -182,7 +182,7 @@ fetch_keys(const char *issuer)
 	do
 	{
 		resetStringInfo(record);
-		record_put_text(record, issuer);
+		issuer_keys_put_call(record, issuer);
 		outcome = provider_call(CALL_KEYS, record, message);
 	} while (outcome == CALL_WORKER_ENDED && ++calls < MAX_CALLS);
 	if (outcome != CALL_SUCCEEDED)

@@ -96,14 +96,6 @@ connector_derive(Connector *connector)
 	connector->revocation_ends_grant = definition_bool(definition, "revocation_ends_grant", true);
 }
 
-/* As text, which is the same whatever version of PostgreSQL has stored it */
-static void
-put_json(StringInfo record, Jsonb *value)
-{
-	record_put_text(record,
-					value != NULL ? JsonbToCString(NULL, &value->root, VARSIZE(value)) : NULL);
-}
-
 /*
  * What the client secret is bound to: who it belongs to, and by hash where secrets,
  * codes and tokens go, how a flow is protected (pkce, the issuer's promise of iss,
@@ -117,9 +109,9 @@ secret_aad(const Connector *connector)
 	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
 	uint8 digest[PG_SHA256_DIGEST_LENGTH];
 
-	put_json(trust, connector->definition);
-	put_json(trust, connector->options);
-	put_json(trust, connector->connection_config);
+	record_put_json(trust, connector->definition);
+	record_put_json(trust, connector->options);
+	record_put_json(trust, connector->connection_config);
 	record_put_text(trust, connector->client.client_id);
 	record_put_texts(trust, connector->scopes, connector->n_scopes);
 	record_put_texts(trust, connector->redirect_uris, connector->n_redirect_uris);

@@ -5,6 +5,7 @@
 #ifndef APPUSER_CONNECTORS_ISSUER_H
 #define APPUSER_CONNECTORS_ISSUER_H
 
+#include "lib/stringinfo.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
@@ -42,6 +43,9 @@ extern const Issuer *issuer_find(const char *issuer);
 
 /* May its keys be fetched again, or was that done just now? */
 extern bool issuer_may_fetch(TimestampTz fetched_at);
+
+/* What has the worker fetch its keys, by a call of kind CALL_KEYS */
+extern void issuer_keys_put_call(StringInfo record, const Issuer *issuer);
 
 /* The bits of JwtAlgorithm; 0 when a name is unknown */
 extern unsigned issuer_algorithms(char *const *names, int count);

@@ -22,6 +22,12 @@
 #define REFRESH_AGE (12 * 3600 * 1000) /* ms; a day at most */
 #define LOOK_INTERVAL (60 * 1000)      /* ms between two looks at what is old */
 
+/*
+ * Anybody can make up the id of a key, and would have backends wait for an issuer
+ * that does not answer: where there are keys already, no more than so many.
+ */
+#define MAX_WAITERS 8
+
 typedef struct KeysDetails
 {
 	char *jwks_uri;
@@ -68,9 +74,22 @@ keys_flight(const char *issuer)
 }
 
 void
+issuer_keys_put_call(StringInfo record, const Issuer *issuer)
+{
+	record_put_text(record, issuer->issuer);
+	record_put_int(record, !TIMESTAMP_IS_NOEND(issuer->fetched_at));
+}
+
+void
 issuer_keys_take(StringInfo record, ProviderCallWaiter waiter)
 {
-	flight_add_waiter(keys_flight(record_get_text(record)), waiter);
+	Flight *flight = keys_flight(record_get_text(record));
+
+	if (record_get_int(record) != 0 && flight->n_waiters >= MAX_WAITERS)
+		provider_call_answer(waiter, CALL_PROVIDER_UNAVAILABLE, "enough wait for them already",
+							 NULL);
+	else
+		flight_add_waiter(flight, waiter);
 }
 
 TimestampTz

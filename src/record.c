@@ -51,6 +51,15 @@ record_put_texts(StringInfo record, char *const *texts, int count)
 		record_put_text(record, texts[i]);
 }
 
+void
+record_put_json(StringInfo record, const Jsonb *value)
+{
+	record_put_text(record, value == NULL
+								? NULL
+								: JsonbToCString(NULL, unconstify(JsonbContainer *, &value->root),
+												 VARSIZE(value)));
+}
+
 const char *
 record_get_bytes(StringInfo record, int *len)
 {

@@ -7,6 +7,7 @@
 #define APPUSER_CONNECTORS_RECORD_H
 
 #include "lib/stringinfo.h"
+#include "utils/jsonb.h"
 
 /* An empty record with room for size bytes, so that no enlarging leaves a copy. */
 extern void record_init(StringInfo record, int size);
@@ -15,6 +16,9 @@ extern void record_put_bytes(StringInfo record, const void *bytes, int len);
 extern void record_put_text(StringInfo record, const char *text); /* NULL is kept */
 extern void record_put_int(StringInfo record, int64 value);
 extern void record_put_texts(StringInfo record, char *const *texts, int count);
+
+/* As text, which is the same whatever version of PostgreSQL has stored it; NULL is kept */
+extern void record_put_json(StringInfo record, const Jsonb *value);
 
 /* Reading; record->cursor moves on.  A record cut short raises XX001. */
 extern const char *record_get_bytes(StringInfo record, int *len); /* NULL, -1 */

@@ -43,8 +43,8 @@ secret_resolve(char *secret)
 						errdetail("It names a file in appuser_connectors.secrets_directory.")));
 	snprintf(path, sizeof(path), "%s/%s", guc_secrets_directory, name);
 
-	/* no link: it could lead out of the directory */
-	fd = OpenTransientFile(path, O_RDONLY | O_NOFOLLOW | PG_BINARY);
+	/* no link: it could lead out of the directory; nor does a FIFO hold us up */
+	fd = OpenTransientFile(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | PG_BINARY);
 	if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FILE), errmsg("secret \"%s\" cannot be read", name),

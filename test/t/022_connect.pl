@@ -10,6 +10,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use AppuserConnectors;
+use POSIX ();
 use MIME::Base64 qw(decode_base64);
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -439,6 +440,7 @@ put_secret('directory/inside', 'x');
 my $outside = PostgreSQL::Test::Utils::tempdir('outside');
 append_to_file("$outside/secret", 'not for everybody');
 symlink "$outside/secret", "$secrets_directory/link" or die;
+POSIX::mkfifo("$secrets_directory/fifo", 0600) or die;
 foreach my $reference ([ 'client', 'a secret: 100%+/&=' ], [ 'windows', 'a secret of another system' ])
 {
 	my ($file, $secret) = @$reference;
@@ -448,9 +450,9 @@ foreach my $reference ([ 'client', 'a secret: 100%+/&=' ], [ 'windows', 'a secre
 	admin('update_connector', connector_id => $connector, client_secret => 'file:client');
 	is(finish(url($connector))->{client_secret}, 'a secret: 100%+/&=', 'also in update_connector');
 }
-foreach my $reference ('missing', 'link', 'directory', 'directory/inside', '../outside', "$outside/secret", '.', '..', '.hidden', '', 'empty', 'newline', 'long', "client\n", 'cl*ent', '%63lient')
+foreach my $reference ('missing', 'link', 'fifo', 'directory', 'directory/inside', '../outside', "$outside/secret", '.', '..', '.hidden', '', 'empty', 'newline', 'long', "client\n", 'cl*ent', '%63lient')
 {
-	my $message = admin_fails("file:" . $reference =~ s/\n/?/r, ($reference =~ /^(missing|link|directory)$/ ? '58P01' : '22023'), 'register_connector', %given, connector_id => 'bad', client_secret => "file:$reference");
+	my $message = admin_fails("file:" . $reference =~ s/\n/?/r, ($reference =~ /^(missing|link|fifo|directory)$/ ? '58P01' : '22023'), 'register_connector', %given, connector_id => 'bad', client_secret => "file:$reference");
 	unlike($message, qr/not for everybody|x{10}/, 'is refused, and shows nothing of it');
 }
 $node->safe_psql('postgres', 'ALTER SYSTEM SET appuser_connectors.secrets_directory = \'\'');

@@ -136,7 +136,7 @@ foreach my $value ("''", "substr(access_token, 1, 45)", "substr(access_token, 1,
 # ------------------------------------------- the row around it: which columns bind
 
 # For each column of the table, what a change of it does to a read.
-my %bound = map { $_ => 1 } qw(app_user connector_id connection_name grant_id generation origins);
+my %bound = map { $_ => 1 } qw(app_user connector_id connection_name grant_id generation origins connection_config);
 my %change = (
 	app_user => "'dora'", connector_id => "'two'", connection_name => "'other'", grant_id => 'gen_random_uuid()',
 	generation => 'generation + 1', origins => "'https://127.0.0.1:1 -'",

@@ -542,6 +542,27 @@ foreach my $case (
 	judge([ "$name is no set of keys", token(ES256 => 'p256', iss => $iss), "UC003 the keys of the JWT's issuer could not be fetched: Reason: $reason." ]);
 	$n++;
 }
+
+# Many made-up kids while an issuer does not answer
+my $flooded = 'https://flooded.example';
+my $of_flooded = sub { token(ES256 => 'p256', iss => $flooded, _header => { kid => $_[0] }) };
+my $asked = sub { scalar $server->requests('/jwks-flooded') };
+$server->rules({ path => '/jwks-flooded', body => { keys => [ $keys{p256} ] } });
+register_issuer(issuer => $flooded, jwks_uri => "$jwks_uri-flooded", audiences => ['app']);
+judge([ 'an issuer that answers', $of_flooded->('p256'), 'alice' ]);
+$node->safe_psql('postgres', "UPDATE appuser_connectors.issuers SET fetched_at = now() - interval '1 min' WHERE issuer = '$flooded'");
+$server->rules({ path => '/jwks-flooded', hold => 'flooded', body => { keys => [ $keys{p256} ] } });
+load_tokens(known => $of_flooded->('p256'), map { ("made_up_$_" => $of_flooded->("made up $_")) } 1 .. 12);
+my @asking = map { my $session = Session->new($node, 'app_user_role'); $session->send($authenticate->("made_up_$_")); $session } 1 .. 12;
+my (@told, @still);
+wait_until('some are told not to wait', sub { (grep { $_->done } @asking) == 4 });
+push @{ $_->done ? \@told : \@still }, $_ foreach @asking;
+is($_->answer->{state}, 'UC003', 'no more than eight wait for an issuer whose keys are there') foreach @told;
+is(query($node, 'app_user_role', $authenticate->('known')), 'alice', 'a known key serves all the while');
+$server->release('flooded');
+is($_->answer->{state}, '28000', 'who waited is answered') foreach @still;
+is($asked->(), 2, 'by one fetch');
+
 my $odd = 'https://odd.example';
 $server->rules({ path => '/odd', body => '{"keys":[' . encode($keys{p256}) . '],"number":1e999999}' });
 register_issuer(issuer => $odd, jwks_uri => $server->url . '/odd', audiences => ['app']);
