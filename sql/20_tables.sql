@@ -118,7 +118,7 @@ ALTER TABLE appuser_connectors.authorizations ALTER COLUMN binding_hash SET STAT
 COMMENT ON TABLE appuser_connectors.authorizations IS
 'Authorization flows under way: written by connect_app_user(), consumed once by the worker.';
 COMMENT ON COLUMN appuser_connectors.authorizations.consumed IS
-'Its state has been used, and its code may be on its way; gone when that has come to its end. Whoever deletes the row meanwhile (erase_app_user()) has the worker throw away what comes.';
+'Its state has been used, and its code may be on its way; gone when that has come to its end. Whoever deletes the row meanwhile (disconnect_app_user(), erase_app_user()) has the worker throw away what comes.';
 
 CREATE TABLE appuser_connectors.pending_answers (
 	app_user text COLLATE "C" NOT NULL,

@@ -383,10 +383,20 @@ disconnect_app_user(PG_FUNCTION_ARGS)
 	const char *app_user = identity_require_app_user();
 	char *connector_id = text_arg(fcinfo, 0, "connector_id");
 	char *connection_name = text_arg(fcinfo, 1, "connection_name");
+	Connector *connector;
+	bool ended;
+	bool found;
 
 	require_primary();
-	PG_RETURN_BOOL(
-		disconnect(connector_require(connector_id), app_user, connection_name, "disconnected"));
+	connector = connector_require(connector_id);
+
+	/* first what is being connected, or it could come afterwards */
+	ended = store_delete_exchanges(app_user, connector_id, connection_name);
+	found = disconnect(connector, app_user, connection_name, "disconnected");
+	if (ended && !found)
+		event_record(app_user, connector_id, connection_name, "disconnected",
+					 "while it was being connected");
+	PG_RETURN_BOOL(found || ended);
 }
 
 int64

@@ -471,7 +471,7 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 	return false;
 }
 
-/* Tokens that nobody will have; without a name, the person was erased. */
+/* Tokens that nobody will have; without a name, the person may have been erased. */
 static void
 revoke_tokens(Flight *flight, const char *connection_name)
 {
@@ -515,7 +515,7 @@ exchange_apply(Flight *flight)
 	if (lock == LOCK_MISSING)
 	{
 		revoke_tokens(flight, NULL);
-		(void) refuse(flight, "The app user was erased meanwhile.");
+		(void) refuse(flight, "It was disconnected, or the app user erased, meanwhile.");
 		return true;
 	}
 	if (lock == LOCK_HELD)

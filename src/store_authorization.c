@@ -196,6 +196,24 @@ store_sweep_authorizations(TimestampTz now, int limit, AuthorizationInUse in_use
 	return swept;
 }
 
+bool
+store_delete_exchanges(const char *app_user, const char *connector_id, const char *connection_name)
+{
+	static StoreStatement delete = {
+		"DELETE FROM appuser_connectors.authorizations WHERE app_user = $1 "
+		"AND connector_id = $2 AND connection_name = $3 AND consumed"};
+	StoreArgs args = {0};
+	bool deleted;
+
+	arg_text(&args, app_user);
+	arg_text(&args, connector_id);
+	arg_text(&args, connection_name);
+	store_begin(app_user);
+	deleted = store_run(&delete, &args) > 0;
+	store_end();
+	return deleted;
+}
+
 void
 store_delete_authorizations(const char *app_user)
 {

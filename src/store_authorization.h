@@ -26,6 +26,11 @@ extern bool store_delete_authorization(const char *app_user, const uint8 *state_
 typedef bool (*AuthorizationInUse)(const char *app_user, const uint8 *state_hash);
 extern int store_sweep_authorizations(TimestampTz now, int limit, AuthorizationInUse in_use);
 
+/* Deletes those whose exchange is under way, waiting for whoever holds one; false when
+ * there are none. */
+extern bool store_delete_exchanges(const char *app_user, const char *connector_id,
+								   const char *connection_name);
+
 /* Deletes those of an app user, waiting for whoever holds one. */
 extern void store_delete_authorizations(const char *app_user);
 

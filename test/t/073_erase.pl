@@ -73,7 +73,7 @@ sub is_refused
 	my $answer = $session->answer;
 
 	is($answer->{state}, 'UC005', "$what: the callback is refused");
-	like($answer->{err}, qr/erased meanwhile/, "$what: and says why");
+	like($answer->{err}, qr/disconnected, or the app user erased, meanwhile/, "$what: and says why");
 	return;
 }
 
@@ -171,6 +171,23 @@ nothing_left_anywhere('frida', 'connections');
 is(scalar $provider->grants('frida-2'), 0, 'the second account\'s grant is gone as well');
 like(superuser("SELECT string_agg(DISTINCT event, ' ' ORDER BY event) FROM appuser_connectors.connection_events WHERE app_user = '' AND connector_id = 'app'"),
 	qr/erased.*revoked/, 'events say that somebody was erased and their tokens revoked, and not who');
+
+# A disconnect is heard as well while its connection is being made, and leaves others.
+$session = answer_on_its_way('fritz');
+my $disconnect = "SELECT appuser_connectors.disconnect_app_user('app', '%s')";
+is(query($node, 'app_service', sprintf($disconnect, 'other'), app_user => 'fritz'), 'f', 'nothing of another name is being connected');
+is(query($node, 'app_service', sprintf($disconnect, 'default'), app_user => 'frank'), 'f', 'nor of another person');
+is(query($node, 'app_service', sprintf($disconnect, 'default'), app_user => 'fritz'), 't', 'fritz disconnects while he is being connected');
+$fault->release('answer');
+is_refused($session, 'a disconnect');
+wait_until('the outbox is empty', sub { superuser('SELECT count(*) FROM appuser_connectors.revocations') eq '0' });
+is(superuser("SELECT count(*) FROM appuser_connectors.connections WHERE app_user = 'fritz'"), '0', 'he is not connected');
+is(scalar $provider->grants('fritz'), 0, 'nor at the provider');
+is(superuser("SELECT string_agg(event, ' ') FROM appuser_connectors.connection_events WHERE app_user = 'fritz'"), 'disconnected', 'his history says so');
+$fault->rules();
+authorization_url($node, 'fritz', 'app');
+is(query($node, 'app_service', sprintf($disconnect, 'default'), app_user => 'fritz'), 'f', 'a flow whose code has not come is no connection');
+is(superuser("SELECT count(*) FROM appuser_connectors.authorizations WHERE app_user = 'fritz'"), '1', 'and goes on');
 
 # A refresh under way when its person is erased
 connect_user($node, 'gregor', 'app');
