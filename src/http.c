@@ -249,6 +249,7 @@ http_drive(void)
 		/* readable too, so that libcurl reads what there is, or the error */
 		if (events[i].events & (EPOLLERR | EPOLLHUP))
 			mask |= CURL_CSELECT_ERR | CURL_CSELECT_IN;
+		http_transfer_begin_call();
 		for (pool = pools; pool != NULL; pool = pool->next)
 			if (pool->id == pool_id)
 				curl_multi_socket_action(pool->multi, fd, mask, &running_count);
@@ -260,6 +261,7 @@ http_drive(void)
 		{
 			/* libcurl sets it again when there is more to wait for */
 			pool->wake_at = -1;
+			http_transfer_begin_call();
 			curl_multi_socket_action(pool->multi, CURL_SOCKET_TIMEOUT, 0, &running_count);
 		}
 		collect(pool);

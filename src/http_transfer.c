@@ -29,6 +29,9 @@
 
 #define MAX_RETRY_AFTER 64
 
+/* Of a connection in one call of libcurl: many whole answers */
+#define MAX_BYTES_AT_ONCE (4 * HTTP_MAX_BODY)
+
 /* from 8.6 on, for some of what is out of memory to an older libcurl */
 #if LIBCURL_VERSION_NUM < 0x080600
 #define CURLE_TOO_LARGE ((CURLcode) 100)
@@ -45,11 +48,17 @@ static void describe(HttpTransfer *transfer, CURLcode code);
 
 static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address);
 static CURLcode on_ssl_context(CURL *easy, void *ssl_context, void *arg);
+static void on_tls_record(int is_write, int version, int type, const void *bytes, size_t len,
+						  SSL *ssl, void *arg);
 #if LIBCURL_VERSION_NUM >= 0x075000
 static int on_request(void *arg, char *peer, char *local, int peer_port, int local_port);
 #endif
 static size_t on_header(char *data, size_t size, size_t count, void *arg);
 static size_t on_body(char *data, size_t size, size_t count, void *arg);
+
+/* What one connection has brought since libcurl was called */
+static const SSL *counted_connection;
+static size_t counted_bytes;
 
 static char *copy_bytes(const char *bytes, size_t len);
 static void cleanse_free(char *bytes, size_t len);
@@ -75,6 +84,12 @@ http_transfer_fail(HttpTransfer *transfer, HttpOutcome outcome, const char *reas
 	transfer->response.outcome = outcome;
 	snprintf(transfer->response.error, HTTP_ERROR_SIZE, "%s", reason);
 	return false;
+}
+
+void
+http_transfer_begin_call(void)
+{
+	counted_connection = NULL;
 }
 
 void
@@ -475,6 +490,7 @@ on_ssl_context(CURL *easy, void *ssl_context, void *arg)
 	/* or OpenSSL keeps the last answer's bytes in its buffer */
 	SSL_CTX_set_options((SSL_CTX *) ssl_context, SSL_OP_CLEANSE_PLAINTEXT);
 #endif
+	SSL_CTX_set_msg_callback((SSL_CTX *) ssl_context, on_tls_record);
 	if (transfer->rules->authorities[0] == '\0')
 		return CURLE_OK;
 	bio = BIO_new_mem_buf(transfer->rules->authorities, -1);
@@ -489,6 +505,32 @@ on_ssl_context(CURL *easy, void *ssl_context, void *arg)
 	BIO_free(bio);
 	ERR_clear_error();
 	return code;
+}
+
+/*
+ * libcurl reads for as long as there is something to read, and tells nobody of HTTP/2
+ * frames that carry nothing: a server that sends those without end would have all
+ * others wait.  So the records of a connection are counted (the headers that OpenSSL
+ * shows have the length at their end), and one that brings too much at once is cut off.
+ */
+static void
+on_tls_record(int is_write, int version, int type, const void *bytes, size_t len, SSL *ssl,
+			  void *arg)
+{
+	const unsigned char *header = bytes;
+
+	(void) version;
+	(void) arg;
+	if (is_write || type != SSL3_RT_HEADER || len != SSL3_RT_HEADER_LENGTH)
+		return;
+	if (counted_connection != ssl)
+	{
+		counted_connection = ssl;
+		counted_bytes = 0;
+	}
+	counted_bytes += (size_t) header[3] << 8 | header[4];
+	if (counted_bytes > MAX_BYTES_AT_ONCE)
+		SSL_set_shutdown(ssl, SSL_RECEIVED_SHUTDOWN); /* reads find the end */
 }
 
 #if LIBCURL_VERSION_NUM >= 0x075000

@@ -60,6 +60,9 @@ struct HttpTransfer
 extern bool http_transfer_prepare(HttpTransfer *transfer, const HttpRequest *request,
 								  const HttpRules *rules, CURLSH *sessions);
 
+/* To be called before libcurl is: what a connection may bring is counted anew. */
+extern void http_transfer_begin_call(void);
+
 /* Fills the response from libcurl's result. */
 extern void http_transfer_finish(HttpTransfer *transfer, CURLcode code);
 

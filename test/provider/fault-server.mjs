@@ -1,10 +1,13 @@
 #!/usr/bin/env node
-// fault-server.mjs [--host 127.0.0.1] [--port 0] [--tls-cert FILE --tls-key FILE] [--http2]
+// fault-server.mjs [--host 127.0.0.1] [--port 0] [--tls-cert FILE --tls-key FILE] [--http2 | --http2-flood KIND]
 //                  [--proxy-to URL] [--lifetime SECONDS]
 //
 // A server that answers as badly as it is told to. It speaks HTTP/1.1 by hand on plain sockets, so that a
 // test can script any bytes. Prints one line {"ready":true,"url":...,"port":...,"pid":...} and exits when
 // its standard input closes, or after its lifetime (900 s).
+//
+// With --http2-flood it has no rules: to each request it answers the status 200, and then frames without
+// end that carry nothing: KIND is data (of the answer's body) or ping.
 //
 // Control, on the same port:
 //   POST /__ctl [rule, ...]               replaces the rules
@@ -51,6 +54,7 @@ const { values: option } = parseArgs({
 		'tls-cert': { type: 'string' },
 		'tls-key': { type: 'string' },
 		http2: { type: 'boolean', default: false },
+		'http2-flood': { type: 'string' },
 		'proxy-to': { type: 'string' },
 		lifetime: { type: 'string', default: '900' },
 	},
@@ -457,7 +461,51 @@ function createHttp2Server() {
 	return server;
 }
 
-const server = option.http2 ? createHttp2Server() : net.createServer(onConnection);
+// RFC 9113 §4.1, §6
+function frame(type, flags, stream, payload = Buffer.alloc(0)) {
+	const header = Buffer.alloc(9);
+	header.writeUIntBE(payload.length, 0, 3);
+	header.writeUInt8(type, 3);
+	header.writeUInt8(flags, 4);
+	header.writeUInt32BE(stream, 5);
+	return Buffer.concat([header, payload]);
+}
+
+function createHttp2Flood() {
+	const DATA = 0, HEADERS = 1, SETTINGS = 4, PING = 6;
+	const END_STREAM = 1, ACK = 1, END_HEADERS = 4;
+	const STATUS_200 = Buffer.from([0x88]);
+	const PREFACE = 24;
+
+	async function flood(socket, stream) {
+		const empty = option['http2-flood'] === 'ping' ? frame(PING, 0, 0, Buffer.alloc(8)) : frame(DATA, 0, stream);
+		socket.write(frame(HEADERS, END_HEADERS, stream, STATUS_200));
+		await writeForever(socket, Buffer.concat(Array(2000).fill(empty)));
+	}
+
+	return tls.createServer({ ...certificate, ALPNProtocols: ['h2'] }, (socket) => {
+		let received = Buffer.alloc(0);
+		let preface = false;
+		socket.on('error', () => {});
+		socket.write(frame(SETTINGS, 0, 0));
+		socket.on('data', (data) => {
+			received = Buffer.concat([received, data]);
+			if (!preface && received.length < PREFACE) return;
+			if (!preface) received = received.subarray(PREFACE);
+			preface = true;
+			while (received.length >= 9 && received.length >= 9 + received.readUIntBE(0, 3)) {
+				const length = received.readUIntBE(0, 3);
+				const [type, flags] = received.subarray(3, 5);
+				const stream = received.readUInt32BE(5);
+				received = received.subarray(9 + length);
+				if (type === SETTINGS && !(flags & ACK)) socket.write(frame(SETTINGS, ACK, 0));
+				if ((type === HEADERS || type === DATA) && flags & END_STREAM) flood(socket, stream).catch(() => socket.destroy());
+			}
+		});
+	});
+}
+
+const server = option['http2-flood'] ? createHttp2Flood() : option.http2 ? createHttp2Server() : net.createServer(onConnection);
 server.listen(Number(option.port), option.host, () => {
 	const { port } = server.address();
 	const host = option.host.includes(':') ? `[${option.host}]` : option.host;

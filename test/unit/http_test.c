@@ -891,6 +891,29 @@ test_http2(void)
 	fault_server_stop(&server);
 }
 
+/* libcurl reads for as long as there is something to read. */
+static void
+test_http2_flood(void)
+{
+	static const char *const kinds[] = {"data", "ping"};
+	char key[128];
+	size_t i;
+
+	snprintf(key, sizeof(key), "%s/localhost-key.pem", directory);
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+	{
+		FaultServer server = fault_server_start("--tls-cert", certificate("localhost"), "--tls-key",
+												key, "--http2-flood", kinds[i], NULL);
+
+		policy(true, "", certificate("ca"), 4000);
+		slowest_call = 0;
+		ok(outcome_of_url("https://127.0.0.1:%d/", server.port) == HTTP_UNANSWERED,
+		   "empty %s frames without end are no answer", kinds[i]);
+		ok(slowest_call < 2, "and keep nobody else waiting (at most %.3f s)", slowest_call);
+		fault_server_stop(&server);
+	}
+}
+
 /* Name resolution runs in a thread, which must neither delay nor take signals. */
 static void
 test_resolver(void)
@@ -1081,6 +1104,7 @@ main(void)
 	test_connections();
 	test_parallel();
 	test_http2();
+	test_http2_flood();
 	test_memory();
 
 	policy(true, "", "", 2000);
