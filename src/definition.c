@@ -19,6 +19,7 @@
 
 #include "definition.h"
 #include "jwt.h"
+#include "oauth_request.h"
 #include "url.h"
 
 #define MAX_SECONDS 315360000 /* ten years */
@@ -27,6 +28,7 @@ typedef enum MemberKind
 {
 	MEMBER_ENDPOINT, /* a URL that url_endpoint_problem accepts */
 	MEMBER_TEXT,
+	MEMBER_PARAM_NAME, /* that is not one of ours */
 	MEMBER_BOOL,
 	MEMBER_SECONDS, /* a number, what is below a second is cut off */
 	MEMBER_TEXTS,   /* an array of strings */
@@ -57,7 +59,7 @@ static const Member definition_members[] = {
 	/* the extension's own */
 	{"name", MEMBER_TEXT, NULL},
 	{"pkce", MEMBER_CHOICE, "S256|off"},
-	{"scope_parameter", MEMBER_TEXT, NULL},
+	{"scope_parameter", MEMBER_PARAM_NAME, NULL},
 	{"scope_separator", MEMBER_TEXT, NULL},
 	{"authorization_params", MEMBER_PARAMS, NULL},
 	{"token_params", MEMBER_PARAMS, NULL},
@@ -218,6 +220,11 @@ value_problem(const Member *member, const JsonValue *value)
 		case MEMBER_TEXT:
 			return text == NULL || text[0] == '\0' ? "It must be a string that is not empty."
 												   : NULL;
+		case MEMBER_PARAM_NAME:
+			return text == NULL || text[0] == '\0' || is_authorization_param(text)
+					   ? "It must be the name of a parameter, and not one that has a meaning of "
+						 "its own."
+					   : NULL;
 		case MEMBER_BOOL:
 			return value->type != JSON_TOKEN_TRUE && value->type != JSON_TOKEN_FALSE
 					   ? "It must be true or false."

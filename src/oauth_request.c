@@ -44,7 +44,6 @@ static void append_query_param(StringInfo url, bool *first, const char *name, co
 static void append_scopes(StringInfo url, bool *first, const OAuthClient *client,
 						  const AuthorizationParams *params);
 static const char *scope_parameter(const OAuthClient *client);
-static bool is_authorization_protocol_param(const OAuthClient *client, const char *name);
 static bool is_token_protocol_param(const char *name);
 static void init_params(ParamList *params, int n_extra);
 static void add_param(ParamList *params, const char *name, const char *value);
@@ -273,12 +272,9 @@ append_scopes(StringInfo url, bool *first, const OAuthClient *client,
 	pfree(scopes.data);
 }
 
-/*
- * What an extra parameter of the provider's row may never say instead of us.  A
- * request object would replace everything, state and challenge too (RFC 9101 §5).
- */
-static bool
-is_authorization_protocol_param(const OAuthClient *client, const char *name)
+/* A request object would replace everything, state and challenge too (RFC 9101 §5). */
+bool
+is_authorization_param(const char *name)
 {
 	static const char *const names[] = {
 		"response_type",         "client_id", "redirect_uri", "state", "nonce", "code_challenge",
@@ -290,7 +286,7 @@ is_authorization_protocol_param(const OAuthClient *client, const char *name)
 		if (strcmp(name, names[i]) == 0)
 			return true;
 	}
-	return strcmp(name, scope_parameter(client)) == 0;
+	return false;
 }
 
 void
@@ -331,7 +327,8 @@ build_authorization_url(const OAuthClient *client, const AuthorizationParams *pa
 	{
 		const NameValue *extra = &client->authorization_params[i];
 
-		if (!is_authorization_protocol_param(client, extra->name))
+		if (!is_authorization_param(extra->name) &&
+			strcmp(extra->name, scope_parameter(client)) != 0)
 			append_query_param(url, &first, extra->name, extra->value);
 	}
 }

@@ -36,6 +36,12 @@ typedef struct AuthorizationParams
 } AuthorizationParams;
 
 /*
+ * Is this parameter of an authorization request ours, so that nothing an admin adds
+ * may have its name?  The one that holds the scopes is too.
+ */
+extern bool is_authorization_param(const char *name);
+
+/*
  * The URL to send the browser to (RFC 6749 §4.1.1, RFC 7636 §4.3).  Query
  * components the endpoint has already are kept (§3.1).
  */
