@@ -355,14 +355,19 @@ appuser_connectors_worker_main(Datum main_arg)
 	MemoryContext loop_context;
 	uint32 wait_event = new_wait_event("AppuserConnectorsWorkerMain");
 
-	/* before libcurl or OpenSSL start a thread that would inherit the mask */
-	pqsignal(SIGTERM, handle_sigterm);
+	/*
+	 * Before libcurl or OpenSSL start a thread that would inherit the mask.  While
+	 * it connects there is nothing to lose: whoever has renamed the database, and
+	 * wants us out of it, has the lock that this waits for.
+	 */
+	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 
 	if (!launcher_worker_attach(database))
 		return;
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	pqsignal(SIGTERM, handle_sigterm);
 	is_worker = true;
 	fix_settings();
 	pgstat_report_appname("appuser_connectors worker");

@@ -167,6 +167,17 @@ foreach my $in_flight (0, 1)
 	refreshes('second', "after all that $when");
 }
 
+# Two databases that change places in one transaction: the first is renamed twice.
+$node->safe_psql('template1', 'CREATE DATABASE instead');
+my ($swapped, undef, $why) = $node->psql('template1', "SET statement_timeout = '20s'; BEGIN; ALTER DATABASE second RENAME TO aside;
+	ALTER DATABASE instead RENAME TO second;
+	DO 'BEGIN WHILE NOT EXISTS (SELECT FROM pg_locks WHERE classid = ''pg_database''::regclass AND NOT granted) LOOP PERFORM pg_sleep(0.05); END LOOP; END';
+	ALTER DATABASE aside RENAME TO instead; COMMIT");
+is($swapped, 0, 'two databases change places in one transaction') or diag $why;
+worker('instead');
+$node->safe_psql('template1', 'BEGIN; ALTER DATABASE second RENAME TO aside; ALTER DATABASE instead RENAME TO second; COMMIT; DROP DATABASE aside');
+refreshes('second', 'after they have changed back');
+
 # What the copy may not do is another test's; here: it had a worker of its own.
 $node->safe_psql('template1', 'CREATE DATABASE copy TEMPLATE second');
 my $copys = worker('copy');
