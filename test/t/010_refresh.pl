@@ -422,6 +422,23 @@ release();
 is($session->result, 'connector_misconfigured', 'delete_connector during an exchange: the callback says that nothing was stored');
 is_revoked('delete_connector during an exchange', 'jane');
 
+# What cannot be stored at once is not forgotten to be revoked.
+register($node, $provider, connector_id => 'doomed');
+$parameters = log_in(authorization_url($node, 'jack', 'doomed', browser_binding => $binding), 'jack');
+hold_answers('authorization_code');
+$session->send("SELECT failure FROM appuser_connectors.oauth_callback('$parameters->{state}', '$parameters->{code}',
+	'$parameters->{iss}', browser_binding => '$binding')");
+wait_for_held();
+query($node, 'app_admin', "SELECT appuser_connectors.delete_connector('doomed')");
+my $locker = PsqlSession->new($node, getpwuid($<));
+$locker->ask('BEGIN; LOCK TABLE appuser_connectors.connection_events IN SHARE MODE');
+release();
+wait_until('the answer is kept', sub { !no_flights_left() });
+$locker->ask('ROLLBACK');
+$locker->close;
+is($session->result, 'connector_misconfigured', 'the same while events are locked: the callback says that nothing was stored');
+is_revoked('the same while events are locked', 'jack');
+
 # --------------------------------------------- transactions with an old snapshot
 
 connect_anew('karla');
