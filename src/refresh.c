@@ -46,6 +46,7 @@
 #define PROBE_INTERVAL (60 * 60 * 1000)
 #define STOPPED_DELAY (5 * 60 * 1000) /* ms; of its connections, and of a probe not answered */
 #define STOPPED_REASON "connector_stopped"
+#define MAX_HELD 16                  /* answers, times the requests there may be */
 #define CIRCUIT_FAILURES 5           /* in a row */
 #define CIRCUIT_OPEN_MAX (30 * 1000) /* ms */
 
@@ -292,7 +293,8 @@ refresh_start_due(void)
 		}
 		if (health->failures >= CIRCUIT_FAILURES)
 			room = Min(room, 1 - under_way);
-		if (room <= 0)
+		/* while rows are held, answers would pile up in memory and pending_answers */
+		if (room <= 0 || held >= MAX_HELD * guc_max_concurrent_requests_per_connector)
 			continue;
 
 		keys =

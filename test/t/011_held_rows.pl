@@ -318,6 +318,30 @@ $root->ask('ROLLBACK');
 is($_->result, '', 'a locked table of events: afterwards the connection is there') foreach @callers;
 $_->close foreach @callers;
 
+# Answers that cannot be stored do not pile up without end.
+sub allow_at_once
+{
+	$node->append_conf('postgresql.conf', "appuser_connectors.max_concurrent_requests_per_connector = $_[0]");
+	$node->reload;
+	return;
+}
+allow_at_once(1);
+$faulty->rules({ path => '/token', body => { access_token => 'a3', refresh_token => 'r3', token_type => 'Bearer', expires_in => 3600 } });
+superuser("UPDATE appuser_connectors.connections SET refresh_at = now() WHERE app_user LIKE 'person %'");
+$root->ask('BEGIN; LOCK TABLE appuser_connectors.connections IN SHARE MODE');
+my $enough = 17;
+wait_until('that many answers are kept', sub { pending() >= $enough - 1 });
+my $patience = time + 2;
+wait_until('there are more', sub { pending() > $enough || time > $patience });
+cmp_ok(pending(), '<=', $enough, 'a locked table: no more than so many answers are kept, though more is due');
+$root->ask('ROLLBACK');
+allow_at_once(32);
+wait_until('all that was due is refreshed', sub {
+		superuser("SELECT count(*) FROM appuser_connectors.connections WHERE app_user LIKE 'person %' AND refresh_at < now() + interval '10 min'") == 0
+	});
+is(pending(), 0, 'a locked table: afterwards the rest is refreshed as well');
+$faulty->rules({ path => '/token', status => 500 });
+
 # A failure is an event as well, but no answer that must be kept, let alone taken for one.
 $root->ask('BEGIN; LOCK TABLE appuser_connectors.connection_events IN SHARE MODE');
 is((failure($node, 'app_service', "SELECT * FROM appuser_connectors.app_user_connection('person 1', 'faulty', min_validity => '2 h')",
