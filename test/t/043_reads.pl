@@ -153,6 +153,19 @@ my $grown = $session->query_safe(q{
 cmp_ok($grown, '<=', 256 * 1024, '100000 reads in one statement: memory contexts have not grown');
 
 my $pid = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'appuser_connectors worker'});
+# What is used of the worker's memory contexts, in bytes, when nothing is under way
+sub worker_contexts
+{
+	my $offset = -s $node->logfile;
+
+	wait_until('nothing is left to do', sub {
+			$node->safe_psql('postgres', 'SELECT count(*) FROM appuser_connectors.revocations') == 0
+			  && $node->safe_psql('postgres', "SELECT state FROM pg_stat_activity WHERE pid = $pid") eq 'idle';
+		});
+	$node->safe_psql('postgres', "SELECT pg_log_backend_memory_contexts($pid)");
+	return wait_until('the worker has counted', sub { slurp_file($node->logfile, $offset) =~ /Grand total: .* (\d+) used/ ? $1 : undef });
+}
+
 my $refresh = q{
 	SELECT access_token INTO token FROM appuser_connectors.app_user_connection('alice', 'app', rejected_token => token);
 	happened := happened + (token IS NOT NULL)::integer;
@@ -160,11 +173,34 @@ my $refresh = q{
 my $declaration = q{token text := (SELECT access_token FROM appuser_connectors.app_user_connection('alice', 'app'));};
 my $count = $provider->refreshes;
 growth(500, $refresh, $declaration);
-my $before = private_memory($pid);
+my ($before, $in_contexts) = (private_memory($pid), worker_contexts());
 my ($contexts, $private) = growth(2_000, $refresh, $declaration);
 cmp_ok($provider->refreshes - $count, '>=', 2_500, 'the worker has refreshed thousands of times');
 cmp_ok(private_memory($pid) - $before, '<=', 1024, '2000 refreshes: the worker has not grown');
+cmp_ok(worker_contexts() - $in_contexts, '<=', 64 * 1024, 'by nothing that it has kept');
 cmp_ok($contexts, '<=', 64 * 1024, 'nor has the backend that asked');
+
+# Connecting and disconnecting: exchanges, events and revocations
+my $terse = start_fault_server();
+$terse->rules({ path => '/token', body => { access_token => 'a', refresh_token => 'r', token_type => 'Bearer', expires_in => 3600 } },
+	{ path => '/token/revocation', status => 200 });
+register($node, $terse, provider => 'terse', connector_id => 'terse', scopes => ['read']);
+my $come_and_go = q{
+	PERFORM appuser_connectors.set_app_user('person ' || i);
+	state := substring(appuser_connectors.connect_app_user('terse') FROM 'state=([^&]+)');
+	COMMIT;
+	PERFORM appuser_connectors.set_app_user('person ' || i);
+	PERFORM FROM appuser_connectors.oauth_callback(state, code => 'code') WHERE failure IS NULL;
+	happened := happened + FOUND::integer;
+	COMMIT;
+	PERFORM appuser_connectors.set_app_user('person ' || i);
+	PERFORM appuser_connectors.disconnect_app_user('terse');
+	COMMIT;};
+growth(100, $come_and_go, 'state text;');
+($before, $in_contexts) = (private_memory($pid), worker_contexts());
+growth(500, $come_and_go, 'state text;');
+cmp_ok(worker_contexts() - $in_contexts, '<=', 64 * 1024, '500 who connect and disconnect: the worker has kept nothing of it');
+cmp_ok(private_memory($pid) - $before, '<=', 1024, 'and has not grown');
 is($node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'appuser_connectors worker'}), $pid,
 	'it was the same worker all the time');
 
