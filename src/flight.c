@@ -265,11 +265,19 @@ pending_aad(const char *app_user, const pg_uuid_t *answer_id)
 	return aad;
 }
 
-/* Waits for its turn: the caps on what is under way at once */
+/*
+ * Waits for its turn: the caps on what is under way at once.  What nobody waits for
+ * leaves a quarter to the others, since one provider that does not answer may be
+ * that of many connectors.
+ */
 static bool
 has_room(const Flight *flight, int starting)
 {
-	return http_in_flight() + starting < guc_max_concurrent_requests &&
+	int most = guc_max_concurrent_requests;
+
+	if (flight->n_waiters == 0)
+		most -= most / 4;
+	return http_in_flight() + starting < most &&
 		   flight_count_sent(flight) < guc_max_concurrent_requests_per_connector;
 }
 

@@ -409,5 +409,19 @@ foreach my $end ('refused', 'granted')
 	$probing->close;
 }
 
+# What is refreshed ahead of time leaves room for those who wait.
+grants('quick');
+answers('crowd', hang => JSON::PP::true);
+$node->append_conf('postgresql.conf', 'appuser_connectors.max_concurrent_requests = 4');
+$node->reload;
+$requests = requests('crowd');
+make_due(@crowd);
+$server{crowd}->wait(path => '/token', count => $requests + 3);
+expire('quick');
+$session = asking('quick', 'quick', 'appuser_connectors.wait_timeout' => '10s');
+like(eval { $session->result } // $@, qr/^access/, 'more is due than there may be requests, and none is answered: who asks gets a token all the same');
+is(requests('crowd'), $requests + 3, 'a quarter of the requests is left for that');
+$session->close;
+
 $node->stop;
 done_testing();
