@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "access/skey.h"
 #include "access/stratnum.h"
@@ -19,6 +20,7 @@
 #include "pgstat.h"
 #include "storage/condition_variable.h"
 #include "storage/fd.h"
+#include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
@@ -193,6 +195,37 @@ read_key_file(const char *path, char *hex, KeyProblem *problem)
 	return true;
 }
 
+/*
+ * However long the command takes, this process must go on taking part in what all
+ * processes must notice (ProcSignalBarrier), or no database could be dropped.
+ */
+static size_t
+read_command(FILE *pipe, char *bytes, size_t size)
+{
+	int fd = fileno(pipe);
+	size_t length = 0;
+
+	(void) pg_set_noblock(fd);
+	while (length < size)
+	{
+		ssize_t got = read(fd, bytes + length, size - length);
+
+		if (got > 0)
+			length += got;
+		else if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		{
+			(void) WaitLatchOrSocket(MyLatch,
+									 WL_LATCH_SET | WL_SOCKET_READABLE | WL_EXIT_ON_PM_DEATH, fd,
+									 -1, PG_WAIT_EXTENSION);
+			ResetLatch(MyLatch);
+			CHECK_FOR_INTERRUPTS();
+		}
+		else
+			break;
+	}
+	return length;
+}
+
 static bool
 run_key_command(const char *command, char *hex, KeyProblem *problem)
 {
@@ -204,7 +237,7 @@ run_key_command(const char *command, char *hex, KeyProblem *problem)
 
 	if (pipe == NULL)
 		return refuse_key(problem, hint, "root_key_command could not be run: %m");
-	length = fread(hex, 1, ROOT_KEY_HEX + 2, pipe);
+	length = read_command(pipe, hex, ROOT_KEY_HEX + 2);
 	hex[length] = '\0';
 	status = ClosePipeStream(pipe);
 	if (status != 0)

@@ -186,6 +186,20 @@ my $after = access_token($node, 'alice', 'app', rejected_token => $token);
 isnt($after, $token, 'for the worker too');
 $token = $after;
 
+# A command that does not come to an end is in nobody's way: every process must
+# notice that a database is dropped.
+configure($command_setting => "'touch $directory/started; sleep 100; cat $key_file'");
+$node->reload;
+wait_until('the command runs', sub { -e "$directory/started" });
+$node->safe_psql('postgres', 'CREATE DATABASE passing');
+is($node->psql('postgres', "SET statement_timeout = '20s'; DROP DATABASE passing"), 0, 'while the command runs, a database can be dropped');
+is(access_token($node, 'alice', 'app'), $token, 'and the old key is used');
+my $began = time;
+$node->stop('fast');
+cmp_ok(time - $began, '<', 20, 'and the server stopped');
+configure($file_setting => "'$key_file'");
+$node->start;
+
 # -------------------------------------------------------------------- another root key
 my $other_key = '0f' x 32;
 write_file("$directory/other", $other_key);
