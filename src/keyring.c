@@ -223,6 +223,7 @@ read_command(FILE *pipe, char *bytes, size_t size)
 		else
 			break;
 	}
+	SetLatch(MyLatch); /* for what else it was set meanwhile */
 	return length;
 }
 
