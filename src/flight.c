@@ -22,6 +22,7 @@
 #include "installation.h"
 #include "keyring.h"
 #include "record.h"
+#include "retry_after.h"
 #include "secret.h"
 #include "store.h"
 #include "store_outbox.h"

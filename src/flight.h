@@ -168,9 +168,6 @@ extern TimestampTz refresh_expires_at(TimestampTz sent_at, int64 expires_in);
 extern TimestampTz refresh_due_at(const Connector *connector, bool has_refresh_token,
 								  TimestampTz now, TimestampTz expires_at);
 
-/* Jittered exponential backoff after so many failures in a row, in ms */
-extern int64 refresh_backoff(int failures, int retry_after);
-
 /* Fields of a granted token response, as a flight is saved with */
 extern void flight_put_tokens(StringInfo record, const Flight *flight);
 extern void flight_get_tokens(StringInfo record, Flight *flight);

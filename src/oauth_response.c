@@ -1,8 +1,8 @@
 /*
  * oauth_response.c
  *	  Reading and classifying what a provider answered: token responses and
- *	  errors (RFC 6749 §5), revocation (RFC 7009 §2.2), Retry-After (RFC 9110
- *	  §10.2.3), and the parameters of a callback (RFC 6749 §4.1.2, RFC 9207).
+ *	  errors (RFC 6749 §5), revocation (RFC 7009 §2.2), and the parameters of a
+ *	  callback (RFC 6749 §4.1.2, RFC 9207).
  *
  * Pure functions over bytes.  Nothing a provider sends is trusted, and none of
  * its words leave here but through sanitize_provider_text and the checks of
@@ -15,8 +15,6 @@
 #include "postgres.h"
 #endif
 
-#include <ctype.h>
-
 #include "common/jsonapi.h"
 #include "mb/pg_wchar.h"
 
@@ -26,7 +24,6 @@
 
 /* Ten years; a longer lifetime is a date or a mistake. */
 #define MAX_EXPIRES_IN ((int64_t) 3653 * 86400)
-#define MAX_RETRY_AFTER 86400
 #define MAX_RESPONSE_VALUE 1024
 #define MAX_RESPONSE_SCOPES 1024
 
@@ -84,9 +81,6 @@ static void add_scope(TokenResponse *response, const char *scope, size_t len);
 static void read_values(const OAuthClient *client, const BodyObject *root, TokenResponse *response);
 static bool is_plain_value(const BodyMember *member);
 static void cleanse_token(char **token);
-static int64_t seconds_of_date(int year, int month, int day);
-static bool parse_http_date(const char *value, int64_t now, int64_t *when);
-static int month_number(const char *name);
 
 void
 sanitize_provider_text(const char *text, size_t len, char *out, size_t size)
@@ -604,101 +598,4 @@ classify_revocation_response(int status, const char *body, size_t body_len,
 		outcome = status >= 200 && status <= 299 ? REVOCATION_DONE : REVOCATION_REFUSED;
 	body_free(root);
 	return outcome;
-}
-
-static int
-month_number(const char *name)
-{
-	static const char *const names[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-										"Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-	int i;
-
-	for (i = 0; i < (int) lengthof(names); i++)
-	{
-		if (strcmp(name, names[i]) == 0)
-			return i + 1;
-	}
-	return 0;
-}
-
-/* Unix seconds at midnight UTC, of the proleptic Gregorian calendar */
-static int64_t
-seconds_of_date(int year, int month, int day)
-{
-	/* years that begin in March have their leap day last */
-	int64_t y = month <= 2 ? year - 1 : year;
-	int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-
-	return (y * 365 + y / 4 - y / 100 + y / 400 + day_of_year - 719468) * 86400;
-}
-
-/* RFC 9110 §5.6.7: all three forms */
-static bool
-parse_http_date(const char *value, int64_t now, int64_t *when)
-{
-	char month_name[4];
-	int year;
-	int month;
-	int day;
-	int hour;
-	int minute;
-	int second;
-	int end = -1;
-
-	if (sscanf(value, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n", &day, month_name, &year,
-			   &hour, &minute, &second, &end) == 6 &&
-		end > 0)
-		;
-	else if (sscanf(value, "%*9[A-Za-z], %2d-%3[A-Za-z]-%2d %2d:%2d:%2d GMT%n", &day, month_name,
-					&year, &hour, &minute, &second, &end) == 6 &&
-			 end > 0)
-	{
-		/* more than 50 years ahead is the past century */
-		year += 2000;
-		if (seconds_of_date(year, 1, 1) > now + (int64_t) 50 * 366 * 86400)
-			year -= 100;
-	}
-	else if (sscanf(value, "%*3[A-Za-z] %3[A-Za-z] %2d %2d:%2d:%2d %4d%n", month_name, &day, &hour,
-					&minute, &second, &year, &end) == 6 &&
-			 end > 0)
-		;
-	else
-		return false;
-
-	month = month_number(month_name);
-	if (value[end + (int) strspn(value + end, " \t")] != '\0' || month == 0 || year < 1900 ||
-		day < 1 || day > 31 || hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 ||
-		second > 60)
-		return false;
-	*when = seconds_of_date(year, month, day) + hour * 3600 + minute * 60 + second;
-	return true;
-}
-
-int
-parse_retry_after(const char *value, int64_t now)
-{
-	int64_t seconds = 0;
-	size_t digits;
-	size_t i;
-
-	if (value == NULL)
-		return -1;
-	value += strspn(value, " \t");
-	digits = strspn(value, "0123456789");
-	if (digits > 0)
-	{
-		if (value[digits + strspn(value + digits, " \t")] != '\0')
-			return -1;
-		for (i = 0; i < digits && seconds <= MAX_RETRY_AFTER; i++)
-			seconds = seconds * 10 + (value[i] - '0');
-	}
-	else
-	{
-		if (!parse_http_date(value, now, &seconds))
-			return -1;
-		seconds -= now;
-	}
-	if (seconds < 0)
-		return 0;
-	return seconds > MAX_RETRY_AFTER ? MAX_RETRY_AFTER : (int) seconds;
 }

@@ -88,12 +88,6 @@ extern RevocationOutcome classify_revocation_response(int status, const char *bo
 													  char error[MAX_ERROR_CODE + 1]);
 
 /*
- * Retry-After (RFC 9110 §10.2.3): delta seconds or an HTTP date, relative to
- * now (Unix seconds).  -1 when absent or not understood; clamped to 0 … 86400.
- */
-extern int parse_retry_after(const char *value, int64_t now);
-
-/*
  * A provider's words, fit to show: printable ASCII, everything else '?',
  * truncated to size - 1 bytes.
  */

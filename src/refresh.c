@@ -10,16 +10,15 @@
  */
 #include "postgres.h"
 
-#include <math.h>
 #include <time.h>
 
 #include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "circuit.h"
 #include "event.h"
 #include "flight.h"
 #include "guc.h"
@@ -34,21 +33,17 @@
 #include "store_connection.h"
 #include "store_connector.h"
 
-#define BACKOFF_FIRST 1000          /* ms */
-#define BACKOFF_MAX (5 * 60 * 1000) /* ms */
-#define RESENDS 2                   /* at once, within RESEND_WINDOW of the first */
-#define RESEND_WINDOW 5000          /* ms */
-#define PROMPT_RETRIES 3            /* of a token whose answer was lost */
-#define REFUSAL_DELAY (30 * 1000)   /* ms, doubled with each */
-#define REFUSALS_TO_GIVE_UP 5       /* spread over 7.5 minutes */
+#define RESENDS 2                 /* at once, within RESEND_WINDOW of the first */
+#define RESEND_WINDOW 5000        /* ms */
+#define PROMPT_RETRIES 3          /* of a token whose answer was lost, within PROMPT_DELAY */
+#define PROMPT_DELAY 1000         /* ms */
+#define REFUSAL_DELAY (30 * 1000) /* ms, doubled with each */
+#define REFUSALS_TO_GIVE_UP 5     /* spread over 7.5 minutes */
 #define UNREADABLE_DELAY (60 * 60 * 1000)
-#define CLIENT_REFUSALS_TO_STOP 3 /* different connections */
 #define PROBE_INTERVAL (60 * 60 * 1000)
 #define STOPPED_DELAY (5 * 60 * 1000) /* ms; of its connections, and of a probe not answered */
 #define STOPPED_REASON "connector_stopped"
-#define MAX_HELD 16                  /* answers, times the requests there may be */
-#define CIRCUIT_FAILURES 5           /* in a row */
-#define CIRCUIT_OPEN_MAX (30 * 1000) /* ms */
+#define MAX_HELD 16 /* answers, times the requests there may be */
 
 typedef struct RefreshDetails
 {
@@ -62,25 +57,12 @@ typedef struct RefreshDetails
 	IdTokenResult id_token; /* of the one that came; accepted when none did */
 	int lost;               /* answers, in a row */
 	bool probing;           /* of a stopped connector */
-	bool counted;           /* in the connector's health */
+	bool counted;           /* by the circuit */
 } RefreshDetails;
 
-/* What this worker knows of a connector's provider, in memory only */
-typedef struct ConnectorHealth
-{
-	char connector_id[MAX_CONNECTOR_ID + 1]; /* hash key */
-	int failures;                            /* of the provider or network, in a row */
-	TimestampTz open_until;                  /* no new due refreshes before */
-	int n_refused;                           /* connections whose client was refused */
-	char refused[CLIENT_REFUSALS_TO_STOP][MAX_APP_USER + MAX_CONNECTION_NAME + 2];
-} ConnectorHealth;
-
-static HTAB *healths = NULL;
-
-static ConnectorHealth *health_of(const char *connector_id);
 static void note_failure(Flight *flight);
-static void note_success(Flight *flight);
-static void note_client_refusal(Flight *flight);
+static void note_success(const Flight *flight);
+static void note_client_refusal(const Flight *flight);
 
 /*
  * Counted from when the request started, and in whole seconds as providers do:
@@ -110,67 +92,23 @@ refresh_due_at(const Connector *connector, bool has_refresh_token, TimestampTz n
 	return expires_at - (int64) (margin * (0.8 + 0.2 * pg_prng_double(&pg_global_prng_state)));
 }
 
-int64
-refresh_backoff(int failures, int retry_after)
-{
-	double delay = BACKOFF_FIRST * pow(2, Min(failures, 20) - 1);
-
-	delay = Min(delay, BACKOFF_MAX);
-	delay *= 0.5 + 0.5 * pg_prng_double(&pg_global_prng_state);
-	if (retry_after >= 0)
-		delay = Max(delay, retry_after * 1000.0);
-	return (int64) delay;
-}
-
-static ConnectorHealth *
-health_of(const char *connector_id)
-{
-	char key[MAX_CONNECTOR_ID + 1] = {0};
-	bool found;
-	ConnectorHealth *health;
-
-	if (healths == NULL)
-	{
-		HASHCTL control = {
-			.keysize = sizeof(key), .entrysize = sizeof(ConnectorHealth), .hcxt = TopMemoryContext};
-
-		healths =
-			hash_create("connector health", 64, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	}
-	strlcpy(key, connector_id, sizeof(key));
-	health = hash_search(healths, key, HASH_ENTER, &found);
-	if (!found)
-	{
-		health->failures = health->n_refused = 0;
-		health->open_until = 0;
-	}
-	return health;
-}
-
 static void
 note_failure(Flight *flight)
 {
 	RefreshDetails *details = flight->details;
-	ConnectorHealth *health = health_of(flight->connector_id);
 
-	/* before, when it could not be stored */
-	if (details->counted)
-		return;
+	/* counted before, when it could not be stored */
+	if (!details->counted)
+		circuit_note_failure(flight->connector_id);
 	details->counted = true;
-	if (++health->failures >= CIRCUIT_FAILURES)
-		health->open_until = TimestampTzPlusMilliseconds(
-			GetCurrentTimestamp(),
-			Min(refresh_backoff(health->failures - CIRCUIT_FAILURES + 1, -1), CIRCUIT_OPEN_MAX));
 }
 
 static void
-note_success(Flight *flight)
+note_success(const Flight *flight)
 {
-	RefreshDetails *details = flight->details;
-	ConnectorHealth *health = health_of(flight->connector_id);
+	const RefreshDetails *details = flight->details;
 
-	health->failures = health->n_refused = 0;
-	health->open_until = 0;
+	circuit_note_success(flight->connector_id);
 	if (details->probing)
 	{
 		store_stop_connector(flight->connector_id, NULL, GetCurrentTimestamp(), DT_NOEND);
@@ -178,37 +116,19 @@ note_success(Flight *flight)
 	}
 }
 
-/*
- * invalid_client may be about one connection (a tenant that removed the app) or
- * about the client; it is the client's when several connections say so.
- */
 static void
-note_client_refusal(Flight *flight)
+note_client_refusal(const Flight *flight)
 {
-	RefreshDetails *details = flight->details;
-	ConnectorHealth *health = health_of(flight->connector_id);
-	char name[sizeof(health->refused[0])];
+	const RefreshDetails *details = flight->details;
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz probe_at = TimestampTzPlusMilliseconds(now, PROBE_INTERVAL);
 
-	if (details->probing)
-	{
-		store_stop_connector(flight->connector_id, "invalid_client", now, probe_at);
+	if (!details->probing && !circuit_note_client_refusal(flight->connector_id, flight->app_user,
+														  flight->connection_name))
 		return;
-	}
-	snprintf(name, sizeof(name), "%s\n%s", flight->app_user, flight->connection_name);
-	for (int i = 0; i < health->n_refused; i++)
-		if (strcmp(health->refused[i], name) == 0)
-			return;
-	/* the rest of those that were under way when it was stopped */
-	if (health->n_refused == CLIENT_REFUSALS_TO_STOP)
-		return;
-	strlcpy(health->refused[health->n_refused++], name, sizeof(name));
-	if (health->n_refused == CLIENT_REFUSALS_TO_STOP)
-	{
-		store_stop_connector(flight->connector_id, "invalid_client", now, probe_at);
+	store_stop_connector(flight->connector_id, "invalid_client", now,
+						 TimestampTzPlusMilliseconds(now, PROBE_INTERVAL));
+	if (!details->probing)
 		event_record("", flight->connector_id, NULL, "connector_stopped", "invalid_client");
-	}
 }
 
 void
@@ -277,7 +197,7 @@ refresh_start_due(void)
 		return DT_NOEND;
 	for (int i = 0; i < n_connectors; i++)
 	{
-		ConnectorHealth *health = health_of(connectors[i]);
+		TimestampTz open_until = circuit_open_until(connectors[i]);
 		int held;
 		int under_way = flight_count(connectors[i], &held);
 		int room = guc_max_concurrent_requests_per_connector - under_way;
@@ -286,12 +206,12 @@ refresh_start_due(void)
 		ConnectionKey *keys;
 
 		/* while the circuit is open nothing; then one at a time until it closes */
-		if (health->open_until > now)
+		if (open_until > now)
 		{
-			next = Min(next, health->open_until);
+			next = Min(next, open_until);
 			continue;
 		}
-		if (health->failures >= CIRCUIT_FAILURES)
+		if (circuit_is_half_open(connectors[i]))
 			room = Min(room, 1 - under_way);
 		/* while rows are held, answers would pile up in memory and pending_answers */
 		if (room <= 0 || held >= MAX_HELD * guc_max_concurrent_requests_per_connector)
@@ -460,8 +380,8 @@ refresh_prepare(Flight *flight)
 			return false;
 		}
 	}
-	else if (health_of(flight->connector_id)->n_refused == CLIENT_REFUSALS_TO_STOP)
-		health_of(flight->connector_id)->n_refused = 0; /* resumed by an admin */
+	else
+		circuit_note_resumed(flight->connector_id);
 	if (!connector_open(connector))
 	{
 		flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED,
@@ -482,11 +402,11 @@ refresh_prepare(Flight *flight)
 					timestamptz_to_str(connection.refresh_at));
 		return false;
 	}
-	if (asked && health_of(flight->connector_id)->open_until > now)
+	if (asked && circuit_open_until(flight->connector_id) > now)
 	{
 		flight_fail(flight, CALL_PROVIDER_UNAVAILABLE,
 					"The provider has not been answering; the next attempt is at %s.",
-					timestamptz_to_str(health_of(flight->connector_id)->open_until));
+					timestamptz_to_str(circuit_open_until(flight->connector_id)));
 		return false;
 	}
 	if (strcmp(connector->origins, connection.origins) != 0)
@@ -660,11 +580,11 @@ store_failure(Flight *flight)
 	if (store_read_connection(flight->app_user, flight->connector_id, flight->connection_name,
 							  GetLatestSnapshot(), &connection))
 		failures = connection.failures + 1;
-	delay = refresh_backoff(failures, flight->retry_after);
+	delay = retry_delay(failures, flight->retry_after);
 	flight_fail(flight, CALL_PROVIDER_UNAVAILABLE, "The provider's token endpoint: %s.", problem);
 
 	if (flight->http_outcome == HTTP_UNANSWERED && failures <= PROMPT_RETRIES)
-		delay = Min(delay, BACKOFF_FIRST);
+		delay = Min(delay, PROMPT_DELAY);
 	if (flight->http_outcome == HTTP_FORBIDDEN)
 		flight->outcome = CALL_CONNECTOR_MISCONFIGURED;
 	if (flight->http_outcome != HTTP_ANSWERED)

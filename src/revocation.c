@@ -14,6 +14,7 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
+#include "circuit.h"
 #include "event.h"
 #include "flight.h"
 #include "guc.h"
@@ -314,7 +315,7 @@ revocation_apply(Flight *flight)
 		store_postpone_revocation(
 			row->app_user, &row->id, attempts,
 			TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-										refresh_backoff(attempts, flight->retry_after) << 3));
+										retry_delay(attempts, flight->retry_after) << 3));
 		return true;
 	}
 	if (details->revoked != REVOCATION_DONE)

@@ -1,4 +1,4 @@
-/* sources: src/oauth_request.c src/oauth_response.c src/oauth_body.c */
+/* sources: src/oauth_request.c src/oauth_response.c src/retry_after.c src/oauth_body.c */
 /*
  * callback_fuzz.c
  *	  What a browser brings to the callback, and the other short texts of
@@ -10,6 +10,7 @@
 
 #include "oauth_request.h"
 #include "oauth_response.h"
+#include "retry_after.h"
 #include "secret_memory.h"
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,4 +1,4 @@
-/* sources: src/oauth_response.c src/oauth_body.c src/secret.c */
+/* sources: src/oauth_response.c src/retry_after.c src/oauth_body.c src/secret.c */
 /*
  * oauth_response_test.c
  *	  What is made of a provider's answers: first of those that deviate, then of
@@ -10,6 +10,7 @@
 
 #include "oauth_body.h"
 #include "oauth_response.h"
+#include "retry_after.h"
 #include "tap.h"
 
 #define NOW INT64CONST(1700000000) /* Tue, 14 Nov 2023 22:13:20 GMT */
