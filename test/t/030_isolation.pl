@@ -213,7 +213,7 @@ foreach my $role (qw(app_everything app_service app_user_role))
 
 # Something in every table, of two people where it belongs to one.
 query($node, 'postgres', qq{
-	INSERT INTO $ns.revocations SELECT u, gen_random_uuid(), 'crm', 'x', NULL, '', 0, now(), now() + interval '1 day'
+	INSERT INTO $ns.revocations SELECT u, gen_random_uuid(), 'crm', 'x', NULL, gen_random_uuid(), '', 0, now(), now() + interval '1 day'
 		FROM unnest(ARRAY['alice', 'carol']) AS u;
 	INSERT INTO $ns.pending_answers SELECT u, gen_random_uuid(), '', now() FROM unnest(ARRAY['alice', 'carol']) AS u;});
 authorization_url($node, $_, 'crm') foreach qw(alice carol);
