@@ -82,7 +82,8 @@ sub new_node
 	my $key = "$secrets/$name.key";
 	system("umask 077; openssl rand -hex 32 > '$key'") == 0 or die 'openssl failed';
 
-	$node->init;
+	# whatever the locale is that the tests are run in
+	$node->init(extra => [ '--encoding=UTF8', '--no-locale' ]);
 	$node->append_conf('postgresql.conf', join("\n",
 			"shared_preload_libraries = 'appuser_connectors'",
 			"appuser_connectors.root_key_file = '$key'",
