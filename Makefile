@@ -13,9 +13,13 @@ PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initi
 ifneq ($(findstring clang,$(CC)),)
 # PostgreSQL's flags and headers are those of the compiler it was built with.
 PG_CFLAGS += -Wno-ignored-optimization-argument -Wno-ignored-attributes \
-	-Wno-unknown-warning-option -Wno-unused-command-line-argument
+	-Wno-unknown-warning-option -Wno-unused-command-line-argument -fno-lto
 endif
 SHLIB_LINK = -lcurl -lssl -lcrypto
+ifneq ($(findstring clang,$(CC)),)
+# gcc's -flto is among Ubuntu's linker flags, and clang's needs a plugin that may not be there.
+SHLIB_LINK += -fno-lto
+endif
 
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test
@@ -97,7 +101,10 @@ fuzz: $(FUZZ_PROGRAMS)
 		sed -n "s/stat::number_of_executed_units: */$$target: executions: /p" $$found.log; \
 	done
 
+# Version 14: others do not agree with it.
+CLANG_FORMAT = $(or $(shell command -v clang-format-14),clang-format)
+
 format:
-	clang-format -i src/*.c src/*.h test/unit/*.c test/unit/*.h $(wildcard test/fuzz/*.c test/fuzz/*.h)
+	$(CLANG_FORMAT) -i src/*.c src/*.h test/unit/*.c test/unit/*.h $(wildcard test/fuzz/*.c test/fuzz/*.h)
 
 .PHONY: unit sanitize unit-asan valgrind fuzz format
