@@ -21,11 +21,31 @@ have()
 	command -v "$1" >/dev/null 2>&1
 }
 
+# Servers and tools speak the tests' language, and are not told where else to connect.
+export LANG=C.UTF-8 LC_ALL=C.UTF-8
+export no_proxy=${no_proxy:+$no_proxy,}127.0.0.1,localhost NO_PROXY=${NO_PROXY:+$NO_PROXY,}127.0.0.1,localhost
+for name in "${!PG@}"; do
+	case $name in PG_CONFIG | PGVERSION | PG_TEST_*) ;; *) unset "$name" ;; esac
+done
+
 # ------------------------------------------------------------------ packages
 
 as_root()
 {
 	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+may_install()
+{
+	[ "$(id -u)" = 0 ] || have sudo
+}
+
+PACKAGE_LIST_IS_NEW=
+update_package_list()
+{
+	[ -z "$PACKAGE_LIST_IS_NEW" ] || return 0
+	as_root apt-get update -q >/dev/null || echo "some package lists could not be updated; going on"
+	PACKAGE_LIST_IS_NEW=yes
 }
 
 installed()
@@ -50,7 +70,15 @@ find_version()
 apt_install()
 {
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q \
-		--no-install-recommends --no-upgrade "$@" >"$WORK/apt.log" 2>&1 ||
+		--no-install-recommends --no-upgrade "$@" </dev/null 2>&1 | tee "$WORK/apt.log" | perl -ne '
+			BEGIN { $| = 1; $shown = time }
+			$new = $1 if /(\d+) newly installed/;
+			$unpacked++ if /^Unpacking /;
+			$set_up++ if /^Setting up /;
+			next if time - $shown < 20;
+			print "  ... ", $set_up ? "$set_up of $new packages set up" : $unpacked ? "$unpacked of $new packages unpacked"
+				: "downloading", "\n";
+			$shown = time;' ||
 		{ tail -20 "$WORK/apt.log" >&2; return 1; }
 }
 
@@ -73,18 +101,20 @@ apt_install_postgresql()
 	return $status
 }
 
-# ensure_packages [browser]: installs what is missing and sets PG_CONFIG (and, with
-# browser, CHROMIUM if there is one).  Before it, make_work_directory.
+# ensure_packages [browser] [tests]: installs what is missing and sets PG_CONFIG (and, with
+# browser, CHROMIUM if there is one); tests: what only test/check needs as well.  Before it,
+# make_work_directory.
 ensure_packages()
 {
-	local package server=() missing=() browser=()
+	local package server=() missing=() browser=() programs=(gcc make perl curl openssl)
 
+	case " $* " in *' tests '*) programs+=(clang) ;; esac
 	if [ -n "${PG_CONFIG:-}" ]; then
 		[ -x "$PG_CONFIG" ] || die "there is no $PG_CONFIG"
 	elif have apt-get; then
-		if [ -z "$(find_version)" ]; then
+		if { [ -z "$(find_version)" ] || ! compgen -G '/var/lib/apt/lists/*Packages*' >/dev/null; } && may_install; then
 			echo "updating the package list"
-			as_root apt-get update -q >/dev/null
+			update_package_list
 		fi
 		PGVERSION=${PGVERSION:-$(find_version)}
 		[ "${PGVERSION:-0}" -ge 15 ] ||
@@ -98,35 +128,88 @@ ensure_packages()
 	fi
 
 	if have apt-get; then
-		for package in gcc clang clang-format make perl curl openssl; do
+		for package in "${programs[@]}"; do
 			have "$package" || missing+=("$package")
 		done
-		for package in libcurl4-openssl-dev libssl-dev libipc-run-perl; do
+		for package in libcurl4-openssl-dev libssl-dev; do
 			installed "$package" || missing+=("$package")
 		done
 		have node || missing+=(nodejs)
 		have npm || missing+=(npm)
+		case " $* " in
+		*' tests '*)
+			installed libipc-run-perl || missing+=(libipc-run-perl)
+			have clang-format-14 || ! available clang-format-14 || missing+=(clang-format-14)
+			;;
+		esac
 		# Ubuntu's package only fetches a snap, which containers cannot run.
-		if [ "${1:-}" = browser ] && ! find_browser && ! grep -qi '^ID=ubuntu' /etc/os-release; then
-			browser=(chromium)
-			installed fonts-dejavu-core || browser+=(fonts-dejavu-core)
-		fi
+		case " $* " in
+		*' browser '*)
+			if ! find_browser && ! grep -qi '^ID=ubuntu' /etc/os-release; then
+				browser=(chromium)
+				installed fonts-dejavu-core || browser+=(fonts-dejavu-core)
+			fi
+			;;
+		esac
 		if [ $((${#server[@]} + ${#missing[@]} + ${#browser[@]})) -gt 0 ]; then
-			echo "installing ${server[*]} ${missing[*]} ${browser[*]}"
-			as_root apt-get update -q >/dev/null
+			may_install || die "there is no sudo: as root, first install" ${server[*]} ${missing[*]} ${browser[*]}
+			echo "installing" ${server[*]} ${missing[*]} ${browser[*]}
+			update_package_list
 			[ ${#server[@]} = 0 ] || apt_install_postgresql "${server[@]}" || die "could not install ${server[*]}"
 			[ ${#missing[@]} = 0 ] || apt_install "${missing[@]}" || die "could not install ${missing[*]}"
 			[ ${#browser[@]} = 0 ] || apt_install "${browser[@]}" || echo "no browser could be installed; going on without"
 		fi
 	fi
 
-	for package in gcc make perl curl openssl node npm; do
+	for package in "${programs[@]}" node npm; do
 		have "$package" || die "$package is needed"
 	done
+	[ "$(id -u)" != 0 ] || id postgres >/dev/null 2>&1 ||
+		die "PostgreSQL does not run as root: add a user postgres, or run this as another user"
 	[ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || install_node
 	export PG_CONFIG
-	[ "${1:-}" != browser ] || find_browser || true
+	case " $* " in *' browser '*) find_browser || true ;; esac
+	case " $* " in *' tests '*) ensure_fuzzer && unpack_pgbouncer ;; esac
+	mkdir -p "$WORK/tmp"
 	hand_over "$WORK"
+	as_test_user test -x "$WORK/tmp" || die "the user postgres cannot reach $WORK: set TMPDIR to another directory"
+}
+
+available()
+{
+	apt-cache show "$1" >/dev/null 2>&1
+}
+
+# What clang links fuzz targets with is a package of its own in some releases.
+ensure_fuzzer()
+{
+	local program='int LLVMFuzzerTestOneInput(const char *p, unsigned long n) { return p == 0 && n != 0; }'
+	local package
+
+	! clang -fsanitize=fuzzer,address,undefined -x c -o "$WORK/fuzzer" - <<<"$program" 2>/dev/null || return 0
+	package=libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev
+	if have apt-get && available "$package" && may_install; then
+		echo "installing $package"
+		apt_install "$package" || echo "could not install $package"
+	fi
+}
+
+# PgBouncer's package would start a service, so it is only unpacked, into $WORK; the
+# libraries that it needs are installed.
+unpack_pgbouncer()
+{
+	local libraries=() library
+
+	! PATH=$PATH:/usr/sbin:/usr/local/sbin have pgbouncer && have apt-get && available pgbouncer || return 0
+	mkdir -p "$WORK/pgbouncer"
+	(cd "$WORK/pgbouncer" && apt-get download -q pgbouncer >download.log 2>&1 && dpkg-deb -x pgbouncer_*.deb .) ||
+		{ cat "$WORK/pgbouncer/download.log"; return 0; }
+	for library in $(dpkg-deb -f "$WORK"/pgbouncer/pgbouncer_*.deb Depends | tr ',' '\n' | sed -n 's/^ *\(lib[^ ]*\).*/\1/p'); do
+		installed "$library" || libraries+=("$library")
+	done
+	[ ${#libraries[@]} = 0 ] || { may_install && echo "installing ${libraries[*]}" && apt_install "${libraries[@]}"; } ||
+		{ rm -rf "$WORK/pgbouncer" && return; }
+	export PATH=$PATH:$WORK/pgbouncer/usr/sbin
 }
 
 # The test servers need Node 20; Debian 12 packages 18.  npm has newer ones, which go
@@ -145,30 +228,6 @@ install_node()
 		{ cat "$WORK/npm.log" >&2; die "Node.js 20 or newer is needed"; }
 	PATH=$WORK/node/node_modules/$package/bin:$PATH
 	export PATH
-}
-
-# PgBouncer is unpacked into $WORK, not installed: its package would start a service.
-# Only the libraries that it needs are installed.
-ensure_pgbouncer()
-{
-	local dir=$WORK/pgbouncer package libraries=()
-
-	if have pgbouncer || ! have apt-get; then
-		return
-	fi
-	mkdir -p "$dir"
-	(cd "$dir" && apt-get download -q pgbouncer >"$WORK/apt.log" 2>&1) ||
-		{ tail -20 "$WORK/apt.log" >&2; die "could not get pgbouncer"; }
-	dpkg-deb -x "$dir"/pgbouncer_*.deb "$dir"
-	for package in $(dpkg-deb -f "$dir"/pgbouncer_*.deb Depends | tr ',' '\n' | sed -nE 's/^ *(lib[^ (|]+).*/\1/p'); do
-		installed "$package" || libraries+=("$package")
-	done
-	if [ ${#libraries[@]} != 0 ]; then
-		echo "installing ${libraries[*]}"
-		apt_install "${libraries[@]}" || die "could not install ${libraries[*]}"
-	fi
-	hand_over "$dir"
-	export PATH=$PATH:$dir/usr/sbin
 }
 
 # Sets CHROMIUM; false when there is no browser.
@@ -192,20 +251,25 @@ find_browser()
 make_work_directory()
 {
 	WORK=$(mktemp -d "${TMPDIR:-/tmp}/appuser_connectors.XXXXXX")
-	chmod 755 "$WORK"
 	trap clean_up EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
+	chmod 755 "$WORK"
+	umask 022
+	[ ${#WORK} -le 60 ] || die "$WORK is too long for the paths of sockets: set TMPDIR to another directory"
+	printf '#!/bin/sh\n' >"$WORK/probe"
+	chmod 755 "$WORK/probe"
+	"$WORK/probe" 2>/dev/null || die "programs cannot be run in ${WORK%/*}: set TMPDIR to another directory"
 }
 
 # PostgreSQL refuses to run as root, so root hands everything to the user postgres.
 as_test_user()
 {
 	if [ "$(id -u)" = 0 ]; then
-		runuser -u postgres -- env HOME="$WORK" "$@"
+		setpriv --reuid=postgres --regid="$(id -g postgres)" --init-groups env HOME="$WORK" TMPDIR="$WORK/tmp" "$@"
 	else
-		env HOME="$WORK" "$@"
+		env HOME="$WORK" TMPDIR="$WORK/tmp" "$@"
 	fi
 }
 
@@ -274,6 +338,7 @@ install_node_modules()
 # ------------------------------------------------------------------- servers
 
 REMOVE_AS_ROOT=
+GROUP=
 CLUSTERS=()
 SERVER_FDS=()
 SERVER_PIDS=()
@@ -339,15 +404,41 @@ start_cluster()
 	) || { cat "$dir/log" >&2; die "the throw-away cluster did not start"; }
 	CLUSTERS+=("$dir")
 	export PGHOST=$dir PGPORT=5432 PGUSER=postgres
-	unset PGDATABASE PGPASSWORD PGSERVICE PGOPTIONS
+}
+
+# in_group COMMAND...: in a process group of its own, and in the background of this shell, so
+# that a signal ends both at once instead of when the command is done.
+in_group()
+{
+	local status=0
+
+	set -m
+	"$@" </dev/null &
+	GROUP=$!
+	set +m
+	wait "$GROUP" || status=$?
+	GROUP=
+	return $status
+}
+
+# The processes that work in $WORK: also those that left their group, as servers do.
+processes_in_work()
+{
+	perl -e 'for (glob "/proc/[0-9]*") { print substr($_, 6), "\n" if index((readlink("$_/cwd") // "") . "/", "$ARGV[0]/") == 0 }' "$WORK"
 }
 
 clean_up()
 {
-	local status=$? dir fd pid
+	local status=$? dir fd pid tries
 
-	trap - EXIT HUP INT TERM
+	trap - EXIT
+	trap '' HUP INT TERM
 	set +e
+	cd /
+	if [ -n "$GROUP" ]; then
+		kill -TERM -- "-$GROUP" 2>/dev/null
+		wait "$GROUP" 2>/dev/null
+	fi
 	[ -z "$REMOVE_AS_ROOT" ] || as_root rm -f "$REMOVE_AS_ROOT"
 	for dir in "${CLUSTERS[@]}"; do
 		as_test_user "$BINDIR/pg_ctl" -s -m immediate -D "$dir/data" stop >/dev/null 2>&1
@@ -357,6 +448,13 @@ clean_up()
 	done
 	for pid in "${SERVER_PIDS[@]}"; do
 		timeout 3 tail --pid="$pid" -f /dev/null || kill "$pid" 2>/dev/null
+	done
+	# To a postmaster this is an immediate shutdown.
+	for tries in $(seq 50); do
+		pid=$(processes_in_work)
+		[ -n "$pid" ] || break
+		[ "$tries" != 1 ] || kill -QUIT $pid 2>/dev/null
+		sleep 0.1
 	done
 	if [ -n "${KEEP:-}" ]; then
 		echo "kept: $WORK"
