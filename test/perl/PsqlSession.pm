@@ -14,6 +14,9 @@ PsqlSession - a psql that stays connected, for what sessions do at the same time
   $session->pid;                            # of the backend
   $session->close;
 
+Without a role it is the superuser's.  (PostgreSQL::Test::BackgroundPsql is not in the first
+minor versions of 15, and its answers differ between minor versions.)
+
 =cut
 
 package PsqlSession;
@@ -29,6 +32,8 @@ sub new
 {
 	my ($class, $node, $role, %options) = @_;
 	my %settings = %{ $options{settings} // {} };
+
+	$role //= $ENV{PGUSER} // getpwuid($<);
 	my $self = bless { in => '', out => '', err => '', sent => 0 }, $class;
 
 	local $ENV{PGOPTIONS} = join ' ', map { "-c $_=$settings{$_}" } sort keys %settings;

@@ -108,7 +108,7 @@ sub is_revoked
 }
 
 my $holder = PsqlSession->new($node, 'app_service');
-my $root = PsqlSession->new($node, $ENV{PGUSER} // getpwuid($<));
+my $root = PsqlSession->new($node);
 my $session = PsqlSession->new($node, 'app_service');
 my $disconnect = "BEGIN; SELECT appuser_connectors.set_app_user('%s'), appuser_connectors.disconnect_app_user('calendar')";
 my $for_update = "BEGIN; SELECT FROM appuser_connectors.connections WHERE app_user = '%s' FOR UPDATE";

@@ -9,6 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use AppuserConnectors;
+use PsqlSession;
 use PostgreSQL::Test::Utils ();
 use Test::More;
 use Time::HiRes qw(time);
@@ -192,48 +193,46 @@ foreach my $case (
 {
 	my ($command, $expected) = @$case;
 	my $before = worker('second');
-	my $session = $node->background_psql('second');
+	my $session = PsqlSession->new($node, undef, database => 'second');
 
 	# CountOtherDBBackends() gives the session five seconds to go.  The session of the
 	# command lives on: what brings the worker back is the end of the transaction.
-	my $commander = $node->background_psql('postgres', on_error_stop => 0);
-	$commander->query("SET statement_timeout = '300ms'");
-	$commander->query($command);
-	like($commander->{stderr}, qr/$expected|statement timeout/, "$command fails, because of a session in that database");
+	my $commander = PsqlSession->new($node, undef, database => 'postgres');
+	$commander->ask("SET statement_timeout = '300ms'");
+	like(($commander->send($command)->failure)[1], qr/$expected|statement timeout/, "$command fails, because of a session in that database");
 	isnt(worker('second', $before), $before, 'and the worker is back');
-	is($session->query('SELECT 1'), '1', 'the session is still there');
-	$session->quit;
-	$commander->quit;
+	is($session->ask('SELECT 1'), '1', 'the session is still there');
+	$session->close;
+	$commander->close;
 }
 refreshes('second', 'after commands that failed');
 
 {
-	my $session = $node->background_psql('second', on_error_stop => 0);
+	my $session = PsqlSession->new($node, undef, database => 'second');
 	my $before = worker('second');
 
-	$session->query('BEGIN; DROP EXTENSION appuser_connectors');
+	$session->ask('BEGIN; DROP EXTENSION appuser_connectors');
 	is(scalar(workers('second')), 0, 'while a transaction has dropped the extension, no worker is there');
-	$session->query('ROLLBACK');
+	$session->ask('ROLLBACK');
 	isnt(worker('second', $before), $before, 'DROP EXTENSION rolled back: the worker is back');
 	refreshes('second', 'after DROP EXTENSION was rolled back');
 
 	$before = worker('second');
-	$session->query('BEGIN; SAVEPOINT s; DROP EXTENSION appuser_connectors; ROLLBACK TO s; COMMIT');
+	$session->ask('BEGIN; SAVEPOINT s; DROP EXTENSION appuser_connectors; ROLLBACK TO s; COMMIT');
 	isnt(worker('second', $before), $before, 'the same to a savepoint');
 
 	$before = worker('second');
-	$session->query('CREATE TABLE t (c appuser_connectors.connectors)');
-	$session->query('DROP EXTENSION appuser_connectors');
-	like($session->{stderr}, qr/other objects depend on it/, 'DROP EXTENSION that fails');
+	$session->ask('CREATE TABLE t (c appuser_connectors.connectors)');
+	like(($session->send('DROP EXTENSION appuser_connectors')->failure)[1], qr/other objects depend on it/, 'DROP EXTENSION that fails');
 	isnt(worker('second', $before), $before, 'brings the worker back as well');
 	refreshes('second', 'after DROP EXTENSION failed');
-	$session->query('DROP TABLE t');
+	$session->ask('DROP TABLE t');
 
 	$before = worker('second');
-	$session->query('BEGIN; DROP EXTENSION appuser_connectors');
+	$session->ask('BEGIN; DROP EXTENSION appuser_connectors');
 	$node->safe_psql('template1', "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE 'BEGIN; DROP EXTENSION%' OR query LIKE 'DROP EXTENSION%' AND state = 'idle in transaction'");
 	isnt(worker('second', $before), $before, 'and so does the end of a session in the middle of it');
-	eval { $session->quit };
+	$session->close;
 }
 
 # ----------------------------------------------------------------- the unprivileged
@@ -285,10 +284,10 @@ $node->safe_psql('template1', 'CREATE DATABASE third');
 $node->safe_psql('third', 'BEGIN; CREATE EXTENSION appuser_connectors; ROLLBACK');
 $node->safe_psql('template1', 'DROP DATABASE copy');
 {
-	my $session = $node->background_psql('second');
+	my $session = PsqlSession->new($node, undef, database => 'second');
 
 	is($node->psql('template1', 'DROP DATABASE second WITH (FORCE)'), 0, 'DROP DATABASE WITH (FORCE) with a session and a worker there');
-	eval { $session->quit };
+	$session->close;
 }
 # Every change makes the launcher look again; this one does so for certain.
 add_extension($node, 'third');

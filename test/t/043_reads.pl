@@ -8,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use AppuserConnectors;
+use PsqlSession;
 use PostgreSQL::Test::Utils qw(slurp_file);
 use Test::More;
 
@@ -18,7 +19,7 @@ my $node = new_node('main', "shared_preload_libraries = 'appuser_connectors, pg_
 register($node, $provider, connector_id => 'app');
 is(connect_user($node, 'alice', 'app')->{failure}, undef, 'alice is connected');
 my $token = access_token($node, 'alice', 'app');
-my $session = $node->background_psql('postgres');
+my $session = PsqlSession->new($node);
 
 # ------------------------------------------------------------------ what it does not do
 my $read = q{appuser_connectors.app_user_connection('alice', 'app')};
@@ -26,12 +27,12 @@ my $identified = q{appuser_connectors.current_app_user_connection('app')};
 
 foreach my $mode ('READ ONLY', 'READ ONLY, ISOLATION LEVEL REPEATABLE READ', 'READ ONLY, ISOLATION LEVEL SERIALIZABLE')
 {
-	is($session->query_safe("BEGIN $mode; SELECT access_token FROM $read; COMMIT"), $token, "a fresh read works in a transaction that is $mode");
-	is($session->query_safe("BEGIN $mode; SELECT appuser_connectors.set_app_user('alice') \\g /dev/null\nSELECT access_token FROM $identified; COMMIT"),
+	is($session->ask("BEGIN $mode; SELECT access_token FROM $read; COMMIT"), $token, "a fresh read works in a transaction that is $mode");
+	is($session->ask("BEGIN $mode; SELECT appuser_connectors.set_app_user('alice') \\g /dev/null\nSELECT access_token FROM $identified; COMMIT"),
 		$token, 'that of the transaction\'s app user, too');
 }
 
-is($session->query_safe(qq{
+is($session->ask(qq{
 	BEGIN;
 	SELECT appuser_connectors.set_app_user('alice') \\g /dev/null
 	SELECT count(access_token) FROM $read;
@@ -43,40 +44,40 @@ is($session->query_safe(qq{
 	COMMIT}), "1\n1\nt\n0\n0", 'it assigns no transaction id, and leaves no lock behind');
 
 $node->safe_psql('postgres', 'CREATE EXTENSION pg_stat_statements');
-$session->query_safe("SELECT count(access_token) FROM $read; SELECT pg_stat_statements_reset()");
-$session->query_safe("SELECT count(access_token) FROM $read") foreach 1 .. 3;
-$session->query_safe("BEGIN; SELECT appuser_connectors.set_app_user('alice'); SELECT count(access_token) FROM $identified; COMMIT") foreach 1 .. 3;
-is($session->query_safe(q{
+$session->ask("SELECT count(access_token) FROM $read; SELECT pg_stat_statements_reset()");
+$session->ask("SELECT count(access_token) FROM $read") foreach 1 .. 3;
+$session->ask("BEGIN; SELECT appuser_connectors.set_app_user('alice'); SELECT count(access_token) FROM $identified; COMMIT") foreach 1 .. 3;
+is($session->ask(q{
 	SELECT sum(calls), sum(wal_records), sum(wal_bytes), sum(shared_blks_dirtied), sum(shared_blks_written)
 	FROM pg_stat_statements WHERE query LIKE '%app_user_connection%'}), '6|0|0|0|0', 'it writes no WAL and dirties no page');
-is($session->query_safe(q{SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%appuser_connectors.connections%'}), 0,
+is($session->ask(q{SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%appuser_connectors.connections%'}), 0,
 	'and runs no SQL of its own');
 
 # A lock in mode EXCLUSIVE lets nobody but ACCESS SHARE in.
-my $other = $node->background_psql('postgres');
+my $other = PsqlSession->new($node);
 my $tables = $node->safe_psql('postgres', q{
 	SELECT string_agg(oid::regclass::text, ', ') FROM pg_class
 	WHERE relnamespace = 'appuser_connectors'::regnamespace AND relkind = 'r'});
-$other->query_safe("BEGIN; SELECT FROM appuser_connectors.connections FOR UPDATE; LOCK TABLE $tables IN EXCLUSIVE MODE");
+$other->ask("BEGIN; SELECT FROM appuser_connectors.connections FOR UPDATE; LOCK TABLE $tables IN EXCLUSIVE MODE");
 is(query($node, 'app_service', "SELECT access_token FROM $read", settings => { lock_timeout => '2s' }), $token,
 	'while every table of the extension is locked in mode EXCLUSIVE, and the row too, it works at once');
 is(query($node, 'app_service', "SELECT access_token FROM $identified", app_user => 'alice', settings => { lock_timeout => '2s' }), $token,
 	'by either function');
 is((failure($node, 'app_service', "SELECT * FROM appuser_connectors.app_user_connection('bob', 'app')", settings => { lock_timeout => '2s' }))[0],
 	'UC001', 'and so does finding that there is none');
-$other->query_safe('ROLLBACK');
+$other->ask('ROLLBACK');
 
 # A command that may need the extension dropped holds the worker out while its
 # transaction lasts.
 my $workers = q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'appuser_connectors worker'};
-$other->query_safe('BEGIN; DROP OWNED BY app_nobody');
+$other->ask('BEGIN; DROP OWNED BY app_nobody');
 is($node->safe_psql('postgres', $workers), 0, 'there is no worker');
 my ($state) = failure($node, 'app_service', "SELECT * FROM appuser_connectors.app_user_connection('alice', 'app', rejected_token => '$token')",
 	settings => { 'appuser_connectors.wait_timeout' => '200ms' });
 like($state, qr/^UC00[37]$/, 'so that a refresh is impossible');
 is(access_token($node, 'alice', 'app'), $token, 'and a fresh read works all the same');
-$other->query_safe('ROLLBACK');
-$other->quit;
+$other->ask('ROLLBACK');
+$other->close;
 
 # ---------------------------------------------------------------------------- memory
 # How much a backend has grown by while it did $body $n times, after the first tenth:
@@ -84,11 +85,11 @@ $other->quit;
 sub growth
 {
 	my ($n, $body, $declarations) = @_;
-	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+	my $pid = $session->ask('SELECT pg_backend_pid()');
 	my $run = sub {
 		my ($times) = @_;
 
-		$session->query_safe(qq{
+		$session->ask(qq{
 			DO \$\$
 			DECLARE
 				happened integer := 0;
@@ -99,8 +100,8 @@ sub growth
 				END LOOP;
 				PERFORM set_config('test.happened', happened::text, false);
 			END \$\$;});
-		is($session->query_safe('SHOW test.happened'), $times, "$times times");
-		return ($session->query_safe('SELECT sum(total_bytes) FROM pg_backend_memory_contexts'), private_memory($pid));
+		is($session->ask('SHOW test.happened'), $times, "$times times");
+		return ($session->ask('SELECT sum(total_bytes) FROM pg_backend_memory_contexts'), private_memory($pid));
 	};
 	my ($contexts, $private) = $run->($n / 10);
 	my ($contexts_after, $private_after) = $run->($n);
@@ -145,8 +146,8 @@ foreach my $case (
 }
 
 # Inside one statement, too: each read gives back what it used.
-$session->query_safe('CREATE FUNCTION contexts() RETURNS bigint LANGUAGE sql AS $$ SELECT sum(total_bytes)::bigint FROM pg_backend_memory_contexts $$');
-my $grown = $session->query_safe(q{
+$session->ask('CREATE FUNCTION contexts() RETURNS bigint LANGUAGE sql AS $$ SELECT sum(total_bytes)::bigint FROM pg_backend_memory_contexts $$');
+my $grown = $session->ask(q{
 	SELECT max(m) - min(m) FROM (
 		SELECT CASE WHEN i % 25000 = 0 THEN contexts() END AS m
 		FROM generate_series(1, 100000) AS i, LATERAL appuser_connectors.app_user_connection(left('alice' || i, 5), 'app')) AS s});
@@ -204,6 +205,6 @@ cmp_ok(private_memory($pid) - $before, '<=', 1024, 'and has not grown');
 is($node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'appuser_connectors worker'}), $pid,
 	'it was the same worker all the time');
 
-$session->quit;
+$session->close;
 $node->stop;
 done_testing();

@@ -7,6 +7,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use AppuserConnectors;
+use PsqlSession;
 use Test::More;
 
 my $provider = start_provider();
@@ -15,14 +16,14 @@ my $node = new_node('main', 'appuser_connectors.event_retention = 1h', 'max_work
 register($node, $provider, connector_id => 'app');
 
 # asks for notifications by a query that comes after the event
-my $listener = $node->background_psql('postgres', on_error_stop => 0);
-$listener->query('LISTEN appuser_connectors');
+my $listener = PsqlSession->new($node);
+$listener->ask('LISTEN appuser_connectors');
 connect_user($node, 'alice', 'app');
 query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('app')", app_user => 'alice');
 
 my %heard;
 wait_until('all events of alice were announced', sub {
-		my $out = $listener->query('SELECT 1');
+		my $out = $listener->ask('SELECT 1');
 		$heard{$1} = 1 while $out =~ /with payload "([^"]*)"/g;
 		my $known = query($node, 'app_admin', "SELECT string_agg(event_id::text, ' ') FROM appuser_connectors.connection_events WHERE app_user = 'alice'");
 		my @missing = grep { !$heard{$_} } split / /, $known;
@@ -34,7 +35,7 @@ is(query($node, 'app_admin', "SELECT string_agg(event, ' ' ORDER BY occurred_at)
 	'connected disconnected revoked', 'the events tell the story');
 is(query($node, 'app_admin', "SELECT string_agg(DISTINCT announced::text, ' ') FROM appuser_connectors.connection_events"),
 	'true', 'also of what a caller did, which the worker announces');
-$listener->quit;
+$listener->close;
 
 # retention, of more events than are deleted at once
 $node->safe_psql('postgres', "INSERT INTO appuser_connectors.connection_events
