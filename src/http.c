@@ -71,6 +71,7 @@ static void cleansed_free(void *bytes);
 static void *cleansed_realloc(void *bytes, size_t size);
 static void *cleansed_calloc(size_t count, size_t size);
 static char *cleansed_strdup(const char *string);
+static void cleanse_transfer_buffers(void);
 
 static void block_signals(sigset_t *saved);
 static void restore_signals(const sigset_t *saved);
@@ -267,6 +268,7 @@ http_drive(void)
 		collect(pool);
 	}
 	retire_pools();
+	cleanse_transfer_buffers();
 
 	restore_signals(&saved);
 }
@@ -556,9 +558,26 @@ on_timer(CURLM *multi, long timeout_ms, void *arg)
  */
 typedef union ChunkHeader
 {
-	size_t size;
+	struct
+	{
+		size_t size;
+		union ChunkHeader *next_buffer;
+	};
 	max_align_t align;
 } ChunkHeader;
+
+/* Those of HTTP_TRANSFER_BUFFER_SIZE, which outlive transfers. */
+static ChunkHeader *transfer_buffers = NULL;
+
+/* While libcurl is not at work there is nothing in them that it will look at. */
+static void
+cleanse_transfer_buffers(void)
+{
+	ChunkHeader *header;
+
+	for (header = transfer_buffers; header != NULL; header = header->next_buffer)
+		OPENSSL_cleanse(header + 1, header->size);
+}
 
 static void *
 cleansed_malloc(size_t size)
@@ -570,6 +589,11 @@ cleansed_malloc(size_t size)
 	if (header == NULL)
 		return NULL;
 	header->size = size;
+	if (size == HTTP_TRANSFER_BUFFER_SIZE)
+	{
+		header->next_buffer = transfer_buffers;
+		transfer_buffers = header;
+	}
 	return header + 1;
 }
 
@@ -581,6 +605,14 @@ cleansed_free(void *bytes)
 	if (bytes == NULL)
 		return;
 	header--;
+	if (header->size == HTTP_TRANSFER_BUFFER_SIZE)
+	{
+		ChunkHeader **link = &transfer_buffers;
+
+		while (*link != header)
+			link = &(*link)->next_buffer;
+		*link = header->next_buffer;
+	}
 	OPENSSL_cleanse(bytes, header->size);
 	free(header);
 }

@@ -273,6 +273,7 @@ set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions
 	SET(CURLOPT_USERAGENT, "appuser_connectors");
 	SET(CURLOPT_CONNECTTIMEOUT_MS, rules->connect_timeout_ms);
 	SET(CURLOPT_TIMEOUT_MS, rules->request_timeout_ms);
+	SET(CURLOPT_BUFFERSIZE, (long) HTTP_TRANSFER_BUFFER_SIZE);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 #if LIBCURL_VERSION_NUM >= 0x075700
 	/* do not wait for the thread that still resolves a name given up */

@@ -11,6 +11,12 @@
 
 #include "http.h"
 
+/*
+ * What libcurl receives into.  From 8.7 on this buffer belongs to the multi handle and keeps
+ * what was received last; http.c knows it by this size, which nothing else has.
+ */
+#define HTTP_TRANSFER_BUFFER_SIZE (16 * 1024 + 48)
+
 /* An HttpPolicy with copies of its strings. */
 typedef struct HttpRules
 {
