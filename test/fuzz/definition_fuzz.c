@@ -72,15 +72,13 @@ occurrences(const char *text, const char *part)
 	return count;
 }
 
-/* How many parameters of this name a body has: nothing that is quoted can look so. */
+/* How many parameters of this name a body has; nothing that is quoted looks like one. */
 static int
 params_named(const OAuthClient *client, const OAuthRequest *request, const char *name)
 {
-	const char *body = psprintf("&%s", request->body.data);
-
-	return occurrences(body, client->token_body_format == TOKEN_BODY_JSON
-								 ? psprintf("\"%s\":", name)
-								 : psprintf("&%s=", name));
+	if (client->token_body_format == TOKEN_BODY_JSON)
+		return occurrences(psprintf(",%s", request->body.data + 1), psprintf(",\"%s\":", name));
+	return occurrences(psprintf("&%s", request->body.data), psprintf("&%s=", name));
 }
 
 static void
