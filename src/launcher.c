@@ -54,6 +54,7 @@
 #define RECOVERY_POLL 1000      /* ms; promotion wakes nobody */
 #define RESTART_DELAY_FIRST 100 /* ms */
 #define RESTART_DELAY_MAX 60000
+#define RESIGNAL_INTERVAL 1000 /* ms; of a worker that is to go */
 
 /* A database that should have a worker */
 typedef struct WorkerEntry
@@ -300,18 +301,19 @@ launcher_hold_worker(Oid database)
 
 	release_hold();
 	ConditionVariablePrepareToSleep(&shared->worker_gone);
-	for (bool signalled = false;; signalled = true)
+	for (;;)
 	{
 		LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 		holds[my_process_number()] = database;
 		entry = find_entry(database);
 		pid = entry != NULL ? entry->pid : 0;
-		if (pid != 0 && !signalled)
+		if (pid != 0)
 			kill(pid, SIGTERM);
 		LWLockRelease(shared->lock);
 		if (pid == 0)
 			break;
-		ConditionVariableSleep(&shared->worker_gone, PG_WAIT_EXTENSION);
+		(void) ConditionVariableTimedSleep(&shared->worker_gone, RESIGNAL_INTERVAL,
+										   PG_WAIT_EXTENSION);
 	}
 	ConditionVariableCancelSleep();
 }

@@ -368,6 +368,7 @@ appuser_connectors_worker_main(Datum main_arg)
 		return;
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	pqsignal(SIGTERM, handle_sigterm);
+	CHECK_FOR_INTERRUPTS(); /* or a signal that came before would be forgotten by end_commit */
 	is_worker = true;
 	fix_settings();
 	pgstat_report_appname("appuser_connectors worker");

@@ -235,6 +235,28 @@ refreshes('second', 'after commands that failed');
 	$session->close;
 }
 
+# The worker is told to go at whatever moment of its beginning, and as soon as it is seen.
+$node->safe_psql('template1', 'CREATE DATABASE briefly');
+{
+	my $session = PsqlSession->new($node, undef, database => 'briefly');
+	my $seen = q{DO $$ BEGIN
+		WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'briefly' AND backend_type = 'appuser_connectors worker') LOOP
+			PERFORM pg_stat_clear_snapshot();
+		END LOOP;
+	END $$};
+	my $gone = 0;
+
+	$session->ask("SET statement_timeout = '60s'; SET client_min_messages = warning");
+	foreach my $moment (map { ($seen, "SELECT pg_sleep(0.002 * $_)") } 1 .. 30)
+	{
+		$session->ask('CREATE EXTENSION appuser_connectors');
+		$gone++ if $session->send("$moment; DROP EXTENSION appuser_connectors")->failure eq 'none';
+	}
+	is($gone, 60, 'and is gone each time');
+	$session->close;
+}
+$node->safe_psql('template1', 'DROP DATABASE briefly');
+
 # ----------------------------------------------------------------- the unprivileged
 $node->safe_psql('template1', 'CREATE ROLE creator LOGIN CREATEDB');
 foreach my $case (
