@@ -121,7 +121,11 @@ note_client_refusal(const Flight *flight)
 {
 	const RefreshDetails *details = flight->details;
 	TimestampTz now = GetCurrentTimestamp();
+	const Connector *connector = store_get_connector(flight->connector_id);
 
+	/* of a client that an admin has corrected meanwhile it says nothing */
+	if (connector == NULL || connector->updated_at != flight->connector->updated_at)
+		return;
 	if (!details->probing && !circuit_note_client_refusal(flight->connector_id, flight->app_user,
 														  flight->connection_name))
 		return;
@@ -166,7 +170,7 @@ refresh_take(StringInfo record, ProviderCallWaiter waiter)
 	int len;
 
 	/* a reconnect under way brings a token, and its answer may be held */
-	if (flight == NULL || flight->state != FLIGHT_HELD)
+	if (flight == NULL || flight->state != FLIGHT_HELD || flight->is_failure)
 		flight = join_or_create(app_user, connector_id, connection_name);
 	if (flight->kind == &refresh_flight && flight->state == FLIGHT_NEW)
 	{

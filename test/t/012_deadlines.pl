@@ -378,6 +378,16 @@ foreach my $time (2, 3)
 	query($node, 'app_admin', "SELECT appuser_connectors.update_connector('crowd', client_secret => 'wrong secret $time')");
 }
 
+# A refusal that comes after an admin has corrected it says nothing about what it is now.
+answers('crowd', %refused, hold => 'late');
+@refused = map { asking($_, 'crowd') } @crowd[ 0 .. 2 ];
+$server{crowd}->wait(held => 'late', count => 3);
+query($node, 'app_admin', "SELECT appuser_connectors.update_connector('crowd', client_secret => 'right secret')");
+$server{crowd}->release('late');
+is($_->failure, 'UC004', 'a refusal of what the connector was is told') foreach @refused;
+$_->close foreach @refused;
+is(stopped('crowd'), 'f', 'and does not stop what it has become');
+
 # From time to time it is tried, by one connection, not by all that wait for it.
 foreach my $end ('refused', 'granted')
 {
