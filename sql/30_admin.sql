@@ -26,7 +26,7 @@ RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'update_connector';
 COMMENT ON FUNCTION appuser_connectors.update_connector(text, text, text, text, text[], text[], text, jsonb, jsonb) IS
-'Changes a connector; NULL leaves a value, '''' or ''{}'' clears it. Naming the provider again takes its current definition from the catalogue; where that moves the token or revocation endpoint to another origin, existing connections become reconnect_required. Resumes a connector that was stopped. Errors: UC006, 22023, UC008; UC004 when the stored connector was changed by SQL and client_secret is not given anew.';
+'Changes a connector; NULL leaves a value, '''' or ''{}'' clears it. Naming the provider again takes its current definition from the catalogue; where that moves the token or revocation endpoint to another origin, existing connections become reconnect_required. Resumes a connector that was stopped. Errors: UC006, 22023, UC008; UC004 when the stored connector was changed by SQL and not everything but the name is given anew.';
 
 CREATE FUNCTION appuser_connectors.delete_connector(connector_id text)
 RETURNS bigint

@@ -165,8 +165,8 @@ connector_require_open(Connector *connector)
 			(errcode(ERRCODE_UC_CONNECTOR_MISCONFIGURED),
 			 errmsg("connector \"%s\" was changed outside update_connector()",
 					connector->connector_id),
-			 errdetail("Its definition, options, client id, scopes or redirect URIs are not those "
-					   "its client secret was sealed with; nothing is sent."),
+			 errdetail("Its definition, options, connection_config, client id, scopes or redirect "
+					   "URIs are not those its client secret was sealed with; nothing is sent."),
 			 errhint("An admin calls appuser_connectors.update_connector() with everything "
 					 "but the name given anew.")));
 }
