@@ -521,7 +521,7 @@ exchange_apply(Flight *flight)
 	if (lock == LOCK_HELD)
 	{
 		/* what came of it is told now, and recorded if its holder leaves it there */
-		if (flight->is_failure)
+		if (flight->is_failure && flight->answer == NULL)
 			answer_with_row(flight, details->failure);
 		return false;
 	}
