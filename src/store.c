@@ -254,22 +254,6 @@ result_int(uint64 row, int column)
 	return DatumGetInt32(result_datum(row, column, &is_null));
 }
 
-int64
-result_bigint(uint64 row, int column)
-{
-	bool is_null;
-
-	return DatumGetInt64(result_datum(row, column, &is_null));
-}
-
-bool
-result_bool(uint64 row, int column)
-{
-	bool is_null;
-
-	return DatumGetBool(result_datum(row, column, &is_null)) && !is_null;
-}
-
 pg_uuid_t
 result_uuid(uint64 row, int column)
 {

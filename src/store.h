@@ -69,13 +69,11 @@ extern uint64 store_run(StoreStatement *statement, StoreArgs *args);
 
 extern char *result_text(uint64 row, int column); /* NULL for null */
 extern int32 result_int(uint64 row, int column);
-extern int64 result_bigint(uint64 row, int column);
 extern pg_uuid_t result_uuid(uint64 row, int column);
 extern bytea *result_bytes(uint64 row, int column);
 extern TimestampTz result_timestamp(uint64 row, int column); /* null: DT_NOEND */
 extern Jsonb *result_jsonb(uint64 row, int column);
 extern char **result_texts(uint64 row, int column, int *count);
-extern bool result_bool(uint64 row, int column);
 
 /* A random (version 4) UUID, RFC 9562 §5.4 */
 extern void random_uuid(pg_uuid_t *id);
