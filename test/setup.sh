@@ -257,6 +257,7 @@ make_work_directory()
 	trap 'exit 143' TERM
 	chmod 755 "$WORK"
 	umask 022
+	case $WORK in *[[:space:]]*) die "make cannot work in '$WORK', which has a blank in it: set TMPDIR to another directory" ;; esac
 	[ ${#WORK} -le 60 ] || die "$WORK is too long for the paths of sockets: set TMPDIR to another directory"
 	printf '#!/bin/sh\n' >"$WORK/probe"
 	chmod 755 "$WORK/probe"
