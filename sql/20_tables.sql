@@ -149,7 +149,7 @@ ALTER TABLE appuser_connectors.revocations ALTER COLUMN sealed_tokens SET STATIS
 COMMENT ON TABLE appuser_connectors.revocations IS
 'Outbox of tokens to revoke at their provider, with all that is needed to do so after the connector is gone.';
 COMMENT ON COLUMN appuser_connectors.revocations.connection_name IS
-'NULL: the person was erased, so events of this revocation name nobody.';
+'NULL: the person was erased, or may have been, so events of this revocation name nobody.';
 
 CREATE TABLE appuser_connectors.connection_events (
 	app_user text COLLATE "C" NOT NULL,

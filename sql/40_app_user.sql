@@ -26,7 +26,7 @@ RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'disconnect_app_user';
 COMMENT ON FUNCTION appuser_connectors.disconnect_app_user(text, text) IS
-'Removes the app user''s connection and, after commit, revokes its tokens at the provider (RFC 7009). False when there was none. Errors: 28000, UC006.';
+'Removes the app user''s connection and, after commit, revokes its tokens at the provider (RFC 7009); also ends a callback that is on its way. False when there was nothing to disconnect. Errors: 28000, UC006, UC007 on a standby.';
 
 CREATE FUNCTION appuser_connectors.app_user_connections(
 	OUT connector_id text, OUT connection_name text, OUT provider text, OUT name text, OUT status text,
