@@ -386,7 +386,8 @@ connect_app_user(PG_FUNCTION_ARGS)
 						errdetail("Reason: %s.", connector->stopped_reason),
 						errhint("An admin corrects it with "
 								"appuser_connectors.update_connector().")));
-	if (store_count_connections(app_user, connector_id) >= MAX_CONNECTIONS_PER_CONNECTOR)
+	if (store_count_other_connections(app_user, connector_id, connection_name) >=
+		MAX_CONNECTIONS_PER_CONNECTOR)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("the app user has %d connections of connector \"%s\"",
 							   MAX_CONNECTIONS_PER_CONNECTOR, connector_id),

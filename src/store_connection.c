@@ -264,15 +264,18 @@ store_require_reconnect(const char *app_user, const char *connector_id, const ch
 }
 
 int
-store_count_connections(const char *app_user, const char *connector_id)
+store_count_other_connections(const char *app_user, const char *connector_id,
+							  const char *connection_name)
 {
-	static StoreStatement count = {"SELECT count(*)::integer FROM appuser_connectors.connections "
-								   "WHERE app_user = $1 AND connector_id = $2"};
+	static StoreStatement count = {
+		"SELECT count(*)::integer FROM appuser_connectors.connections "
+		"WHERE app_user = $1 AND connector_id = $2 AND connection_name <> $3"};
 	StoreArgs args = {0};
 	int result;
 
 	arg_text(&args, app_user);
 	arg_text(&args, connector_id);
+	arg_text(&args, connection_name);
 	store_begin(app_user);
 	store_run(&count, &args);
 	result = result_int(0, 1);

@@ -37,7 +37,9 @@ extern bool store_require_reconnect(const char *app_user, const char *connector_
 									const char *connection_name, const char *origins,
 									const char *reason, TimestampTz now);
 
-extern int store_count_connections(const char *app_user, const char *connector_id);
+/* Those of the app user at the connector with other names than this one */
+extern int store_count_other_connections(const char *app_user, const char *connector_id,
+										 const char *connection_name);
 
 /* The rows of app_user_connections() */
 extern void store_list_connections(const char *app_user, Tuplestorestate *tuples);

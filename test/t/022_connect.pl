@@ -461,5 +461,14 @@ wait_until('the setting is in force', sub { query($node, 'postgres', 'SHOW appus
 like(admin_fails('without secrets_directory there are no references', '22023', 'register_connector', %given, connector_id => 'bad', client_secret => 'file:client'),
 	qr/^HINT: .*secrets_directory/m, 'the hint says what to set');
 
+# One person has not any number of connections; but connects again each that there is.
+my $crowded = register_at('crowded', {});
+finish(url($crowded));
+$node->safe_psql('postgres', "INSERT INTO appuser_connectors.connections
+	SELECT (jsonb_populate_record(c, jsonb_build_object('connection_name', 'another ' || i))).*
+	FROM appuser_connectors.connections AS c, generate_series(1, 99) AS i WHERE connector_id = '$crowded'");
+like(connect_fails('the hundred and first connection', '54000', $crowded, connection_name => 'one more'), qr/Disconnect one/, 'the hint says what to do');
+ok(finish(url($crowded, connection_name => 'another 99')), 'one of the hundred is connected again');
+
 $node->stop;
 done_testing();
