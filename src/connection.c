@@ -463,6 +463,8 @@ erase_app_user(PG_FUNCTION_ARGS)
 		if (connector != NULL)
 			erased += disconnect(connector, app_user, keys[i].connection_name, NULL);
 	}
+	/* before the events, which the worker still adds until it finds no name */
+	store_forget_name(app_user);
 	store_delete_events(app_user);
 	PG_RETURN_INT64(erased);
 }

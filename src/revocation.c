@@ -180,12 +180,21 @@ revocation_start_due(void)
 	return next;
 }
 
+/* The row is locked. */
 static void
 finish(const Revocation *row, const char *event, const char *detail)
 {
 	store_delete_revocation(row->app_user, &row->id);
 	event_record(row->connection_name != NULL ? row->app_user : "", row->connector_id,
 				 row->connection_name, event, detail);
+}
+
+/* Before anything is sent; while somebody holds the row it stays due. */
+static void
+finish_unsent(Revocation *row, const char *event, const char *detail)
+{
+	if (store_lock_revocation(row) == LOCK_TAKEN)
+		finish(row, event, detail);
 }
 
 static bool
@@ -248,7 +257,7 @@ revocation_prepare(Flight *flight)
 	record.data = keyring_open(revocation_aad(row), row->sealed_tokens, &record.len);
 	if (record.data == NULL)
 	{
-		finish(row, "revocation_failed", "the stored tokens cannot be opened");
+		finish_unsent(row, "revocation_failed", "the stored tokens cannot be opened");
 		return false;
 	}
 	connector->connector_id = row->connector_id;
@@ -264,8 +273,8 @@ revocation_prepare(Flight *flight)
 
 	if (connector->revocation_ends_grant && is_shared(row, &connector->client))
 	{
-		finish(row, "revocation_skipped",
-			   "another connection holds the same account through this client");
+		finish_unsent(row, "revocation_skipped",
+					  "another connection holds the same account through this client");
 		return false;
 	}
 
@@ -273,7 +282,7 @@ revocation_prepare(Flight *flight)
 	token = details->refresh_token_next ? details->refresh_token : details->access_token;
 	if (token == NULL)
 	{
-		store_delete_revocation(row->app_user, &row->id);
+		finish_unsent(row, "revocation_failed", "there is no token to revoke");
 		return false;
 	}
 	build_revocation_request(&connector->client, token,
@@ -303,8 +312,12 @@ static bool
 revocation_apply(Flight *flight)
 {
 	RevocationDetails *details = flight->details;
-	Revocation *row = &details->row;
+	Revocation locked = details->row;
+	Revocation *row = &locked;
+	LockResult lock = store_lock_revocation(row);
 
+	if (lock != LOCK_TAKEN)
+		return lock == LOCK_MISSING;
 	flight->outcome = details->revoked == REVOCATION_DONE    ? CALL_SUCCEEDED
 					  : details->revoked == REVOCATION_RETRY ? CALL_PROVIDER_UNAVAILABLE
 															 : CALL_CONNECTOR_MISCONFIGURED;
@@ -347,6 +360,8 @@ revocation_put_off(Flight *flight)
 {
 	RevocationDetails *details = flight->details;
 
+	if (store_lock_revocation(&details->row) != LOCK_TAKEN)
+		return;
 	store_postpone_revocation(details->row.app_user, &details->row.id, details->row.attempts,
 							  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), UNREADABLE_DELAY));
 }

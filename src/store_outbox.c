@@ -190,6 +190,46 @@ store_get_revocation(Revocation *revocation)
 	return found;
 }
 
+LockResult
+store_lock_revocation(Revocation *revocation)
+{
+	static StoreStatement lock = {
+		"SELECT connection_name FROM appuser_connectors.revocations "
+		"WHERE app_user = $1 AND revocation_id = $2 FOR UPDATE SKIP LOCKED"};
+	static StoreStatement look = {"SELECT 1 FROM appuser_connectors.revocations "
+								  "WHERE app_user = $1 AND revocation_id = $2"};
+	StoreArgs args = {0};
+	LockResult result = LOCK_TAKEN;
+
+	if (!ConditionalLockRelationOid(store_relation("revocations"), RowExclusiveLock))
+		return LOCK_HELD;
+	arg_text(&args, revocation->app_user);
+	arg_uuid(&args, &revocation->id);
+	store_begin(revocation->app_user);
+	if (store_run(&lock, &args) > 0)
+		revocation->connection_name = result_text(0, 1);
+	else
+		result = store_run(&look, &args) == 0 ? LOCK_MISSING : LOCK_HELD;
+	store_end();
+	return result;
+}
+
+void
+store_forget_name(const char *app_user)
+{
+	static StoreStatement forget = {
+		"UPDATE appuser_connectors.revocations SET connection_name = NULL "
+		"WHERE app_user = $1 AND connection_name IS NOT NULL"};
+	StoreArgs args = {0};
+
+	arg_text(&args, app_user);
+	store_begin(app_user);
+	/* twice, since the first may have waited for the end of one that left another behind */
+	store_run(&forget, &args);
+	store_run(&forget, &args);
+	store_end();
+}
+
 void
 store_delete_revocation(const char *app_user, const pg_uuid_t *id)
 {

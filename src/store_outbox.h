@@ -36,6 +36,12 @@ typedef struct Revocation
 
 extern void store_insert_revocation(const Revocation *revocation);
 extern bool store_get_revocation(Revocation *revocation);
+
+/* Locks it without waiting; its name may be gone since it was read: see store_forget_name. */
+extern LockResult store_lock_revocation(Revocation *revocation);
+
+/* Of what is still to be revoked of an app user, events shall name nobody. */
+extern void store_forget_name(const char *app_user);
 extern void store_delete_revocation(const char *app_user, const pg_uuid_t *id);
 extern void store_postpone_revocation(const char *app_user, const pg_uuid_t *id, int attempts,
 									  TimestampTz attempt_at);

@@ -172,9 +172,42 @@ is(scalar $provider->grants('frida-2'), 0, 'the second account\'s grant is gone 
 like(superuser("SELECT string_agg(DISTINCT event, ' ' ORDER BY event) FROM appuser_connectors.connection_events WHERE app_user = '' AND connector_id = 'app'"),
 	qr/erased.*revoked/, 'events say that somebody was erased and their tokens revoked, and not who');
 
+$eraser = Session->new($node, 'app_service');
+
+# What was disconnected before and is still to be revoked, at once or after an answer that is on its way
+my $disconnect = "SELECT appuser_connectors.disconnect_app_user('app', '%s')";
+foreach my $moment ('not answered', 'under way', 'under way, and an erase that is committed later')
+{
+	my $app_user = 'hugo ' . length $moment;
+
+	connect_user($node, $app_user, 'app');
+	$fault->rules({ path => '/token/revocation', $moment eq 'not answered' ? (status => 503) : (proxyTo => $provider->url, hold => 'revocation') });
+	query($node, 'app_service', sprintf($disconnect, 'default'), app_user => $app_user);
+	if ($moment eq 'not answered')
+	{
+		wait_until('it was tried', sub { superuser('SELECT attempts FROM appuser_connectors.revocations') eq '1' });
+		query($node, 'app_service', erase($app_user));
+		superuser('UPDATE appuser_connectors.revocations SET attempt_at = now()');
+	}
+	else
+	{
+		$fault->wait(held => 'revocation');
+		$eraser->ask('BEGIN; ' . erase($app_user));
+		$eraser->ask('COMMIT') if $moment eq 'under way';
+	}
+	$fault->rules();
+	$fault->release('revocation');
+	if ($moment =~ /later/)
+	{
+		# what is done by then can only have been done without waiting for the erase
+		access_token($node, "boris_rollback", "app", min_validity => "1 day") foreach 1 .. 3;
+		$eraser->ask('COMMIT');
+	}
+	nothing_left_anywhere($app_user, "a revocation from before, $moment");
+}
+
 # A disconnect is heard as well while its connection is being made, and leaves others.
 $session = answer_on_its_way('fritz');
-my $disconnect = "SELECT appuser_connectors.disconnect_app_user('app', '%s')";
 is(query($node, 'app_service', sprintf($disconnect, 'other'), app_user => 'fritz'), 'f', 'nothing of another name is being connected');
 is(query($node, 'app_service', sprintf($disconnect, 'default'), app_user => 'frank'), 'f', 'nor of another person');
 is(query($node, 'app_service', sprintf($disconnect, 'default'), app_user => 'fritz'), 't', 'fritz disconnects while he is being connected');
