@@ -86,7 +86,7 @@ is_deeply(\%states, \%defined, 'every error is in the table, and no other');
 my $source = join '', map { slurp_file($_) } glob "$top/src/*.c";
 my %events = map { $_ => 1 } map { quoted($_->[0]) } table('Events');
 my %recorded;
-foreach my $call ($source =~ /\b(?:event_record|event_record_once|finish|disconnect)\(([^;{]*)\);/g)
+foreach my $call ($source =~ /\b(?:event_record|event_record_once|finish|finish_unsent|disconnect)\(([^;{]*)\);/g)
 {
 	$recorded{$_} = 1 foreach $call =~ /"([a-z]+(?:_[a-z]+)*)"/g;
 }
