@@ -138,6 +138,7 @@ provider_call(ProviderCallKind kind, StringInfo record, char *message)
 	ProviderCallSlot *slot;
 	volatile ProviderCallOutcome outcome = CALL_FAILED;
 	volatile bool answered = false;
+	volatile bool taken = false;
 
 	launcher_require_preload();
 	if (RecoveryInProgress())
@@ -166,6 +167,7 @@ provider_call(ProviderCallKind kind, StringInfo record, char *message)
 		launcher_wake_worker(MyDatabaseId);
 		answered = wait_for_answer(slot);
 		LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+		taken = slot->state != SLOT_SUBMITTED;
 		if (answered)
 		{
 			outcome = slot->outcome;
@@ -181,7 +183,8 @@ provider_call(ProviderCallKind kind, StringInfo record, char *message)
 	if (!answered)
 		ereport(ERROR, (errcode(ERRCODE_UC_PROVIDER_UNAVAILABLE),
 						errmsg("the provider did not answer within %d ms", guc_wait_timeout),
-						errdetail("The call goes on, and its result is kept."),
+						taken ? errdetail("The call goes on, and its result is kept.")
+							  : errdetail("The worker has not come to it, and nothing was sent."),
 						errhint("Try again; appuser_connectors.wait_timeout says how long to "
 								"wait.")));
 	if (outcome == CALL_WORKER_NOT_RUNNING)

@@ -244,6 +244,18 @@ wait_until('the worker has tried again', sub { connection('busy')->{failures} ==
 like(access_token($node, 'busy', 'busy'), qr/^access/, 'an attempt that succeeds ends it');
 is(connection('busy')->{status_reason}, undef, 'and its reason is forgotten');
 
+# A worker that is busy with something else is no provider that does not answer.
+$worker = superuser("SELECT pid FROM pg_stat_activity WHERE backend_type = 'appuser_connectors worker'");
+expire('quick');
+$requests = requests('quick');
+kill 'STOP', $worker;
+my ($busy, $why) = failure($node, 'app_service', token_query('quick', 'quick'), settings => { 'appuser_connectors.wait_timeout' => '200ms' });
+kill 'CONT', $worker;
+is($busy, 'UC003', 'who is not come to in time is told so');
+like($why, qr/nothing was sent/, 'and that the call is not made');
+like(access_token($node, 'quick', 'quick'), qr/^access/, 'who asks again gets a token');
+is(requests('quick'), $requests + 1, 'by the only call');
+
 # ------------------------------------------------- whose trouble it is: the provider's
 
 new_connector('broken');
