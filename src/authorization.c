@@ -104,8 +104,7 @@ flow_aad(const Authorization *a)
 	record_put_text(aad, a->redirect_uri);
 	record_put_text(aad, a->return_to);
 	record_put_texts(aad, a->scopes, a->n_scopes);
-	record_put_bytes(aad, a->connection_config != NULL ? VARDATA(a->connection_config) : NULL,
-					 a->connection_config != NULL ? VARSIZE(a->connection_config) - VARHDRSZ : 0);
+	record_put_json(aad, a->connection_config);
 	record_put_bytes(aad, a->binding_hash != NULL ? VARDATA_ANY(a->binding_hash) : NULL,
 					 a->binding_hash != NULL ? VARSIZE_ANY_EXHDR(a->binding_hash) : 0);
 	return aad;

@@ -59,6 +59,7 @@ static const Member definition_members[] = {
 	/* the extension's own */
 	{"name", MEMBER_TEXT, NULL},
 	{"pkce", MEMBER_CHOICE, "S256|off"},
+	{"nonce", MEMBER_CHOICE, "required|optional"},
 	{"scope_parameter", MEMBER_PARAM_NAME, NULL},
 	{"scope_separator", MEMBER_TEXT, NULL},
 	{"authorization_params", MEMBER_PARAMS, NULL},
@@ -182,7 +183,7 @@ is_choice(const char *choices, const char *text)
 	{
 		c += *c == '|';
 		if (strncmp(c, text, length) == 0 && (c[length] == '|' || c[length] == '\0'))
-			return length > 0;
+			return length > 0 && strchr(text, '|') == NULL;
 	}
 	return false;
 }
@@ -339,6 +340,7 @@ definition_read(const JsonValue *definition, OAuthClient *client)
 	client->pkce = !text_is(definition_text(definition, "pkce"), "off");
 	client->iss_required =
 		definition_bool(definition, "authorization_response_iss_parameter_supported", false);
+	client->nonce_optional = text_is(definition_text(definition, "nonce"), "optional");
 	text = definition_text(definition, "scope_parameter");
 	client->scope_parameter = text != NULL ? text : "scope";
 	text = definition_text(definition, "scope_separator");

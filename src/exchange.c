@@ -363,6 +363,7 @@ check_id_token(Flight *flight)
 	IdTokenExpectation expected = {.issuer = client->issuer,
 								   .client_id = client->client_id,
 								   .nonce = details->nonce,
+								   .nonce_optional = client->nonce_optional,
 								   .access_token = flight->tokens.access_token,
 								   .algorithms = client->id_token_algorithms,
 								   .now = (int64_t) time(NULL)};

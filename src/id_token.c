@@ -124,7 +124,9 @@ check_claims(const JsonValue *claims, const char *id_token, const IdTokenExpecta
 		return ID_TOKEN_ISSUED_AT;
 	if (iat + CLOCK_SKEW < expected->issued_from)
 		return ID_TOKEN_ISSUED_BEFORE;
-	if (expected->nonce != NULL && (nonce == NULL || strcmp(nonce, expected->nonce) != 0))
+	if (expected->nonce != NULL &&
+		!(expected->nonce_optional && json_member(claims, "nonce") == NULL) &&
+		(nonce == NULL || strcmp(nonce, expected->nonce) != 0))
 		return ID_TOKEN_NONCE;
 	if (sub == NULL || sub[0] == '\0' || strlen(sub) > MAX_SUBJECT)
 		return ID_TOKEN_SUBJECT;

@@ -18,6 +18,7 @@ typedef struct IdTokenExpectation
 	const char *issuer;
 	const char *client_id;
 	const char *nonce;        /* NULL: none was sent */
+	bool nonce_optional;      /* it may be left out, though never be another */
 	const char *subject;      /* NULL: whoever it is */
 	const char *access_token; /* for at_hash */
 	unsigned algorithms;      /* fixed beforehand */

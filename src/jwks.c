@@ -80,7 +80,9 @@ jwks_may_refetch(const char *jwks_uri)
 
 	if (entry == NULL)
 		return true;
-	if (!TimestampDifferenceExceeds(entry->looked_again_at, now, COOLDOWN))
+	/* a clock that went back must not stop it */
+	if (entry->looked_again_at <= now &&
+		!TimestampDifferenceExceeds(entry->looked_again_at, now, COOLDOWN))
 		return false;
 	entry->looked_again_at = now;
 	return true;

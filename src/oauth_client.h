@@ -57,6 +57,8 @@ typedef struct OAuthClient
 	bool pkce;         /* S256, or nothing */
 	bool iss_required; /* authorization_response_iss_parameter_supported */
 
+	bool nonce_optional; /* an ID token may leave it out, though never have another */
+
 	const char *scope_parameter; /* "scope", or "user_scope" … */
 	const char *scope_separator; /* " ", "," … */
 

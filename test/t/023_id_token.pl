@@ -199,6 +199,13 @@ is(requests_of('plain'), 2, 'they made it fetch the keys again, once: the provid
 
 is_refused('plain', connect_with('plain', app_user => 'carol', response => { id_token => 7 }), 'invalid_id_token', 'malformed',
 	'an ID token that is a number');
+
+# A provider that leaves the nonce out, if it is known for that
+new_connector('forgetful', definition => { nonce => 'optional' });
+is(connect_with('forgetful', id_token => claiming(nonce => undef))->{failure}, undef, 'an optional nonce may be absent');
+is(connect_with('forgetful')->{failure}, undef, 'or there');
+is_refused('forgetful', connect_with('forgetful', id_token => claiming(nonce => 'another')), 'invalid_id_token', 'of another flow', 'but not be another');
+
 my $kept = connect_with('plain', app_user => 'bob', id_token => claiming(nonce => 'another'));
 is($kept->{failure}, 'invalid_id_token', 'bob connects again with a bad one');
 is_deeply(account('plain', 'bob'), { status => 'connected', account => 'sub-of-bob' }, 'he stays connected as he was');

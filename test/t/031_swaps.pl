@@ -264,7 +264,7 @@ my %member = (
 	issuer => $evil->url, authorization_endpoint => $evil->url . '/auth', token_endpoint => $evil->url . '/token',
 	revocation_endpoint => $evil->url . '/token/revocation', jwks_uri => $evil->url . '/jwks', userinfo_endpoint => $evil->url . '/me',
 	token_endpoint_auth_method => 'client_secret_post', authorization_response_iss_parameter_supported => JSON::PP::false,
-	id_token_signed_response_alg => 'EdDSA', name => 'Other', pkce => 'off', scope_parameter => 'user_scope', scope_separator => ',',
+	id_token_signed_response_alg => 'EdDSA', name => 'Other', pkce => 'off', nonce => 'optional', scope_parameter => 'user_scope', scope_separator => ',',
 	authorization_params => { request_uri => $evil->url }, token_params => { audience => 'x' }, refresh_params => { audience => 'x' },
 	token_body_format => 'json', token_response_format => 'form', token_path => 'bot', token_types => ['bot'],
 	token_response_values => ['device_secret'], callback_values => ['session_state'], default_expires_in => 60, zero_expires_in => 'unknown',

@@ -77,6 +77,7 @@ test_problems(void)
 		"\"id_token_signed_response_alg\":\"RS256\"",
 		"\"pkce\":\"off\"",
 		"\"pkce\":\"S256\"",
+		"\"nonce\":\"optional\"",
 		"\"scope_separator\":\",\"",
 		"\"scope_parameter\":\"user_scope\"",
 		"\"authorization_params\":{}",
@@ -110,6 +111,9 @@ test_problems(void)
 		"\"scope_parameter\":\"state\"",
 		"\"scope_parameter\":\"request_uri\"",
 		"\"pkce\":\"plain\"",
+		"\"pkce\":\"S256|off\"",
+		"\"nonce\":\"off\"",
+		"\"nonce\":true",
 		"\"pkce\":false",
 		"\"authorization_response_iss_parameter_supported\":\"true\"",
 		"\"authorization_response_iss_parameter_supported\":1",
@@ -191,8 +195,8 @@ test_defaults(void)
 		   client.revocation_endpoint == NULL && client.jwks_uri == NULL,
 	   "endpoints are read");
 	ok(client.auth_method == CLIENT_SECRET_BASIC && client.token_body_format == TOKEN_BODY_FORM &&
-		   client.pkce && !client.iss_required && strcmp(client.scope_parameter, "scope") == 0 &&
-		   strcmp(client.scope_separator, " ") == 0,
+		   client.pkce && !client.iss_required && !client.nonce_optional &&
+		   strcmp(client.scope_parameter, "scope") == 0 && strcmp(client.scope_separator, " ") == 0,
 	   "what is left out of requests has its default");
 	ok(client.default_expires_in == -1 && client.zero_expires_in == ZERO_IS_EXPIRED &&
 		   client.token_path == NULL && client.n_token_types == 0 &&
@@ -215,6 +219,7 @@ test_members(void)
 		definition_with(
 			"\"issuer\":\"https://a.example\",\"token_endpoint_auth_method\":\"none\","
 			"\"token_body_format\":\"json\",\"token_response_format\":\"form\",\"pkce\":\"off\","
+			"\"nonce\":\"optional\","
 			"\"authorization_response_iss_parameter_supported\":true,\"scope_parameter\":"
 			"\"user_scope\",\"scope_separator\":\",\",\"authorization_params\":{\"a\":\"1\",\"b\":"
 			"\"\"},\"token_params\":{\"c\":\"2\"},\"refresh_params\":{\"d\":\"3\"},"
@@ -228,7 +233,7 @@ test_members(void)
 		   strcmp(client.jwks_uri, "https://a.example/jwks") == 0,
 	   "optional endpoints are read");
 	ok(client.auth_method == CLIENT_AUTH_NONE && client.token_body_format == TOKEN_BODY_JSON &&
-		   !client.pkce && client.iss_required &&
+		   !client.pkce && client.iss_required && client.nonce_optional &&
 		   strcmp(client.scope_parameter, "user_scope") == 0 &&
 		   strcmp(client.scope_separator, ",") == 0,
 	   "what requests are like is read");
