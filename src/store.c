@@ -22,6 +22,7 @@
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -161,6 +162,21 @@ store_run(StoreStatement *statement, StoreArgs *args)
 		elog(ERROR, "could not execute \"%s\": %s", statement->sql, SPI_result_code_string(result));
 	MemoryContextSwitchTo(store_context);
 	return SPI_processed;
+}
+
+LockResult
+store_lock_row(const char *table, LOCKMODE mode, StoreStatement *lock, StoreStatement *look,
+			   StoreArgs *args, const char *app_user)
+{
+	LockResult result = LOCK_TAKEN;
+
+	if (!ConditionalLockRelationOid(store_relation(table), mode))
+		return LOCK_HELD;
+	store_begin(app_user);
+	if (store_run(lock, args) == 0)
+		result = store_run(look, args) == 0 ? LOCK_MISSING : LOCK_HELD;
+	store_end();
+	return result;
 }
 
 static void

@@ -10,6 +10,7 @@
 
 #include "access/skey.h"
 #include "executor/spi.h"
+#include "storage/lockdefs.h"
 #include "utils/array.h"
 #include "utils/jsonb.h"
 #include "utils/snapshot.h"
@@ -66,6 +67,13 @@ extern void store_end(void);
  * copy into the memory context that was current at store_begin.
  */
 extern uint64 store_run(StoreStatement *statement, StoreArgs *args);
+
+/*
+ * Locks a row and waits for nobody, who locks the table either: lock selects it with
+ * SKIP LOCKED, look without a lock.  Not within store_begin and store_end.
+ */
+extern LockResult store_lock_row(const char *table, LOCKMODE mode, StoreStatement *lock,
+								 StoreStatement *look, StoreArgs *args, const char *app_user);
 
 extern char *result_text(uint64 row, int column); /* NULL for null */
 extern int32 result_int(uint64 row, int column);

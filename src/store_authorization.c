@@ -7,7 +7,6 @@
 #include "access/skey.h"
 #include "access/stratnum.h"
 #include "executor/tuptable.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
@@ -126,17 +125,10 @@ store_lock_authorization(const char *app_user, const uint8 *state_hash)
 	static StoreStatement look = {"SELECT 1 FROM appuser_connectors.authorizations "
 								  "WHERE app_user = $1 AND state_hash = $2"};
 	StoreArgs args = {0};
-	LockResult result = LOCK_TAKEN;
 
-	if (!ConditionalLockRelationOid(store_relation("authorizations"), RowExclusiveLock))
-		return LOCK_HELD;
 	arg_text(&args, app_user);
 	arg_bytes(&args, hash_bytea(state_hash));
-	store_begin(app_user);
-	if (store_run(&lock, &args) == 0)
-		result = store_run(&look, &args) == 0 ? LOCK_MISSING : LOCK_HELD;
-	store_end();
-	return result;
+	return store_lock_row("authorizations", RowExclusiveLock, &lock, &look, &args, app_user);
 }
 
 bool

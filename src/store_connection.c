@@ -129,16 +129,9 @@ store_lock_connector(const char *connector_id)
 	static StoreStatement look = {"SELECT 1 FROM appuser_connectors.connectors "
 								  "WHERE connector_id = $1"};
 	StoreArgs args = {0};
-	LockResult result = LOCK_TAKEN;
 
-	if (!ConditionalLockRelationOid(store_relation("connectors"), RowShareLock))
-		return LOCK_HELD;
 	arg_text(&args, connector_id);
-	store_begin(NULL);
-	if (store_run(&lock, &args) == 0)
-		result = store_run(&look, &args) == 0 ? LOCK_MISSING : LOCK_HELD;
-	store_end();
-	return result;
+	return store_lock_row("connectors", RowShareLock, &lock, &look, &args, NULL);
 }
 
 static void

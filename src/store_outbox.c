@@ -194,24 +194,18 @@ LockResult
 store_lock_revocation(Revocation *revocation)
 {
 	static StoreStatement lock = {
-		"SELECT connection_name FROM appuser_connectors.revocations "
+		"SELECT 1 FROM appuser_connectors.revocations "
 		"WHERE app_user = $1 AND revocation_id = $2 FOR UPDATE SKIP LOCKED"};
 	static StoreStatement look = {"SELECT 1 FROM appuser_connectors.revocations "
 								  "WHERE app_user = $1 AND revocation_id = $2"};
 	StoreArgs args = {0};
-	LockResult result = LOCK_TAKEN;
+	LockResult result;
 
-	if (!ConditionalLockRelationOid(store_relation("revocations"), RowExclusiveLock))
-		return LOCK_HELD;
 	arg_text(&args, revocation->app_user);
 	arg_uuid(&args, &revocation->id);
-	store_begin(revocation->app_user);
-	if (store_run(&lock, &args) > 0)
-		revocation->connection_name = result_text(0, 1);
-	else
-		result = store_run(&look, &args) == 0 ? LOCK_MISSING : LOCK_HELD;
-	store_end();
-	return result;
+	result =
+		store_lock_row("revocations", RowExclusiveLock, &lock, &look, &args, revocation->app_user);
+	return result == LOCK_TAKEN && !store_get_revocation(revocation) ? LOCK_MISSING : result;
 }
 
 void

@@ -37,7 +37,7 @@ typedef struct Revocation
 extern void store_insert_revocation(const Revocation *revocation);
 extern bool store_get_revocation(Revocation *revocation);
 
-/* Locks it without waiting; its name may be gone since it was read: see store_forget_name. */
+/* Locks it without waiting, and reads it as it is then. */
 extern LockResult store_lock_revocation(Revocation *revocation);
 
 /* Of what is still to be revoked of an app user, events shall name nobody. */

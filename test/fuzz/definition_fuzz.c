@@ -5,6 +5,7 @@
  *	  Any JSON as a provider's metadata and definition, and as a connector's options:
  *	  one that is taken makes requests that go where it says and nowhere else.
  */
+#include "check.h"
 #include "palloc_arena.h"
 
 #include "definition.h"
@@ -12,16 +13,6 @@
 #include "jwt.h"
 #include "oauth_request.h"
 #include "url.h"
-
-#define CHECK(condition)                                                                           \
-	do                                                                                             \
-	{                                                                                              \
-		if (!(condition))                                                                          \
-		{                                                                                          \
-			fprintf(stderr, "%s line %d: %s\n", __FILE__, __LINE__, #condition);                   \
-			abort();                                                                               \
-		}                                                                                          \
-	} while (0)
 
 bool guc_allow_insecure_loopback = false;
 

@@ -6,20 +6,10 @@
 #ifndef APPUSER_CONNECTORS_SECRET_MEMORY_H
 #define APPUSER_CONNECTORS_SECRET_MEMORY_H
 
+#include "check.h"
 #include "secret.h"
 
 #define MAX_SECRETS 4096
-
-/* Every check is a promise of a header. */
-#define CHECK(condition)                                                                           \
-	do                                                                                             \
-	{                                                                                              \
-		if (!(condition))                                                                          \
-		{                                                                                          \
-			fprintf(stderr, "%s line %d: %s\n", __FILE__, __LINE__, #condition);                   \
-			abort();                                                                               \
-		}                                                                                          \
-	} while (0)
 
 static struct
 {

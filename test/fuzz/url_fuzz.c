@@ -7,22 +7,13 @@
  *
  * The input is one text, and for two arguments it is cut at its first line end.
  */
+#include "check.h"
 #include "palloc_arena.h"
 
 #include <curl/curl.h>
 
 #include "guc.h"
 #include "url.h"
-
-#define CHECK(condition)                                                                           \
-	do                                                                                             \
-	{                                                                                              \
-		if (!(condition))                                                                          \
-		{                                                                                          \
-			fprintf(stderr, "%s line %d: %s\n", __FILE__, __LINE__, #condition);                   \
-			abort();                                                                               \
-		}                                                                                          \
-	} while (0)
 
 bool guc_allow_insecure_loopback = false;
 
