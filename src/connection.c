@@ -11,10 +11,12 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "compat.h"
@@ -289,17 +291,40 @@ read_fresh(const char *app_user, const char *connector_id, const char *connectio
 	*access_token = open_access_token(connection);
 }
 
+/*
+ * Of the functions' result, made once: to look their arguments up in the catalog costs
+ * as much as to read the row.
+ */
+static TupleDesc
+result_descriptor(void)
+{
+	static TupleDesc descriptor = NULL;
+	TupleDesc new;
+	MemoryContext old;
+
+	if (descriptor != NULL)
+		return descriptor;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	new = CreateTemplateTupleDesc(5);
+	TupleDescInitEntry(new, 1, "access_token", TEXTOID, -1, 0);
+	TupleDescInitEntry(new, 2, "connection_config", JSONBOID, -1, 0);
+	TupleDescInitEntry(new, 3, "token_type", TEXTOID, -1, 0);
+	TupleDescInitEntry(new, 4, "scopes", TEXTARRAYOID, -1, 0);
+	TupleDescInitEntry(new, 5, "expires_at", TIMESTAMPTZOID, -1, 0);
+	descriptor = BlessTupleDesc(new);
+	MemoryContextSwitchTo(old);
+	return descriptor;
+}
+
 static Datum
 return_connection(FunctionCallInfo fcinfo, const char *app_user, int first)
 {
 	FuncCallContext *context;
-	MemoryContext old;
 	TokenDemand demand = {0};
 	Connection connection = {0};
 	char *access_token = NULL;
 	char *connector_id;
 	char *connection_name;
-	TupleDesc descriptor;
 	Datum values[5];
 	bool nulls[5] = {false};
 
@@ -310,12 +335,6 @@ return_connection(FunctionCallInfo fcinfo, const char *app_user, int first)
 	}
 
 	context = SRF_FIRSTCALL_INIT();
-	old = MemoryContextSwitchTo(context->multi_call_memory_ctx);
-	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	descriptor = BlessTupleDesc(descriptor);
-	MemoryContextSwitchTo(old);
-
 	connector_id = text_arg(fcinfo, first, "connector_id");
 	connection_name = text_arg(fcinfo, first + 1, "connection_name");
 	if (!PG_ARGISNULL(first + 2))
@@ -334,7 +353,8 @@ return_connection(FunctionCallInfo fcinfo, const char *app_user, int first)
 	values[3] = PointerGetDatum(connection.scopes);
 	nulls[4] = TIMESTAMP_IS_NOEND(connection.expires_at);
 	values[4] = TimestampTzGetDatum(connection.expires_at);
-	SRF_RETURN_NEXT(context, HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls)));
+	SRF_RETURN_NEXT(context,
+					HeapTupleGetDatum(heap_form_tuple(result_descriptor(), values, nulls)));
 }
 
 Datum

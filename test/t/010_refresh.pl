@@ -184,6 +184,9 @@ foreach my $fate (sort keys %fates)
 
 $provider->order({ reset => JSON::PP::true });
 my $first = access_token($node, 'alice', 'calendar');
+is(query($node, 'app_service', "SELECT (appuser_connectors.app_user_connection('alice', 'calendar')).access_token"), $first, 'in a target list it is the same');
+is(query($node, 'app_service', "SELECT pg_typeof(access_token), pg_typeof(connection_config), pg_typeof(token_type), pg_typeof(scopes), pg_typeof(expires_at)
+	FROM appuser_connectors.app_user_connection('alice', 'calendar')"), 'text|jsonb|text|text[]|timestamp with time zone', 'of the types that are promised');
 my $second = access_token($node, 'alice', 'calendar', rejected_token => $first);
 isnt($second, $first, 'a rejected token that is still the stored one is replaced');
 is(asked('refresh_token'), 1, 'by one refresh');
