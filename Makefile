@@ -5,7 +5,7 @@ MODULE_big = appuser_connectors
 EXTENSION = appuser_connectors
 DATA_built = sql/appuser_connectors--1.0.sql
 
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 
 PG_CPPFLAGS = -Isrc $(shell curl-config --cflags)
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers \
@@ -41,7 +41,7 @@ sql/appuser_connectors--1.0.sql: $(SQL_SOURCES)
 	cat $^ > $@
 
 # Every header is small and most files include several: rebuild on any change.
-$(OBJS): $(wildcard src/*.h)
+$(OBJS): $(wildcard src/*.h src/*/*.h)
 
 # Unit tests run outside the server.  The first line of each names the sources it
 # is built from.
@@ -49,7 +49,7 @@ UNIT_TESTS = $(sort $(wildcard test/unit/*_test.c))
 UNIT_PROGRAMS = $(UNIT_TESTS:.c=)
 UNIT_LIBS = $(libdir)/libpgcommon.a $(libdir)/libpgport.a
 
-$(UNIT_PROGRAMS): %: %.c $(wildcard src/*.c src/*.h test/unit/*.h)
+$(UNIT_PROGRAMS): %: %.c $(wildcard src/*/*.c src/*/*.h test/unit/*.h)
 	$(CC) -DFRONTEND -D_GNU_SOURCE $(CFLAGS) $(CPPFLAGS) $(UNIT_FLAGS) -Itest/unit -o $@ $< \
 		$(shell sed -n '1s/.*sources:\([^*]*\).*/\1/p' $<) \
 		-L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) \
@@ -84,7 +84,7 @@ FUZZ_SECONDS = 60
 FUZZ_FLAGS = $(if $(FUZZ_RUNS),-runs=$(FUZZ_RUNS),-max_total_time=$(shell \
 	expr $(FUZZ_SECONDS) / $(words $(FUZZ_TESTS)) \| 1))
 
-$(FUZZ_PROGRAMS): %: %.c $(wildcard src/*.c src/*.h test/fuzz/*.h)
+$(FUZZ_PROGRAMS): %: %.c $(wildcard src/*/*.c src/*/*.h test/fuzz/*.h)
 	clang -DFRONTEND -D_GNU_SOURCE $(SANITIZE) -fsanitize=fuzzer -Wno-ignored-attributes \
 		$(CPPFLAGS) -U_FORTIFY_SOURCE -Itest/fuzz -o $@ $< \
 		$(shell sed -n '1s/.*sources:\([^*]*\).*/\1/p' $<) \
@@ -105,6 +105,6 @@ fuzz: $(FUZZ_PROGRAMS)
 CLANG_FORMAT = $(or $(shell command -v clang-format-14),clang-format)
 
 format:
-	$(CLANG_FORMAT) -i src/*.c src/*.h test/unit/*.c test/unit/*.h $(wildcard test/fuzz/*.c test/fuzz/*.h)
+	$(CLANG_FORMAT) -i src/*.[ch] src/*/*.[ch] test/unit/*.c test/unit/*.h $(wildcard test/fuzz/*.c test/fuzz/*.h)
 
 .PHONY: unit sanitize unit-asan valgrind fuzz format

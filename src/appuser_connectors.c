@@ -10,14 +10,16 @@
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 
-#include "guc.h"
-#include "identity.h"
-#include "keyring.h"
-#include "launcher.h"
-#include "provider_call.h"
-#include "seal.h"
-#include "stats.h"
+#include "crypto/seal.h"
+#include "store/identity.h"
+#include "store/keyring.h"
+#include "store/shared_state.h"
+#include "define_settings.h"
 #include "utility_hook.h"
+#include "worker/launcher.h"
+#include "worker/provider_call.h"
+#include "worker/roster.h"
+#include "worker/stats.h"
 
 PG_MODULE_MAGIC;
 
@@ -31,11 +33,12 @@ request_shmem(void)
 {
 	if (previous_shmem_request_hook)
 		previous_shmem_request_hook();
-	RequestAddinShmemSpace(launcher_shmem_size());
+	RequestAddinShmemSpace(shared_state_shmem_size());
+	RequestAddinShmemSpace(roster_shmem_size());
 	RequestAddinShmemSpace(keyring_shmem_size());
 	RequestAddinShmemSpace(provider_call_shmem_size());
 	RequestAddinShmemSpace(stats_shmem_size());
-	RequestNamedLWLockTranche("appuser_connectors", 2);
+	RequestNamedLWLockTranche("appuser_connectors", SHARED_STATE_LOCKS);
 }
 
 static void
@@ -44,7 +47,8 @@ startup_shmem(void)
 	if (previous_shmem_startup_hook)
 		previous_shmem_startup_hook();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	launcher_shmem_init();
+	shared_state_shmem_init();
+	roster_shmem_init();
 	keyring_shmem_init();
 	provider_call_shmem_init();
 	stats_shmem_init();

@@ -21,10 +21,10 @@
 #include "utils/acl.h"
 #include "utils/syscache.h"
 
-#include "compat.h"
-#include "identity.h"
-#include "launcher.h"
+#include "base/compat.h"
+#include "store/identity.h"
 #include "utility_hook.h"
+#include "worker/roster.h"
 
 static ProcessUtility_hook_type previous_hook = NULL;
 
@@ -35,7 +35,7 @@ static void
 rescan_after_commit(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_COMMIT && rescan_at_commit)
-		launcher_rescan();
+		roster_rescan();
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
 		rescan_at_commit = false;
 }
@@ -132,13 +132,13 @@ before_command(Node *command)
 			break;
 	}
 	if (drops_extension && may_hold(MyDatabaseId, false))
-		launcher_hold_worker(MyDatabaseId);
+		roster_hold_worker(MyDatabaseId);
 	if (database != NULL)
 	{
 		Oid oid = get_database_oid(database, true);
 
 		if (OidIsValid(oid) && may_hold(oid, IsA(command, CreatedbStmt)))
-			launcher_hold_worker(oid);
+			roster_hold_worker(oid);
 	}
 }
 

@@ -1,4 +1,4 @@
-/* sources: src/oauth_request.c src/oauth_response.c src/retry_after.c src/oauth_body.c */
+/* sources: src/oauth/request.c src/oauth/response.c src/oauth/retry_after.c src/oauth/body.c src/base/base64.c */
 /*
  * callback_fuzz.c
  *	  What a browser brings to the callback, and the other short texts of
@@ -8,9 +8,10 @@
  */
 #include "postgres_fe.h"
 
-#include "oauth_request.h"
-#include "oauth_response.h"
-#include "retry_after.h"
+#include "base/base64.h"
+#include "oauth/request.h"
+#include "oauth/response.h"
+#include "oauth/retry_after.h"
 #include "secret_memory.h"
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

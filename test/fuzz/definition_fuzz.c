@@ -1,4 +1,4 @@
-/* sources: src/definition.c src/json_tree.c src/url.c src/jwt.c src/jwk.c src/oauth_request.c src/secret.c */
+/* sources: src/oauth/definition.c src/base/json_tree.c src/base/url.c src/crypto/jwt.c src/crypto/jwk.c src/crypto/jwa.c src/oauth/request.c src/base/secret.c src/base/base64.c */
 
 /*
  * definition_fuzz.c
@@ -8,11 +8,11 @@
 #include "check.h"
 #include "palloc_arena.h"
 
-#include "definition.h"
-#include "guc.h"
-#include "jwt.h"
-#include "oauth_request.h"
-#include "url.h"
+#include "oauth/definition.h"
+#include "base/settings.h"
+#include "crypto/jwt.h"
+#include "oauth/request.h"
+#include "base/url.h"
 
 bool guc_allow_insecure_loopback = false;
 

@@ -1,4 +1,4 @@
-/* sources: src/id_token.c src/jwt.c src/jwk.c src/json_tree.c src/oauth_request.c src/oauth_response.c src/oauth_body.c src/secret.c */
+/* sources: src/oauth/id_token.c src/crypto/jwt.c src/crypto/jwk.c src/crypto/jwa.c src/base/json_tree.c src/oauth/request.c src/oauth/response.c src/oauth/body.c src/base/secret.c src/base/base64.c */
 
 /*
  * id_token_fuzz.c
@@ -13,9 +13,10 @@
 
 #include <openssl/evp.h>
 
-#include "id_token.h"
-#include "json_tree.h"
-#include "oauth_request.h"
+#include "oauth/id_token.h"
+#include "base/json_tree.h"
+#include "base/base64.h"
+#include "oauth/request.h"
 
 #define ISSUER "https://issuer.example"
 #define CLIENT_ID "app"

@@ -1,4 +1,4 @@
-/* sources: src/jwt_claims.c src/json_tree.c */
+/* sources: src/oauth/jwt_claims.c src/base/json_tree.c */
 
 /*
  * jwt_claims_fuzz.c
@@ -9,8 +9,8 @@
  */
 #include "palloc_arena.h"
 
-#include "json_tree.h"
-#include "jwt_claims.h"
+#include "base/json_tree.h"
+#include "oauth/jwt_claims.h"
 
 #define NOW INT64CONST(1700000000000000)
 #define SKEW INT64CONST(60000000)

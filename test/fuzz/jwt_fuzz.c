@@ -1,4 +1,4 @@
-/* sources: src/jwt.c src/jwk.c src/json_tree.c src/oauth_request.c src/secret.c */
+/* sources: src/crypto/jwt.c src/crypto/jwk.c src/crypto/jwa.c src/base/json_tree.c src/oauth/request.c src/base/secret.c src/base/base64.c */
 
 /*
  * jwt_fuzz.c
@@ -10,8 +10,9 @@
 
 #include <openssl/crypto.h>
 
-#include "jwt.h"
-#include "oauth_request.h"
+#include "crypto/jwt.h"
+#include "base/base64.h"
+#include "oauth/request.h"
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

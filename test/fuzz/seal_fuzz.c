@@ -1,4 +1,4 @@
-/* sources: src/seal.c */
+/* sources: src/crypto/seal.c */
 
 /*
  * seal_fuzz.c
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "seal.h"
+#include "crypto/seal.h"
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

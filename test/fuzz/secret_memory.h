@@ -7,7 +7,7 @@
 #define APPUSER_CONNECTORS_SECRET_MEMORY_H
 
 #include "check.h"
-#include "secret.h"
+#include "base/secret.h"
 
 #define MAX_SECRETS 4096
 

@@ -1,4 +1,4 @@
-/* sources: src/oauth_response.c src/oauth_body.c */
+/* sources: src/oauth/response.c src/oauth/body.c */
 /*
  * token_response_fuzz.c
  *	  A provider that answers anything at all to a token or revocation request.
@@ -9,8 +9,8 @@
  */
 #include "postgres_fe.h"
 
-#include "oauth_body.h"
-#include "oauth_response.h"
+#include "oauth/body.h"
+#include "oauth/response.h"
 #include "secret_memory.h"
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,4 +1,4 @@
-/* sources: src/url.c */
+/* sources: src/base/url.c */
 
 /*
  * url_fuzz.c
@@ -12,8 +12,8 @@
 
 #include <curl/curl.h>
 
-#include "guc.h"
-#include "url.h"
+#include "base/settings.h"
+#include "base/url.h"
 
 bool guc_allow_insecure_loopback = false;
 

@@ -78,12 +78,12 @@ foreach my $name (sort keys %real)
 
 # ------------------------------------------------------- errors, events, members
 my %states = map { my @cells = @$_; map { $_ => [ quoted($cells[1]) ] } grep { /^UC/ } quoted($cells[0]) } table('Errors');
-my $header = slurp_file("$top/src/errors.h");
+my $header = slurp_file("$top/src/base/errors.h");
 my %defined;
 $defined{"UC00$2"} = [ lc $1 ] while $header =~ /ERRCODE_UC_(\w+) MAKE_SQLSTATE\('U', 'C', '0', '0', '(\d)'\)/g;
 is_deeply(\%states, \%defined, 'every error is in the table, and no other');
 
-my $source = join '', map { slurp_file($_) } glob "$top/src/*.c";
+my $source = join '', map { slurp_file($_) } glob "$top/src/*.c $top/src/*/*.c";
 my %events = map { $_ => 1 } map { quoted($_->[0]) } table('Events');
 my %recorded;
 foreach my $call ($source =~ /\b(?:event_record|event_record_once|finish|finish_unsent|disconnect)\(([^;{]*)\);/g)
@@ -103,18 +103,15 @@ my ($options) = $readme =~ /^A connector's `options`: (.*?)\n\n/ms;
 is_deeply([ sort grep { $options =~ /`\Q$_\E`/ } quoted($options) ], [ sort split /, /, ($message =~ /Known names are: (.*)\./)[0] ], 'every option is named, and no other');
 
 # ---------------------------------------------------------------------- files
-my ($architecture) = $readme =~ /^## Architecture\n(.*?)(?=^## )/ms;
-my @files = map { s{.*/}{}r } glob "$top/src/*.c";
-my @named = map { quoted($_->[0]) } grep { $_->[0] =~ /\.c`/ } table('Architecture');
-foreach my $file (@files)
+my $map = slurp_file("$top/src/README.md");
+my @files = map { s{^\Q$top/src/\E}{}r } glob "$top/src/*/*.c";
+my %place; # by the folder's heading
+foreach my $part ($map =~ /^### (`\w+\/`.*?)(?=^##)/msg)
 {
-	is(scalar(grep { my $pattern = quotemeta($_) =~ s/\\\*/.*/r; $file =~ /^$pattern$/ } @named) > 0, 1, "$file has its place in the architecture");
+	my ($folder) = $part =~ /^`(\w+)\/`/;
+	$place{"$folder/$_"} = 1 foreach $part =~ /`(\w+\.c)`/g;
 }
-foreach my $name (@named)
-{
-	my $pattern = quotemeta($name) =~ s/\\\*/.*/r;
-	ok((grep { /^$pattern$/ } @files), "$name is there");
-}
+is_deeply([ sort keys %place ], [ sort @files ], 'every source has its place in the map, and no other');
 
 $node->stop;
 done_testing();

@@ -1,4 +1,4 @@
-/* sources: src/http.c src/http_transfer.c src/network.c */
+/* sources: src/http/http.c src/http/transfer.c src/http/network.c */
 /*
  * http_test.c
  *	  The rules of http.h against a server that breaks HTTP in every way, and
@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../src/http.h"
+#include "http/http.h"
 #include "fault_server.h"
 #include "tap.h"
 

@@ -1,4 +1,4 @@
-/* sources: src/id_token.c src/jwt.c src/jwk.c src/json_tree.c src/oauth_request.c src/oauth_response.c src/oauth_body.c src/secret.c */
+/* sources: src/oauth/id_token.c src/crypto/jwt.c src/crypto/jwk.c src/crypto/jwa.c src/base/json_tree.c src/oauth/request.c src/oauth/response.c src/oauth/body.c src/base/secret.c src/base/base64.c */
 
 /*
  * id_token_test.c
@@ -14,8 +14,9 @@
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
 
-#include "id_token.h"
-#include "oauth_request.h"
+#include "oauth/id_token.h"
+#include "base/base64.h"
+#include "oauth/request.h"
 #include "tap.h"
 
 #define NOW INT64CONST(1700000000)

@@ -1,4 +1,4 @@
-/* sources: src/jwt_claims.c src/json_tree.c */
+/* sources: src/oauth/jwt_claims.c src/base/json_tree.c */
 
 /*
  * jwt_claims_test.c
@@ -7,7 +7,7 @@
  */
 #include "postgres_fe.h"
 
-#include "jwt_claims.h"
+#include "oauth/jwt_claims.h"
 #include "tap.h"
 
 #define ISSUER "https://issuer.example"

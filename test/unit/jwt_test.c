@@ -1,4 +1,4 @@
-/* sources: src/jwt.c src/jwk.c src/json_tree.c src/oauth_request.c src/secret.c */
+/* sources: src/crypto/jwt.c src/crypto/jwk.c src/crypto/jwa.c src/base/json_tree.c src/oauth/request.c src/base/secret.c src/base/base64.c */
 
 /*
  * jwt_test.c
@@ -16,8 +16,9 @@
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 
-#include "jwt.h"
-#include "oauth_request.h"
+#include "crypto/jwt.h"
+#include "base/base64.h"
+#include "oauth/request.h"
 #include "tap.h"
 
 #define ALL_ALGORITHMS 0xffffffffu

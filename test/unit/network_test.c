@@ -1,4 +1,4 @@
-/* sources: src/network.c */
+/* sources: src/http/network.c */
 /*
  * network_test.c
  *	  Every special-purpose range at both of its ends and just outside, and how
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "../../src/network.h"
+#include "http/network.h"
 #include "tap.h"
 
 static const char *const public_addresses[] = {

@@ -1,4 +1,4 @@
-/* sources: src/oauth_request.c src/secret.c */
+/* sources: src/oauth/request.c src/base/secret.c src/base/base64.c */
 /*
  * oauth_request_test.c
  *	  What is sent: encodings against published vectors, and every request
@@ -6,7 +6,8 @@
  */
 #include "postgres_fe.h"
 
-#include "oauth_request.h"
+#include "base/base64.h"
+#include "oauth/request.h"
 #include "tap.h"
 
 static OAuthClient client;

@@ -1,4 +1,4 @@
-/* sources: src/oauth_response.c src/retry_after.c src/oauth_body.c src/secret.c */
+/* sources: src/oauth/response.c src/oauth/retry_after.c src/oauth/body.c src/base/secret.c */
 /*
  * oauth_response_test.c
  *	  What is made of a provider's answers: first of those that deviate, then of
@@ -8,9 +8,9 @@
 
 #include "lib/stringinfo.h"
 
-#include "oauth_body.h"
-#include "oauth_response.h"
-#include "retry_after.h"
+#include "oauth/body.h"
+#include "oauth/response.h"
+#include "oauth/retry_after.h"
 #include "tap.h"
 
 #define NOW INT64CONST(1700000000) /* Tue, 14 Nov 2023 22:13:20 GMT */

@@ -1,4 +1,4 @@
-/* sources: src/seal.c */
+/* sources: src/crypto/seal.c */
 
 /*
  * seal_test.c
@@ -11,7 +11,7 @@
 
 #include <openssl/evp.h>
 
-#include "seal.h"
+#include "crypto/seal.h"
 #include "tap.h"
 
 #define ITERATIONS 10000

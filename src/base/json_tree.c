@@ -1,0 +1,194 @@
+/*
+ * json_tree.c
+ *	  A JSON object from an untrusted source as a small tree, by libpgcommon's
+ *	  parser, stricter than it: RFC 8259 with unique names (RFC 7515 section 4),
+ *	  checked UTF-8 and a cap on depth.
+ *
+ * Must not know what the members mean.
+ */
+#ifdef FRONTEND
+#include "postgres_fe.h"
+#else
+#include "postgres.h"
+#endif
+
+#include <limits.h>
+
+#include "mb/pg_wchar.h"
+
+#include "base/json_tree.h"
+
+typedef struct JsonBuilder
+{
+	JsonValue *root;
+	JsonValue *open[JSON_TREE_MAX_DEPTH];
+	int depth;
+	char *name; /* of the member whose value comes next */
+	bool refused;
+} JsonBuilder;
+
+static bool depth_within_cap(const char *json, size_t len);
+static void add_value(JsonBuilder *builder, JsonTokenType type, const char *text);
+static json_action object_start(void *state);
+static json_action array_start(void *state);
+static json_action container_end(void *state);
+static json_action member_start(void *state, char *name, bool isnull);
+static json_action scalar(void *state, char *token, JsonTokenType type);
+
+/*
+ * The parser recurses, and before PostgreSQL 17 nothing stops it outside the
+ * server.  Only brackets outside strings count; text that is not JSON may count
+ * wrongly, but the parser stops before it gets any deeper than this did.
+ */
+static bool
+depth_within_cap(const char *json, size_t len)
+{
+	int depth = 0;
+	bool in_string = false;
+
+	for (size_t i = 0; i < len; i++)
+	{
+		if (in_string)
+		{
+			if (json[i] == '\\')
+				i++;
+			else if (json[i] == '"')
+				in_string = false;
+		}
+		else if (json[i] == '"')
+			in_string = true;
+		else if (json[i] == '{' || json[i] == '[')
+		{
+			if (++depth > JSON_TREE_MAX_DEPTH)
+				return false;
+		}
+		else if (json[i] == '}' || json[i] == ']')
+			depth--;
+	}
+	return true;
+}
+
+const JsonValue *
+json_parse_object(const char *json, size_t len)
+{
+	JsonBuilder builder = {0};
+	JsonSemAction actions = {0};
+
+	if (len == 0 || len > INT_MAX ||
+		pg_encoding_verifymbstr(PG_UTF8, json, (int) len) != (int) len ||
+		!depth_within_cap(json, len))
+		return NULL;
+
+	actions.semstate = &builder;
+	actions.object_start = object_start;
+	actions.object_end = container_end;
+	actions.array_start = array_start;
+	actions.array_end = container_end;
+	actions.object_field_start = member_start;
+	actions.scalar = scalar;
+	if (pg_parse_json(make_json_lexer(json, len), &actions) != JSON_SUCCESS || builder.refused ||
+		builder.root->type != JSON_TOKEN_OBJECT_START)
+		return NULL;
+	return builder.root;
+}
+
+static void
+add_value(JsonBuilder *builder, JsonTokenType type, const char *text)
+{
+	JsonValue *parent = builder->depth > 0 ? builder->open[builder->depth - 1] : NULL;
+	JsonValue *value;
+
+	/* before 16 the parser cannot be stopped from here */
+	if (builder->refused)
+		return;
+
+	value = palloc0(sizeof(JsonValue));
+	value->type = type;
+	value->text = text;
+	if (parent == NULL)
+		builder->root = value;
+	else
+	{
+		if (parent->type == JSON_TOKEN_OBJECT_START)
+		{
+			value->name = builder->name;
+			if (parent->n_children == JSON_TREE_MAX_MEMBERS ||
+				json_member(parent, value->name) != NULL)
+			{
+				builder->refused = true;
+				return;
+			}
+		}
+		if (parent->last == NULL)
+			parent->first = value;
+		else
+			parent->last->next = value;
+		parent->last = value;
+		parent->n_children++;
+	}
+
+	if (type == JSON_TOKEN_OBJECT_START || type == JSON_TOKEN_ARRAY_START)
+	{
+		if (builder->depth == JSON_TREE_MAX_DEPTH)
+			builder->refused = true;
+		else
+			builder->open[builder->depth++] = value;
+	}
+}
+
+static json_action
+object_start(void *state)
+{
+	add_value(state, JSON_TOKEN_OBJECT_START, NULL);
+	JSON_ACTION_RETURN;
+}
+
+static json_action
+array_start(void *state)
+{
+	add_value(state, JSON_TOKEN_ARRAY_START, NULL);
+	JSON_ACTION_RETURN;
+}
+
+static json_action
+container_end(void *state)
+{
+	JsonBuilder *builder = state;
+
+	if (!builder->refused)
+		builder->depth--;
+	JSON_ACTION_RETURN;
+}
+
+static json_action
+member_start(void *state, char *name, bool isnull pg_attribute_unused())
+{
+	JsonBuilder *builder = state;
+
+	builder->name = name;
+	JSON_ACTION_RETURN;
+}
+
+static json_action
+scalar(void *state, char *token, JsonTokenType type)
+{
+	add_value(state, type, token);
+	JSON_ACTION_RETURN;
+}
+
+const JsonValue *
+json_member(const JsonValue *object, const char *name)
+{
+	if (object == NULL || object->type != JSON_TOKEN_OBJECT_START)
+		return NULL;
+	for (const JsonValue *value = object->first; value != NULL; value = value->next)
+		if (strcmp(value->name, name) == 0)
+			return value;
+	return NULL;
+}
+
+const char *
+json_string(const JsonValue *value)
+{
+	return value != NULL && value->type == JSON_TOKEN_STRING ? value->text : NULL;
+}

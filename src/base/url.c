@@ -1,0 +1,196 @@
+/*
+ * url.c
+ *	  Checking and taking apart URLs that admins and callers give, with
+ *	  libcurl's URL API: the parser that decides is the one that will connect.
+ */
+#ifdef FRONTEND
+#include "postgres_fe.h"
+#else
+#include "postgres.h"
+#endif
+
+#include <curl/curl.h>
+
+#include "base/settings.h"
+#include "base/url.h"
+
+/* A URL taken apart; palloc'ed, NULL where absent */
+typedef struct UrlParts
+{
+	char *scheme;
+	char *user;
+	char *password;
+	char *host;
+	char *port;
+	char *fragment;
+} UrlParts;
+
+static bool url_parse(const char *url, UrlParts *parts);
+static bool is_loopback(const char *host);
+
+/* libcurl's string as ours, so that an error cannot leak it. */
+static char *
+take_part(CURLU *handle, CURLUPart part, unsigned int flags)
+{
+	char *value;
+	char *copy = NULL;
+
+	if (curl_url_get(handle, part, &value, flags) != CURLUE_OK)
+		return NULL;
+	copy = palloc_extended(strlen(value) + 1, MCXT_ALLOC_NO_OOM);
+	if (copy != NULL)
+		strcpy(copy, value);
+	curl_free(value);
+	return copy;
+}
+
+static bool
+url_parse(const char *url, UrlParts *parts)
+{
+	CURLU *handle;
+	const char *authority;
+	size_t length;
+	bool parsed;
+
+	memset(parts, 0, sizeof(UrlParts));
+	for (const char *c = url; *c != '\0'; c++)
+		if ((unsigned char) *c <= 0x20 || (unsigned char) *c >= 0x7f || *c == '\\' || *c == '"' ||
+			*c == '<' || *c == '>')
+			return false;
+
+	/* libcurl decodes "%2e" in a host, and reads "https:/host" and "https:///host" */
+	authority = strchr(url, ':');
+	if (authority == NULL || strncmp(authority, "://", 3) != 0)
+		return false;
+	length = strcspn(authority + 3, "/?#");
+	if (length == 0 || memchr(authority + 3, '%', length) != NULL)
+		return false;
+
+	handle = curl_url();
+	if (handle == NULL)
+		return false;
+	parsed = curl_url_set(handle, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK;
+	if (parsed)
+	{
+		parts->scheme = take_part(handle, CURLUPART_SCHEME, 0);
+		parts->user = take_part(handle, CURLUPART_USER, 0);
+		parts->password = take_part(handle, CURLUPART_PASSWORD, 0);
+		parts->host = take_part(handle, CURLUPART_HOST, 0);
+		parts->port = take_part(handle, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+		parts->fragment = take_part(handle, CURLUPART_FRAGMENT, 0);
+	}
+	curl_url_cleanup(handle);
+	return parsed && parts->scheme != NULL;
+}
+
+static bool
+is_loopback(const char *host)
+{
+	return pg_strcasecmp(host, "localhost") == 0 || strcmp(host, "127.0.0.1") == 0 ||
+		   strcmp(host, "[::1]") == 0;
+}
+
+const char *
+url_endpoint_problem(const char *url)
+{
+	UrlParts parts;
+
+	if (!url_parse(url, &parts))
+		return "It is not a URL.";
+	if (parts.host == NULL || parts.host[0] == '\0')
+		return "It has no host.";
+	if (parts.user != NULL || parts.password != NULL)
+		return "It holds a user name or password.";
+	if (parts.fragment != NULL || strchr(url, '#') != NULL)
+		return "It has a fragment.";
+	if (pg_strcasecmp(parts.scheme, "https") == 0)
+		return NULL;
+	if (pg_strcasecmp(parts.scheme, "http") == 0 && guc_allow_insecure_loopback &&
+		is_loopback(parts.host))
+		return NULL;
+	return "Its scheme is not https.";
+}
+
+const char *
+url_redirect_problem(const char *url)
+{
+	UrlParts parts;
+
+	if (strchr(url, '#') != NULL)
+		return "It has a fragment."; /* RFC 6749 §3.1.2 */
+
+	/* com.example.app:/callback has no authority for libcurl to parse */
+	if (strncmp(url, "http:", 5) != 0 && strncmp(url, "https:", 6) != 0)
+	{
+		const char *colon = strchr(url, ':');
+		bool dotted = false;
+
+		for (const char *c = url; *c != '\0'; c++)
+			if ((unsigned char) *c <= 0x20 || (unsigned char) *c >= 0x7f || *c == '\\')
+				return "It is not a URL.";
+		if (colon == NULL || !isalpha((unsigned char) url[0]))
+			return "It is not a URL.";
+		for (const char *c = url; c < colon; c++)
+		{
+			if (!isalnum((unsigned char) *c) && strchr("+-.", *c) == NULL)
+				return "It is not a URL.";
+			dotted |= *c == '.';
+		}
+		return dotted ? NULL : "Its scheme is neither https nor a reversed domain name.";
+	}
+
+	if (!url_parse(url, &parts) || parts.host == NULL || parts.host[0] == '\0')
+		return "It is not a URL.";
+	if (parts.user != NULL || parts.password != NULL)
+		return "It holds a user name or password.";
+	if (strcmp(parts.scheme, "http") == 0 && !is_loopback(parts.host))
+		return "Its scheme is http, which is for loopback addresses only.";
+	return NULL;
+}
+
+char *
+url_origin(const char *url)
+{
+	UrlParts parts;
+	char *origin;
+
+	if (!url_parse(url, &parts) || parts.host == NULL || parts.host[0] == '\0' ||
+		parts.port == NULL)
+		return NULL;
+	origin = psprintf("%s://%s:%s", parts.scheme, parts.host, parts.port);
+	for (char *c = origin; *c != '\0'; c++)
+		*c = pg_ascii_tolower((unsigned char) *c);
+	return origin;
+}
+
+bool
+url_redirect_matches(const char *registered, const char *given)
+{
+	UrlParts r;
+	UrlParts g;
+	const char *registered_path;
+	const char *given_path;
+
+	if (strcmp(registered, given) == 0)
+		return true;
+	if (strncmp(registered, "http://", 7) != 0 || strncmp(given, "http://", 7) != 0)
+		return false;
+	if (!url_parse(registered, &r) || !url_parse(given, &g) || r.host == NULL || g.host == NULL ||
+		g.user != NULL || g.password != NULL)
+		return false;
+	registered_path = strchr(registered + 7, '/');
+	given_path = strchr(given + 7, '/');
+	return is_loopback(r.host) && strcmp(r.host, g.host) == 0 &&
+		   strcmp(registered_path ? registered_path : "", given_path ? given_path : "") == 0;
+}
+
+bool
+url_is_local_path(const char *path)
+{
+	if (path[0] != '/' || path[1] == '/')
+		return false;
+	for (const char *c = path; *c != '\0'; c++)
+		if ((unsigned char) *c < 0x20 || *c == 0x7f || *c == '\\')
+			return false;
+	return true;
+}

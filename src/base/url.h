@@ -1,0 +1,32 @@
+/*
+ * url.h
+ *	  Checking and taking apart URLs that admins and callers give.
+ */
+#ifndef APPUSER_CONNECTORS_BASE_URL_H
+#define APPUSER_CONNECTORS_BASE_URL_H
+
+/*
+ * Why url cannot be an endpoint of a provider (https, or http on loopback where
+ * that is allowed; a host; no user, password or fragment), or NULL if it can.
+ */
+extern const char *url_endpoint_problem(const char *url);
+
+/*
+ * Why url cannot be a redirect URI (https, http on loopback, or a private-use
+ * scheme with a dot in it, RFC 8252 §7), or NULL if it can.
+ */
+extern const char *url_redirect_problem(const char *url);
+
+/* "scheme://host:port" in lower case, palloc'ed; NULL when it has none */
+extern char *url_origin(const char *url);
+
+/* Equal, or both http on loopback and equal but for the port (RFC 8252 §7.3) */
+extern bool url_redirect_matches(const char *registered, const char *given);
+
+/*
+ * True for a path ("/settings?tab=2") that a browser cannot take for another
+ * host: no "//", no backslash, no control character.
+ */
+extern bool url_is_local_path(const char *path);
+
+#endif

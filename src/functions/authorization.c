@@ -1,0 +1,536 @@
+/*
+ * authorization.c
+ *	  connect_app_user() and oauth_callback(): state, PKCE, the URL, and who may
+ *	  finish a flow (RFC 6749 §4.1, RFC 7636, RFC 9700 §2.1).
+ *
+ * A state is 32 random bytes and the app user, sealed: whoever presents it finds
+ * that row and no one else's.  Only its hash is stored.  Makes no call itself.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "common/cryptohash.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+
+#include "base/base64.h"
+#include "base/errors.h"
+#include "base/record.h"
+#include "base/secret.h"
+#include "base/settings.h"
+#include "base/url.h"
+#include "oauth/request.h"
+#include "oauth/response.h"
+#include "store/authorization.h"
+#include "store/authorization_secret.h"
+#include "store/connection.h"
+#include "store/connector.h"
+#include "store/identity.h"
+#include "store/installation.h"
+#include "store/keyring.h"
+#include "store/provider.h"
+#include "store/shared_state.h"
+#include "store/store.h"
+#include "worker/exchange.h"
+#include "worker/provider_call.h"
+
+#define STATE_RANDOM_BYTES 32
+#define MAX_STATE 2048
+#define MAX_RETURN_TO 2048 /* it comes back through the worker's slot */
+
+/*
+ * What a browser brings is cut to what the worker has room for: longer ones could
+ * not be right anyway.
+ */
+#define MAX_CODE 4096
+#define MAX_ISS 512
+#define MAX_PARAMS 32
+#define MAX_PARAMS_BYTES 1536 /* names and values of all */
+
+#define SERVICE_ROLE "appuser_connectors_service"
+
+/* Flows that this transaction began, which the worker cannot see yet */
+typedef struct OwnFlow
+{
+	struct OwnFlow *next;
+	uint8 state_hash[PG_SHA256_DIGEST_LENGTH];
+} OwnFlow;
+
+static OwnFlow *own_flows = NULL; /* in TopTransactionContext */
+
+PG_FUNCTION_INFO_V1(connect_app_user);
+PG_FUNCTION_INFO_V1(oauth_callback);
+
+static void
+raise_copy_held(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UC_COPY_HELD), errmsg("this database makes no calls to providers"),
+			 errdetail("It is a copy that has not been adopted, or "
+					   "appuser_connectors.provider_calls is off."),
+			 errhint("If it takes the original's place, an admin calls "
+					 "appuser_connectors.adopt_installation().")));
+}
+
+static StringInfo
+state_aad(void)
+{
+	StringInfo aad = makeStringInfo();
+
+	record_put_text(aad, "state");
+	record_put_bytes(aad, installation_id(), sizeof(pg_uuid_t));
+	return aad;
+}
+
+static char *
+make_state(const char *app_user)
+{
+	char plain[STATE_RANDOM_BYTES + MAX_APP_USER];
+	size_t length = strlen(app_user);
+	bytea *sealed;
+	StringInfoData state;
+
+	if (!pg_strong_random(plain, STATE_RANDOM_BYTES))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("no random bytes available")));
+	memcpy(plain + STATE_RANDOM_BYTES, app_user, length);
+	sealed = keyring_seal(state_aad(), plain, STATE_RANDOM_BYTES + length);
+	initStringInfo(&state);
+	append_base64url(&state, (uint8 *) VARDATA(sealed), VARSIZE(sealed) - VARHDRSZ);
+	return state.data;
+}
+
+/* Whose flow a state is of; NULL for one that we did not make. */
+static char *
+open_state(const char *state)
+{
+	size_t length = strlen(state);
+	bytea *sealed;
+	int len;
+	char *plain;
+
+	if (length == 0 || length > MAX_STATE)
+		return NULL;
+	sealed = palloc(VARHDRSZ + length);
+	len = decode_base64url(state, length, (uint8 *) VARDATA(sealed));
+	if (len < (int) SEAL_OVERHEAD)
+		return NULL;
+	SET_VARSIZE(sealed, VARHDRSZ + len);
+	if (!keyring_knows(sealed))
+		return NULL;
+	plain = keyring_open(state_aad(), sealed, &len);
+	if (plain == NULL || len <= STATE_RANDOM_BYTES || len - STATE_RANDOM_BYTES > MAX_APP_USER)
+		return NULL;
+	return pnstrdup(plain + STATE_RANDOM_BYTES, len - STATE_RANDOM_BYTES);
+}
+
+static void
+forget_own_flows(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		own_flows = NULL;
+}
+
+static void
+remember_own_flow(const uint8 *state_hash)
+{
+	static bool registered = false;
+	OwnFlow *flow = MemoryContextAlloc(TopTransactionContext, sizeof(OwnFlow));
+
+	if (!registered)
+	{
+		RegisterXactCallback(forget_own_flows, NULL);
+		registered = true;
+	}
+	memcpy(flow->state_hash, state_hash, sizeof(flow->state_hash));
+	flow->next = own_flows;
+	own_flows = flow;
+}
+
+/* 32 random bytes as base64url */
+static char *
+random_text(void)
+{
+	uint8 bytes[32];
+	StringInfoData text;
+	char *copy;
+
+	if (!pg_strong_random(bytes, sizeof(bytes)))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("no random bytes available")));
+	initStringInfo(&text);
+	append_base64url(&text, bytes, sizeof(bytes));
+	copy = secret_copy(text.data, text.len);
+	secret_cleanse(text.data, text.len);
+	secret_cleanse(bytes, sizeof(bytes));
+	return copy;
+}
+
+static char *
+optional_text(FunctionCallInfo fcinfo, int i)
+{
+	return PG_ARGISNULL(i) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(i));
+}
+
+static char *
+choose_redirect_uri(const Connector *connector, const char *given)
+{
+	if (given == NULL)
+		return connector->redirect_uris[0];
+	for (int i = 0; i < connector->n_redirect_uris; i++)
+		if (url_redirect_matches(connector->redirect_uris[i], given))
+			return pstrdup(given);
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("redirect_uri is not one of connector \"%s\"", connector->connector_id),
+					errhint("An admin lists it with update_connector(redirect_uris => …), and "
+							"registers it at the provider.")));
+}
+
+/*
+ * A path of the application itself, a URL on the origin of one of the redirect
+ * URIs, or one that the connector's options list: no open redirect.
+ */
+static void
+check_return_to(const Connector *connector, const char *return_to)
+{
+	int count;
+	const char **allowed;
+	char *origin;
+
+	if (url_is_local_path(return_to))
+		return;
+	origin = return_to[0] == '/' ? NULL : url_origin(return_to);
+	if (origin != NULL)
+		for (int i = 0; i < connector->n_redirect_uris; i++)
+		{
+			char *own = url_origin(connector->redirect_uris[i]);
+
+			if (own != NULL && strcmp(own, origin) == 0 && url_redirect_problem(return_to) == NULL)
+				return;
+		}
+	allowed = definition_texts(connector->options_json, "return_to", &count);
+	for (int i = 0; i < count; i++)
+		if (strcmp(allowed[i], return_to) == 0)
+			return;
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("return_to is not allowed"),
+					errdetail("It is neither a path nor on the origin of a redirect URI."),
+					errhint("An admin lists it in the connector's options: "
+							"{\"return_to\": [\"https://…\"]}.")));
+}
+
+/* Each scope once, those of the connector first */
+static char **
+union_scopes(const Connector *connector, ArrayType *more, int *count)
+{
+	int n_more = 0;
+	char **extra = more != NULL ? array_to_texts(more, &n_more) : NULL;
+	char **scopes = palloc(sizeof(char *) * (connector->n_scopes + n_more + 1));
+
+	connector_check_scopes(extra, n_more);
+	*count = 0;
+	for (int i = 0; i < connector->n_scopes + n_more; i++)
+	{
+		char *scope =
+			i < connector->n_scopes ? connector->scopes[i] : extra[i - connector->n_scopes];
+		bool known = false;
+
+		for (int j = 0; j < *count && !known; j++)
+			known = strcmp(scopes[j], scope) == 0;
+		if (!known)
+			scopes[(*count)++] = scope;
+	}
+	return scopes;
+}
+
+/* The client as this flow uses it: the connector's options put on top */
+static void
+apply_options(const Connector *connector, OAuthClient *client)
+{
+	int n_extra;
+	NameValue *extra = definition_params(connector->options_json, "authorization_params", &n_extra);
+	const char *resource = definition_text(connector->options_json, "resource");
+	NameValue *params = palloc(sizeof(NameValue) * (client->n_authorization_params + n_extra + 1));
+	int count = 0;
+
+	for (int i = 0; i < client->n_authorization_params; i++)
+	{
+		bool replaced = false;
+
+		for (int j = 0; j < n_extra; j++)
+			replaced |= strcmp(extra[j].name, client->authorization_params[i].name) == 0;
+		if (!replaced)
+			params[count++] = client->authorization_params[i];
+	}
+	for (int j = 0; j < n_extra; j++)
+		params[count++] = extra[j];
+	if (resource != NULL)
+		params[count++] = (NameValue){"resource", resource}; /* RFC 8707 */
+	client->authorization_params = params;
+	client->n_authorization_params = count;
+}
+
+static Jsonb *
+merge_config(Jsonb *base, Jsonb *more)
+{
+	if (more != NULL && !JB_ROOT_IS_OBJECT(more))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("connection_config must be a JSON object")));
+	if (base == NULL || more == NULL)
+		return more != NULL ? more : base;
+	return DatumGetJsonbP(
+		DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(base), JsonbPGetDatum(more)));
+}
+
+Datum
+connect_app_user(PG_FUNCTION_ARGS)
+{
+	const char *app_user = identity_require_app_user();
+	char *connector_id = optional_text(fcinfo, 0);
+	char *connection_name = optional_text(fcinfo, 1);
+	char *return_to = optional_text(fcinfo, 3);
+	Authorization authorization = {0};
+	AuthorizationParams params = {0};
+	Connector *connector;
+	OAuthClient client;
+	StringInfoData url;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (connector_id == NULL || connection_name == NULL)
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("connector_id and connection_name must not be null")));
+	connection_check_name(connection_name);
+	shared_state_require_preload();
+	if (RecoveryInProgress())
+		ereport(ERROR, (errcode(ERRCODE_UC_WORKER_NOT_RUNNING), errmsg("this server is a standby"),
+						errhint("Connect through the primary.")));
+
+	connector = connector_require(connector_id);
+	connector_require_open(connector);
+	if (installation_state() != INSTALLATION_OURS)
+		raise_copy_held();
+	if (!TIMESTAMP_IS_NOEND(connector->stopped_at))
+		ereport(ERROR, (errcode(ERRCODE_UC_CONNECTOR_MISCONFIGURED),
+						errmsg("connector \"%s\" is stopped", connector_id),
+						errdetail("Reason: %s.", connector->stopped_reason),
+						errhint("An admin corrects it with "
+								"appuser_connectors.update_connector().")));
+	if (store_count_other_connections(app_user, connector_id, connection_name) >=
+		MAX_CONNECTIONS_PER_CONNECTOR)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("the app user has %d connections of connector \"%s\"",
+							   MAX_CONNECTIONS_PER_CONNECTOR, connector_id),
+						errhint("Disconnect one first.")));
+	if (return_to != NULL && strlen(return_to) > MAX_RETURN_TO)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("return_to must not be longer than %d bytes", MAX_RETURN_TO)));
+	if (return_to != NULL)
+		check_return_to(connector, return_to);
+
+	authorization.app_user = app_user;
+	authorization.connector_id = connector_id;
+	authorization.connection_name = connection_name;
+	authorization.redirect_uri = choose_redirect_uri(connector, optional_text(fcinfo, 2));
+	authorization.return_to = return_to;
+	authorization.scopes = union_scopes(
+		connector, PG_ARGISNULL(4) ? NULL : PG_GETARG_ARRAYTYPE_P(4), &authorization.n_scopes);
+	authorization.connection_config =
+		merge_config(connector->connection_config, PG_ARGISNULL(5) ? NULL : PG_GETARG_JSONB_P(5));
+	if (!PG_ARGISNULL(6))
+	{
+		char *binding = optional_text(fcinfo, 6);
+
+		authorization.binding_hash = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+		SET_VARSIZE(authorization.binding_hash, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+		if (strlen(binding) < 16)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("browser_binding must be at least 16 bytes long"),
+							errhint("It is a random value, such as 32 random bytes in base64.")));
+		authorization_hash(binding, (uint8 *) VARDATA(authorization.binding_hash));
+	}
+	authorization.created_at = now;
+	authorization.expires_at = now + guc_authorization_lifetime * USECS_PER_SEC;
+
+	params.state = make_state(app_user);
+	authorization_hash(params.state, authorization.state_hash);
+	if (connector->client.pkce)
+		params.code_verifier = random_text();
+	for (int i = 0; i < authorization.n_scopes; i++)
+		if (strcmp(authorization.scopes[i], "openid") == 0)
+			params.nonce = random_text();
+	authorization.party = authorization_party(connector);
+	authorization_seal(&authorization, params.code_verifier, params.nonce);
+	store_insert_authorization(&authorization);
+	remember_own_flow(authorization.state_hash);
+
+	params.redirect_uri = authorization.redirect_uri;
+	params.scopes = (const char *const *) authorization.scopes;
+	params.n_scopes = authorization.n_scopes;
+	client = connector->client;
+	apply_options(connector, &client);
+	initStringInfo(&url);
+	build_authorization_url(&client, &params, &url);
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(url.data, url.len));
+}
+
+/*
+ * The query's parameters.  Those with names of the protocol stand in for
+ * arguments that were not given; one that came more than once (an array) makes
+ * the whole callback invalid (RFC 6749 §3.1).
+ */
+static void
+read_params(Jsonb *params, Callback *callback, char **state)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&params->root);
+	JsonbIteratorToken token;
+	JsonbValue element;
+	char *name = NULL;
+	size_t bytes = 0;
+
+	if (!JB_ROOT_IS_OBJECT(params))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("params must be a JSON object of the callback's query")));
+	callback->params = palloc(sizeof(NameValue) * MAX_PARAMS);
+	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
+	{
+		char *value;
+
+		if (token == WJB_KEY)
+			name = pnstrdup(element.val.string.val, element.val.string.len);
+		if (token != WJB_VALUE)
+			continue;
+		if (element.type == jbvBinary)
+			callback->repeated = true;
+		if (element.type != jbvString)
+			continue;
+		value = secret_copy(element.val.string.val, element.val.string.len);
+		if (strcmp(name, "state") == 0)
+			*state = *state != NULL ? *state : value;
+		else if (strcmp(name, "code") == 0)
+			callback->code = callback->code != NULL ? callback->code : value;
+		else if (strcmp(name, "iss") == 0)
+			callback->iss = callback->iss != NULL ? callback->iss : value;
+		else if (strcmp(name, "error") == 0)
+			callback->error = callback->error != NULL ? callback->error : value;
+		else if (callback->n_params < MAX_PARAMS &&
+				 bytes + strlen(name) + strlen(value) <= MAX_PARAMS_BYTES)
+		{
+			bytes += strlen(name) + strlen(value);
+			callback->params[callback->n_params++] = (NameValue){name, value};
+		}
+	}
+}
+
+/* Longer than max becomes max + 1: what is too long stays wrong. */
+static void
+cut(char *text, size_t max)
+{
+	if (text != NULL && strlen(text) > max)
+		text[max + 1] = '\0';
+}
+
+static void
+raise_refused(const char *detail)
+{
+	ereport(ERROR, (errcode(ERRCODE_UC_AUTHORIZATION_FAILED),
+					errmsg("the authorization callback was refused"), errdetail("%s", detail),
+					errhint("Begin again with appuser_connectors.connect_app_user(), and finish "
+							"as the same app user or with the same browser_binding.")));
+}
+
+static void
+raise_outcome(ProviderCallOutcome outcome, const char *message)
+{
+	switch (outcome)
+	{
+		case CALL_AUTHORIZATION_REFUSED:
+			raise_refused(message);
+			break;
+		case CALL_COPY_HELD:
+			raise_copy_held();
+			break;
+		case CALL_KEY_UNAVAILABLE:
+			ereport(ERROR, (errcode(ERRCODE_UC_KEY_UNAVAILABLE),
+							errmsg("the root key is not available to the worker"),
+							errhint("Set appuser_connectors.root_key_file or "
+									"appuser_connectors.root_key_command, and reload.")));
+			break;
+		default:
+			ereport(ERROR,
+					(errcode(ERRCODE_UC_PROVIDER_UNAVAILABLE),
+					 errmsg("the authorization could not be finished"),
+					 outcome == CALL_WORKER_ENDED
+						 ? errdetail("The worker ended while it had the call; the code may have "
+									 "been used.")
+					 : message[0] != '\0' ? errdetail("%s", message)
+										  : 0,
+					 errhint("Look at app_user_connections(); begin again if it is not "
+							 "connected.")));
+			break;
+	}
+}
+
+Datum
+oauth_callback(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Callback callback = {0};
+	const char *session_app_user = identity_app_user();
+	char *state = optional_text(fcinfo, 0);
+	StringInfo record = makeStringInfo();
+	char message[CALL_MESSAGE_SIZE];
+	ProviderCallOutcome outcome;
+	Oid service_role = get_role_oid(SERVICE_ROLE, true);
+	Datum values[5];
+	bool nulls[5] = {false};
+
+	InitMaterializedSRF(fcinfo, 0);
+	callback.code = optional_text(fcinfo, 1);
+	callback.iss = optional_text(fcinfo, 2);
+	callback.error = optional_text(fcinfo, 3);
+	if (!PG_ARGISNULL(5))
+		read_params(PG_GETARG_JSONB_P(5), &callback, &state);
+	if (callback.code != NULL && strlen(callback.code) > MAX_CODE)
+		callback.code = NULL;
+	cut(callback.iss, MAX_ISS);
+	cut(callback.error, MAX_ERROR_CODE);
+	callback.redirect_uri = optional_text(fcinfo, 6);
+	callback.session_app_user = unconstify(char *, session_app_user);
+	callback.is_service = OidIsValid(service_role) && has_privs_of_role(GetUserId(), service_role);
+	if (!PG_ARGISNULL(7))
+	{
+		callback.has_binding = true;
+		authorization_hash(optional_text(fcinfo, 7), callback.binding_hash);
+	}
+
+	shared_state_require_preload();
+	callback.app_user = state != NULL ? open_state(state) : NULL;
+	if (callback.app_user == NULL)
+		raise_refused("The state is missing, or was not made by this database.");
+	authorization_hash(state, callback.state_hash);
+	for (OwnFlow *flow = own_flows; flow != NULL; flow = flow->next)
+		if (memcmp(flow->state_hash, callback.state_hash, sizeof(flow->state_hash)) == 0)
+			ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+							errmsg("the flow was begun in this transaction"),
+							errdetail("The worker cannot see it before it is committed."),
+							errhint("Commit after connect_app_user().")));
+
+	callback_put(record, &callback);
+	outcome = provider_call(CALL_EXCHANGE, record, message);
+	if (outcome != CALL_SUCCEEDED)
+		raise_outcome(outcome, message);
+
+	record->cursor = 0;
+	for (int i = 0; i < 5; i++)
+	{
+		char *text = record_get_text(record);
+
+		nulls[i] = text == NULL;
+		values[i] = text != NULL ? CStringGetTextDatum(text) : (Datum) 0;
+	}
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	return (Datum) 0;
+}

@@ -1,0 +1,160 @@
+/*
+ * health.c
+ *	  check_health(): what an admin should know before it hurts.
+ *
+ * One row a question, each answered from this process and the tables; nothing is
+ * sent anywhere.
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "catalog/pg_auth_members.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/catcache.h"
+#include "utils/guc.h"
+#include "utils/syscache.h"
+
+#include "base/settings.h"
+#include "store/connector.h"
+#include "store/installation.h"
+#include "store/keyring.h"
+#include "store/shared_state.h"
+#include "store/store.h"
+#include "worker/roster.h"
+
+typedef struct Report
+{
+	Tuplestorestate *tuples;
+	TupleDesc descriptor;
+} Report;
+
+PG_FUNCTION_INFO_V1(check_health);
+
+static void
+report(Report *out, const char *name, bool ok, const char *detail)
+{
+	Datum values[3] = {CStringGetTextDatum(name), BoolGetDatum(ok), (Datum) 0};
+	bool nulls[3] = {false, false, detail == NULL};
+
+	if (detail != NULL)
+		values[2] = CStringGetTextDatum(detail);
+	tuplestore_putvalues(out->tuples, out->descriptor, values, nulls);
+}
+
+static bool
+setting_is(const char *name, const char *value)
+{
+	const char *setting = GetConfigOption(name, true, false);
+
+	return setting != NULL && strcmp(setting, value) == 0;
+}
+
+/* Are bind parameters, which may be secrets, written to the log? */
+static bool
+parameters_are_logged(void)
+{
+	bool statements = setting_is("log_statement", "all") ||
+					  !setting_is("log_min_duration_statement", "-1") ||
+					  !setting_is("log_min_duration_sample", "-1");
+
+	return statements && !setting_is("log_parameter_max_length", "0");
+}
+
+static void
+report_connectors(Report *out)
+{
+	int count;
+	char **ids = store_connector_ids(&count);
+
+	for (int i = 0; i < count; i++)
+	{
+		Connector *connector = connector_find(ids[i]);
+		char *name = psprintf("connector %s", ids[i]);
+
+		if (connector == NULL)
+			continue;
+		if (!connector_open(connector))
+			report(out, name, false,
+				   "It was changed outside update_connector(); call it with everything but "
+				   "the name given anew.");
+		else if (!TIMESTAMP_IS_NOEND(connector->stopped_at))
+			report(out, name, false,
+				   psprintf("It is stopped (%s); correct it with update_connector().",
+							connector->stopped_reason ? connector->stopped_reason : ""));
+		else
+			report(out, name, true, NULL);
+	}
+}
+
+Datum
+check_health(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Report out;
+	InstallationState state;
+	CatCList *members;
+	Oid owner = get_role_oid(STORE_OWNER, false);
+	bool has_key;
+
+	shared_state_require_preload();
+	InitMaterializedSRF(fcinfo, 0);
+	out.tuples = result->setResult;
+	out.descriptor = result->setDesc;
+
+	has_key = keyring_available();
+	report(&out, "root key", has_key,
+		   has_key ? NULL
+				   : "Set root_key_file or root_key_command; the server log says what is wrong.");
+	if (RecoveryInProgress())
+		report(&out, "worker", true, "None on a standby.");
+	else
+		report(&out, "worker", roster_has_worker(MyDatabaseId),
+			   roster_has_worker(MyDatabaseId)
+				   ? NULL
+				   : "None is running; see the server log, and max_worker_processes.");
+
+	state = installation_state();
+	report(&out, "installation", state == INSTALLATION_OURS || state == INSTALLATION_MISSING,
+		   state == INSTALLATION_OURS      ? NULL
+		   : state == INSTALLATION_MISSING ? "Nothing has been registered yet."
+		   : state == INSTALLATION_COPY    ? "A copy: no calls to providers before "
+											 "adopt_installation()."
+										   : "provider_calls is off.");
+
+	members = SearchSysCacheList1(AUTHMEMROLEMEM, ObjectIdGetDatum(owner));
+	report(&out, "owner role", members->n_members == 0 && !has_bypassrls_privilege(owner),
+		   members->n_members != 0 ? "It has members, who can read sealed rows and pass by the "
+									 "functions; revoke them."
+		   : has_bypassrls_privilege(owner)
+			   ? "It has BYPASSRLS or SUPERUSER, so that row security does not bind the "
+				 "extension's own statements; take that away."
+			   : NULL);
+	ReleaseSysCacheList(members);
+
+	report(&out, "log: bind parameters", !parameters_are_logged(),
+		   parameters_are_logged()
+			   ? "Statements are logged with their parameters, among them codes and client "
+				 "secrets that callers pass; set log_parameter_max_length = 0 for those roles, or "
+				 "use file: references."
+			   : NULL);
+	report(&out, "log: parameters of errors", setting_is("log_parameter_max_length_on_error", "0"),
+		   setting_is("log_parameter_max_length_on_error", "0")
+			   ? NULL
+			   : "log_parameter_max_length_on_error writes the parameters of failed statements to "
+				 "the log; set it to 0 for the roles that pass secrets.");
+	report(&out, "allow_insecure_loopback", !guc_allow_insecure_loopback,
+		   guc_allow_insecure_loopback ? "For development only." : NULL);
+	report(&out, "allow_session_identity", !guc_allow_session_identity,
+		   guc_allow_session_identity ? "A pooler can hand an app user to another client." : NULL);
+	report(&out, "trust_request_jwt_claims", !guc_trust_request_jwt_claims,
+		   guc_trust_request_jwt_claims
+			   ? "Whoever can send SQL in such a session can be any app user."
+			   : NULL);
+	if (has_key && state != INSTALLATION_MISSING)
+		report_connectors(&out);
+	return (Datum) 0;
+}

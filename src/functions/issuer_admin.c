@@ -1,0 +1,236 @@
+/*
+ * issuer_admin.c
+ *	  register_issuer() and delete_issuer(): whose JWTs say who the app user is.
+ *
+ * Which algorithms may be used is configuration, fixed before any token is
+ * looked at, and HS* never stands beside an asymmetric one: a public key must not
+ * be taken for a secret (RFC 8725 §2.1).
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "base/json_tree.h"
+#include "base/secret.h"
+#include "base/url.h"
+#include "oauth/jwt_claims.h"
+#include "store/issuer.h"
+#include "store/secret_reference.h"
+#include "store/store.h"
+
+#define MAX_ALGORITHMS 16
+#define MAX_AUDIENCES 64
+#define MAX_CLOCK_SKEW (10 * SECS_PER_MINUTE * USECS_PER_SEC)
+#define ASYMMETRIC_ALGORITHMS                                                                      \
+	(JWT_RS256 | JWT_RS384 | JWT_RS512 | JWT_PS256 | JWT_PS384 | JWT_PS512 | JWT_ES256 |           \
+	 JWT_ES384 | JWT_ES512 | JWT_EDDSA)
+
+PG_FUNCTION_INFO_V1(register_issuer);
+PG_FUNCTION_INFO_V1(delete_issuer);
+
+static void check_keys(const Issuer *issuer);
+static void check_public_keys(const Jsonb *jwks);
+static void check_hmac_key(const Issuer *issuer);
+static void read_algorithms(FunctionCallInfo fcinfo, int i, Issuer *issuer);
+
+/* The names of a set, in one order, for what is stored and compared */
+static int
+algorithm_names(unsigned algorithms, char **names)
+{
+	int count = 0;
+
+	for (unsigned bit = JWT_RS256; bit <= JWT_HS512; bit <<= 1)
+		if (algorithms & bit)
+			names[count++] = unconstify(char *, jwt_algorithm_name((JwtAlgorithm) bit));
+	return count;
+}
+
+static void
+require_argument(FunctionCallInfo fcinfo, int i, const char *name)
+{
+	if (PG_ARGISNULL(i))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be null", name)));
+}
+
+static char *
+optional_text(FunctionCallInfo fcinfo, int i)
+{
+	return PG_ARGISNULL(i) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(i));
+}
+
+Datum
+register_issuer(PG_FUNCTION_ARGS)
+{
+	Issuer issuer = {0};
+	Interval *skew;
+	const char *problem;
+	char *names[MAX_ALGORITHMS];
+	int n_names;
+
+	require_argument(fcinfo, 0, "issuer");
+	require_argument(fcinfo, 6, "app_user_template");
+	require_argument(fcinfo, 7, "clock_skew");
+	issuer.issuer = optional_text(fcinfo, 0);
+	issuer.jwks = PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1);
+	issuer.jwks_uri = optional_text(fcinfo, 2);
+	issuer.hmac_key = optional_text(fcinfo, 3);
+	if (!PG_ARGISNULL(4))
+		issuer.audiences = array_to_texts(PG_GETARG_ARRAYTYPE_P(4), &issuer.n_audiences);
+	issuer.app_user_template = optional_text(fcinfo, 6);
+	skew = PG_GETARG_INTERVAL_P(7);
+	issuer.clock_skew = skew->day * USECS_PER_DAY + skew->time;
+
+	if (issuer.issuer[0] == '\0' || strlen(issuer.issuer) > MAX_ISSUER)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("issuer must be 1 to %d bytes long", MAX_ISSUER)));
+	if (issuer.audiences != NULL && (issuer.n_audiences == 0 || issuer.n_audiences > MAX_AUDIENCES))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("audiences must name 1 to %d audiences", MAX_AUDIENCES),
+						errhint("NULL accepts any.")));
+	for (int i = 0; i < issuer.n_audiences; i++)
+		if (issuer.audiences[i][0] == '\0')
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("an audience must not be empty")));
+	problem = claims_template_problem(issuer.app_user_template);
+	if (problem != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("\"%s\" cannot be an app user template", issuer.app_user_template),
+						errdetail("%s", problem),
+						errhint("Write claims in braces, with text between them, such as "
+								"{org_id}:{sub}.")));
+	if (skew->month != 0 || issuer.clock_skew < 0 || issuer.clock_skew > MAX_CLOCK_SKEW)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("clock_skew must be between 0 and 10 minutes")));
+	read_algorithms(fcinfo, 5, &issuer);
+	check_keys(&issuer);
+
+	n_names = algorithm_names(issuer.algorithms, names);
+	if (store_put_issuer(&issuer, names, n_names, GetCurrentTimestamp()) &&
+		issuer.audiences == NULL && issuer.hmac_key == NULL)
+		ereport(WARNING,
+				(errmsg("issuer \"%s\" is registered without audiences", issuer.issuer),
+				 errdetail("A JWT that it issued for another application is accepted too."),
+				 errhint("Name what the aud claim of this application's JWTs holds in "
+						 "audiences.")));
+	PG_RETURN_TEXT_P(cstring_to_text(issuer.issuer));
+}
+
+Datum
+delete_issuer(PG_FUNCTION_ARGS)
+{
+	require_argument(fcinfo, 0, "issuer");
+	PG_RETURN_BOOL(store_delete_issuer(optional_text(fcinfo, 0)));
+}
+
+/* NULL: every asymmetric one; with hmac_key they must be named */
+static void
+read_algorithms(FunctionCallInfo fcinfo, int i, Issuer *issuer)
+{
+	unsigned fitting = issuer->hmac_key != NULL ? JWT_HMAC_ALGORITHMS : ASYMMETRIC_ALGORITHMS;
+	char **names;
+	int count;
+
+	if (PG_ARGISNULL(i))
+	{
+		if (issuer->hmac_key != NULL)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("algorithms are required with hmac_key"),
+							errhint("Name the one that the issuer signs with: HS256, HS384 or "
+									"HS512.")));
+		issuer->algorithms = ASYMMETRIC_ALGORITHMS;
+		return;
+	}
+	names = array_to_texts(PG_GETARG_ARRAYTYPE_P(i), &count);
+	if (count == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("algorithms must name at least one algorithm")));
+	for (int j = 0; j < count; j++)
+		if (jwt_algorithm_by_name(names[j]) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"%s\" is not a signature algorithm", names[j]),
+					 errhint("Known are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, "
+							 "ES512 and EdDSA, and with hmac_key HS256, HS384 and HS512.")));
+	issuer->algorithms = issuer_algorithms(names, count);
+	if ((issuer->algorithms & ~fitting) != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("algorithms do not fit the issuer's keys"),
+						errdetail("HS256, HS384 and HS512 go with hmac_key, and only these; a "
+								  "public key must not be taken for a secret.")));
+}
+
+static void
+check_keys(const Issuer *issuer)
+{
+	const char *problem;
+
+	if ((issuer->jwks != NULL) + (issuer->jwks_uri != NULL) + (issuer->hmac_key != NULL) != 1)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("exactly one of jwks, jwks_uri and hmac_key must be given")));
+	if (issuer->jwks != NULL)
+		check_public_keys(issuer->jwks);
+	if (issuer->hmac_key != NULL)
+		check_hmac_key(issuer);
+	problem = issuer->jwks_uri != NULL ? url_endpoint_problem(issuer->jwks_uri) : NULL;
+	if (problem != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("this jwks_uri cannot be used"), errdetail("%s", problem)));
+}
+
+/* A set, or a single key */
+static void
+check_public_keys(const Jsonb *jwks)
+{
+	char *text =
+		JsonbToCString(NULL, unconstify(JsonbContainer *, &jwks->root), VARSIZE_ANY_EXHDR(jwks));
+	const JsonValue *root = json_parse_object(text, strlen(text));
+	const JsonValue *list = json_member(root, "keys");
+	const JsonValue *first = list != NULL ? list->first : root;
+	int usable;
+	JwtKeySet *keys;
+
+	for (const JsonValue *key = first; key != NULL; key = list != NULL ? key->next : NULL)
+		if (json_member(key, "d") != NULL || json_member(key, "k") != NULL)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("jwks holds a private or symmetric key"),
+							errdetail("Whoever reads it could sign as the issuer."),
+							errhint("Give the public keys alone, without \"d\" and \"k\", and "
+									"replace that key at the issuer: it may be in the server "
+									"log now.")));
+	keys = jwt_keys_parse(text, strlen(text), &usable);
+	jwt_keys_free(keys);
+	if (keys == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("jwks is not a JWK Set"),
+						errhint("It is the JSON object with \"keys\" that the issuer publishes.")));
+	if (usable == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("jwks holds no usable key"),
+				 errdetail("A key is for signing and of type RSA with 2048 to 8192 bits, EC on "
+						   "P-256, P-384 or P-521, or OKP on Ed25519.")));
+}
+
+/* The message must not show it: it may be the key itself. */
+static void
+check_hmac_key(const Issuer *issuer)
+{
+	const size_t needed = issuer->algorithms & JWT_HS512   ? 64
+						  : issuer->algorithms & JWT_HS384 ? 48
+														   : 32;
+	char *key;
+
+	if (strncmp(issuer->hmac_key, "file:", 5) != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("hmac_key must be a reference such as file:NAME"),
+						errdetail("The key itself is never kept in the database."),
+						errhint("Put the key into a file in "
+								"appuser_connectors.secrets_directory.")));
+	key = secret_resolve(pstrdup(issuer->hmac_key));
+	if (strlen(key) < needed)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("the key that hmac_key refers to is shorter than %zu bytes", needed),
+						errdetail("A key is at least as long as the hash, and text without NUL.")));
+	secret_cleanse(key, strlen(key));
+}

@@ -1,0 +1,680 @@
+/*
+ * http.c
+ *	  Many HTTP transfers at once, driven by one epoll set: libcurl's multi
+ *	  interface.
+ *
+ * A transfer belongs to the pool of the policy under which it began: a pool
+ * has its own connections and TLS sessions, so that nothing that an older
+ * policy allowed is used again under a newer one.
+ *
+ * Must not know OAuth, nor PostgreSQL: no palloc and no ereport, because
+ * libcurl's frames must not be jumped over.  SIGPIPE is the caller's to ignore.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+#include <openssl/crypto.h>
+
+#include "http/http.h"
+#include "http/network.h"
+#include "http/transfer.h"
+
+#define MAX_IDLE_CONNECTIONS 64
+#define MAX_AUTHORITIES_FILE (16 * 1024 * 1024)
+#define EVENTS_AT_ONCE 64
+
+typedef struct HttpPool
+{
+	struct HttpPool *next;
+	uint32_t id; /* in the epoll set's events */
+	HttpRules rules;
+	CURLM *multi;
+	CURLSH *sessions; /* of TLS; the multi handle shares only connections */
+	int transfers;
+	int64_t wake_at; /* milliseconds, or -1 */
+} HttpPool;
+
+static HttpPool *pools = NULL; /* the first is of the current policy */
+static uint32_t next_pool_id = 1;
+static HttpTransfer *running = NULL;
+static HttpTransfer *completed = NULL;
+static HttpTransfer **completed_tail = &completed;
+static int in_flight = 0;
+static int epoll_fd = -1;
+
+static HttpPool *pool_create(const HttpPolicy *policy);
+static bool pool_open(HttpPool *pool);
+static void pool_free(HttpPool *pool);
+static void retire_pools(void);
+static bool same_rules(const HttpRules *a, const HttpRules *b);
+static char *read_authorities(const char *path);
+
+static void leave_pool(HttpTransfer *transfer);
+static void complete(HttpTransfer *transfer);
+static void collect(HttpPool *pool);
+static void unlink_transfer(HttpTransfer *transfer);
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known);
+static int on_timer(CURLM *multi, long timeout_ms, void *arg);
+
+static void *cleansed_malloc(size_t size);
+static void cleansed_free(void *bytes);
+static void *cleansed_realloc(void *bytes, size_t size);
+static void *cleansed_calloc(size_t count, size_t size);
+static char *cleansed_strdup(const char *string);
+static void cleanse_transfer_buffers(void);
+
+static void block_signals(sigset_t *saved);
+static void restore_signals(const sigset_t *saved);
+static int64_t now_ms(void);
+
+bool
+http_init(void)
+{
+	if (epoll_fd >= 0)
+		return true;
+	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, cleansed_malloc, cleansed_free, cleansed_realloc,
+							 cleansed_strdup, cleansed_calloc) != CURLE_OK)
+		return false;
+	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (epoll_fd < 0)
+	{
+		curl_global_cleanup();
+		return false;
+	}
+	return true;
+}
+
+void
+http_shutdown(void)
+{
+	if (epoll_fd < 0)
+		return;
+	while (running != NULL)
+		http_cancel(running);
+	while (completed != NULL)
+		http_cancel(completed);
+	while (pools != NULL)
+	{
+		HttpPool *pool = pools;
+
+		pools = pool->next;
+		pool_free(pool);
+	}
+	close(epoll_fd);
+	epoll_fd = -1;
+	curl_global_cleanup();
+}
+
+bool
+http_set_policy(const HttpPolicy *policy)
+{
+	HttpPool *pool;
+
+	if (!network_list_valid(policy->allowed_networks) ||
+		!network_hosts_valid(policy->allowed_hosts))
+		return false;
+	pool = pool_create(policy);
+	if (pool == NULL)
+		return false;
+	if (pools != NULL && same_rules(&pools->rules, &pool->rules))
+	{
+		pool_free(pool);
+		return true;
+	}
+	pool->next = pools;
+	pools = pool;
+	retire_pools();
+	return true;
+}
+
+bool
+http_valid_networks(const char *list)
+{
+	return network_list_valid(list);
+}
+
+bool
+http_valid_hosts(const char *list)
+{
+	return network_hosts_valid(list);
+}
+
+int
+http_epoll_fd(void)
+{
+	return epoll_fd;
+}
+
+long
+http_timeout_ms(void)
+{
+	int64_t wake_at = -1;
+	int64_t left;
+	HttpPool *pool;
+
+	if (completed != NULL)
+		return 0;
+	for (pool = pools; pool != NULL; pool = pool->next)
+		if (pool->wake_at >= 0 && (wake_at < 0 || pool->wake_at < wake_at))
+			wake_at = pool->wake_at;
+	if (wake_at < 0)
+		return -1;
+	left = wake_at - now_ms();
+	return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (long) left;
+}
+
+HttpTransfer *
+http_start(const HttpRequest *request, void *owner)
+{
+	static const HttpPolicy strict = {false, "", "", "", 5000, 20000};
+	HttpTransfer *transfer = calloc(1, sizeof(HttpTransfer));
+	HttpPool *pool;
+	sigset_t saved;
+	bool added;
+
+	if (transfer == NULL)
+		return NULL;
+	transfer->owner = owner;
+	in_flight++;
+
+	if ((pools == NULL && !http_set_policy(&strict)) || !pool_open(pools))
+	{
+		http_transfer_fail(transfer, HTTP_FAILED, "libcurl could not be set up");
+		complete(transfer);
+		return transfer;
+	}
+	pool = pools;
+	if (!http_transfer_prepare(transfer, request, &pool->rules, pool->sessions))
+	{
+		complete(transfer);
+		return transfer;
+	}
+
+	block_signals(&saved);
+	added = curl_multi_add_handle(pool->multi, transfer->easy) == CURLM_OK;
+	restore_signals(&saved);
+	if (!added)
+	{
+		http_transfer_fail(transfer, HTTP_FAILED, "libcurl could not take the request");
+		complete(transfer);
+		return transfer;
+	}
+
+	transfer->pool = pool;
+	pool->transfers++;
+	transfer->next = running;
+	transfer->link = &running;
+	if (running != NULL)
+		running->link = &transfer->next;
+	running = transfer;
+	return transfer;
+}
+
+void
+http_drive(void)
+{
+	struct epoll_event events[EVENTS_AT_ONCE];
+	HttpPool *pool;
+	sigset_t saved;
+	int count;
+	int running_count;
+	int i;
+
+	if (epoll_fd < 0)
+		return;
+
+	/* names are resolved in threads, which must not take the caller's signals */
+	block_signals(&saved);
+
+	count = epoll_wait(epoll_fd, events, EVENTS_AT_ONCE, 0);
+	for (i = 0; i < count; i++)
+	{
+		uint32_t pool_id = (uint32_t) (events[i].data.u64 >> 32);
+		curl_socket_t fd = (curl_socket_t) (events[i].data.u64 & 0xffffffff);
+		int mask = 0;
+
+		if (events[i].events & EPOLLIN)
+			mask |= CURL_CSELECT_IN;
+		if (events[i].events & EPOLLOUT)
+			mask |= CURL_CSELECT_OUT;
+		/* readable too, so that libcurl reads what there is, or the error */
+		if (events[i].events & (EPOLLERR | EPOLLHUP))
+			mask |= CURL_CSELECT_ERR | CURL_CSELECT_IN;
+		http_transfer_begin_call();
+		for (pool = pools; pool != NULL; pool = pool->next)
+			if (pool->id == pool_id)
+				curl_multi_socket_action(pool->multi, fd, mask, &running_count);
+	}
+
+	for (pool = pools; pool != NULL; pool = pool->next)
+	{
+		if (pool->wake_at >= 0 && pool->wake_at <= now_ms())
+		{
+			/* libcurl sets it again when there is more to wait for */
+			pool->wake_at = -1;
+			http_transfer_begin_call();
+			curl_multi_socket_action(pool->multi, CURL_SOCKET_TIMEOUT, 0, &running_count);
+		}
+		collect(pool);
+	}
+	retire_pools();
+	cleanse_transfer_buffers();
+
+	restore_signals(&saved);
+}
+
+void *
+http_next_completed(HttpResponse *response)
+{
+	HttpTransfer *transfer = completed;
+	void *owner;
+
+	if (transfer == NULL)
+		return NULL;
+	owner = transfer->owner;
+	*response = transfer->response;
+	memset(&transfer->response, 0, sizeof(transfer->response));
+	http_cancel(transfer);
+	return owner;
+}
+
+void
+http_cancel(HttpTransfer *transfer)
+{
+	sigset_t saved;
+
+	block_signals(&saved);
+	unlink_transfer(transfer);
+	leave_pool(transfer);
+	http_transfer_release(transfer);
+	restore_signals(&saved);
+
+	http_response_free(&transfer->response);
+	free(transfer);
+	in_flight--;
+}
+
+int
+http_in_flight(void)
+{
+	return in_flight;
+}
+
+static HttpPool *
+pool_create(const HttpPolicy *policy)
+{
+	HttpPool *pool = calloc(1, sizeof(HttpPool));
+
+	if (pool == NULL)
+		return NULL;
+	pool->wake_at = -1;
+	pool->rules.allow_insecure_loopback = policy->allow_insecure_loopback;
+	pool->rules.allowed_networks = strdup(policy->allowed_networks);
+	pool->rules.allowed_hosts = strdup(policy->allowed_hosts);
+	pool->rules.ca_file = strdup(policy->ca_file);
+	pool->rules.connect_timeout_ms = policy->connect_timeout_ms;
+	pool->rules.request_timeout_ms = policy->request_timeout_ms;
+	if (pool->rules.allowed_networks == NULL || pool->rules.allowed_hosts == NULL ||
+		pool->rules.ca_file == NULL)
+	{
+		pool_free(pool);
+		return NULL;
+	}
+	pool->rules.authorities = read_authorities(pool->rules.ca_file);
+	return pool;
+}
+
+/* Its handles, when the first transfer needs them. */
+static bool
+pool_open(HttpPool *pool)
+{
+	if (epoll_fd < 0)
+		return false;
+	if (pool->multi != NULL)
+		return true;
+	pool->sessions = curl_share_init();
+	pool->multi = curl_multi_init();
+	if (pool->sessions == NULL || pool->multi == NULL ||
+		curl_share_setopt(pool->sessions, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) !=
+			CURLSHE_OK ||
+		curl_multi_setopt(pool->multi, CURLMOPT_SOCKETFUNCTION, on_socket) != CURLM_OK ||
+		curl_multi_setopt(pool->multi, CURLMOPT_SOCKETDATA, pool) != CURLM_OK ||
+		curl_multi_setopt(pool->multi, CURLMOPT_TIMERFUNCTION, on_timer) != CURLM_OK ||
+		curl_multi_setopt(pool->multi, CURLMOPT_TIMERDATA, pool) != CURLM_OK ||
+		curl_multi_setopt(pool->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX) != CURLM_OK ||
+		curl_multi_setopt(pool->multi, CURLMOPT_MAXCONNECTS, (long) MAX_IDLE_CONNECTIONS) !=
+			CURLM_OK)
+	{
+		if (pool->multi != NULL)
+			curl_multi_cleanup(pool->multi);
+		if (pool->sessions != NULL)
+			curl_share_cleanup(pool->sessions);
+		pool->multi = NULL;
+		pool->sessions = NULL;
+		return false;
+	}
+	pool->id = next_pool_id++;
+	return true;
+}
+
+static void
+pool_free(HttpPool *pool)
+{
+	if (pool->multi != NULL)
+		curl_multi_cleanup(pool->multi);
+	if (pool->sessions != NULL)
+		curl_share_cleanup(pool->sessions);
+	free(pool->rules.allowed_networks);
+	free(pool->rules.allowed_hosts);
+	free(pool->rules.ca_file);
+	free(pool->rules.authorities);
+	free(pool);
+}
+
+/* Frees the pools of older policies whose transfers have all ended. */
+static void
+retire_pools(void)
+{
+	HttpPool **link;
+
+	if (pools == NULL)
+		return;
+	link = &pools->next;
+	while (*link != NULL)
+	{
+		HttpPool *pool = *link;
+
+		if (pool->transfers > 0)
+			link = &pool->next;
+		else
+		{
+			*link = pool->next;
+			pool_free(pool);
+		}
+	}
+}
+
+static bool
+same_rules(const HttpRules *a, const HttpRules *b)
+{
+	return a->allow_insecure_loopback == b->allow_insecure_loopback &&
+		   strcmp(a->allowed_networks, b->allowed_networks) == 0 &&
+		   strcmp(a->allowed_hosts, b->allowed_hosts) == 0 && strcmp(a->ca_file, b->ca_file) == 0 &&
+		   (a->authorities == NULL) == (b->authorities == NULL) &&
+		   (a->authorities == NULL || strcmp(a->authorities, b->authorities) == 0) &&
+		   a->connect_timeout_ms == b->connect_timeout_ms &&
+		   a->request_timeout_ms == b->request_timeout_ms;
+}
+
+/* "" when there is no file to read, NULL when it cannot be read. */
+static char *
+read_authorities(const char *path)
+{
+	FILE *file;
+	char *text = NULL;
+	size_t len = 0;
+	size_t capacity = 0;
+
+	if (path[0] == '\0')
+		return strdup("");
+	file = fopen(path, "re");
+	if (file == NULL)
+		return NULL;
+	for (;;)
+	{
+		char *larger;
+		size_t got;
+
+		capacity = capacity == 0 ? 8192 : capacity * 2;
+		larger = capacity <= MAX_AUTHORITIES_FILE ? realloc(text, capacity) : NULL;
+		if (larger == NULL)
+			break;
+		text = larger;
+		got = fread(text + len, 1, capacity - 1 - len, file);
+		len += got;
+		text[len] = '\0';
+		if (len < capacity - 1)
+			break;
+	}
+	/* a file without a certificate is a mistake, not an empty list */
+	if (text == NULL || ferror(file) || len + 1 >= capacity || strstr(text, "-----BEGIN ") == NULL)
+	{
+		free(text);
+		text = NULL;
+	}
+	fclose(file);
+	return text;
+}
+
+static void
+leave_pool(HttpTransfer *transfer)
+{
+	if (transfer->pool == NULL)
+		return;
+	curl_multi_remove_handle(transfer->pool->multi, transfer->easy);
+	transfer->pool->transfers--;
+	transfer->pool = NULL;
+}
+
+/* To the end of the completed ones; all but the response is let go. */
+static void
+complete(HttpTransfer *transfer)
+{
+	unlink_transfer(transfer);
+	leave_pool(transfer);
+	http_transfer_release(transfer);
+	transfer->link = completed_tail;
+	*completed_tail = transfer;
+	completed_tail = &transfer->next;
+}
+
+static void
+collect(HttpPool *pool)
+{
+	CURLMsg *message;
+	int left;
+
+	if (pool->multi == NULL)
+		return;
+	while ((message = curl_multi_info_read(pool->multi, &left)) != NULL)
+	{
+		CURLcode code = message->data.result;
+		char *transfer = NULL;
+
+		if (message->msg == CURLMSG_DONE &&
+			curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer) == CURLE_OK)
+		{
+			http_transfer_finish((HttpTransfer *) transfer, code);
+			complete((HttpTransfer *) transfer);
+		}
+	}
+}
+
+static void
+unlink_transfer(HttpTransfer *transfer)
+{
+	if (transfer->link == NULL)
+		return;
+	*transfer->link = transfer->next;
+	if (transfer->next != NULL)
+		transfer->next->link = transfer->link;
+	else if (completed_tail == &transfer->next)
+		completed_tail = transfer->link;
+	transfer->link = NULL;
+	transfer->next = NULL;
+}
+
+static int
+on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
+{
+	HttpPool *pool = arg;
+	struct epoll_event event;
+
+	(void) easy;
+	if (what == CURL_POLL_REMOVE)
+	{
+		/* it may be closed already, and so out of the set */
+		epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+		curl_multi_assign(pool->multi, fd, NULL);
+		return 0;
+	}
+	event.events = 0;
+	if (what & CURL_POLL_IN)
+		event.events |= EPOLLIN;
+	if (what & CURL_POLL_OUT)
+		event.events |= EPOLLOUT;
+	event.data.u64 = (uint64_t) pool->id << 32 | (uint32_t) fd;
+	if (epoll_ctl(epoll_fd, known != NULL ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) != 0 &&
+		epoll_ctl(epoll_fd, errno == ENOENT ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &event) != 0)
+		return -1;
+	curl_multi_assign(pool->multi, fd, pool);
+	return 0;
+}
+
+static int
+on_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+	HttpPool *pool = arg;
+
+	(void) multi;
+	pool->wake_at = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+	return 0;
+}
+
+/*
+ * libcurl's memory, overwritten when it is freed: its buffers have held whole
+ * requests and answers, with tokens and client secrets in them.  The size
+ * stands in front of each chunk.
+ */
+typedef union ChunkHeader
+{
+	struct
+	{
+		size_t size;
+		union ChunkHeader *next_buffer;
+	};
+	max_align_t align;
+} ChunkHeader;
+
+/* Those of HTTP_TRANSFER_BUFFER_SIZE, which outlive transfers. */
+static ChunkHeader *transfer_buffers = NULL;
+
+/* While libcurl is not at work there is nothing in them that it will look at. */
+static void
+cleanse_transfer_buffers(void)
+{
+	ChunkHeader *header;
+
+	for (header = transfer_buffers; header != NULL; header = header->next_buffer)
+		OPENSSL_cleanse(header + 1, header->size);
+}
+
+static void *
+cleansed_malloc(size_t size)
+{
+	ChunkHeader *header = NULL;
+
+	if (size <= SIZE_MAX - sizeof(ChunkHeader))
+		header = malloc(sizeof(ChunkHeader) + size);
+	if (header == NULL)
+		return NULL;
+	header->size = size;
+	if (size == HTTP_TRANSFER_BUFFER_SIZE)
+	{
+		header->next_buffer = transfer_buffers;
+		transfer_buffers = header;
+	}
+	return header + 1;
+}
+
+static void
+cleansed_free(void *bytes)
+{
+	ChunkHeader *header = bytes;
+
+	if (bytes == NULL)
+		return;
+	header--;
+	if (header->size == HTTP_TRANSFER_BUFFER_SIZE)
+	{
+		ChunkHeader **link = &transfer_buffers;
+
+		while (*link != header)
+			link = &(*link)->next_buffer;
+		*link = header->next_buffer;
+	}
+	OPENSSL_cleanse(bytes, header->size);
+	free(header);
+}
+
+static void *
+cleansed_realloc(void *bytes, size_t size)
+{
+	void *larger = cleansed_malloc(size);
+	size_t old;
+
+	if (larger == NULL || bytes == NULL)
+		return larger;
+	old = ((ChunkHeader *) bytes - 1)->size;
+	memcpy(larger, bytes, old < size ? old : size);
+	cleansed_free(bytes);
+	return larger;
+}
+
+static void *
+cleansed_calloc(size_t count, size_t size)
+{
+	void *bytes;
+
+	if (size != 0 && count > SIZE_MAX / size)
+		return NULL;
+	bytes = cleansed_malloc(count * size);
+	if (bytes != NULL)
+		memset(bytes, 0, count * size);
+	return bytes;
+}
+
+static char *
+cleansed_strdup(const char *string)
+{
+	size_t size = strlen(string) + 1;
+	char *copy = cleansed_malloc(size);
+
+	if (copy != NULL)
+		memcpy(copy, string, size);
+	return copy;
+}
+
+static void
+block_signals(sigset_t *saved)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, saved);
+}
+
+static void
+restore_signals(const sigset_t *saved)
+{
+	pthread_sigmask(SIG_SETMASK, saved, NULL);
+}
+
+static int64_t
+now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}

@@ -1,0 +1,65 @@
+/*
+ * message.h
+ *	  A request, its response, and the rules they are under.
+ */
+#ifndef APPUSER_CONNECTORS_HTTP_MESSAGE_H
+#define APPUSER_CONNECTORS_HTTP_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One under way, from http_start on */
+typedef struct HttpTransfer HttpTransfer;
+
+#define HTTP_MAX_BODY (1024 * 1024)
+#define HTTP_MAX_HEADER (64 * 1024)
+#define HTTP_ERROR_SIZE 256
+
+typedef struct HttpPolicy
+{
+	bool allow_insecure_loopback; /* loopback addresses, by http too */
+	const char *allowed_networks; /* comma-separated CIDR list, or "" */
+	const char *allowed_hosts;    /* names that may be on private addresses, or "" */
+	const char *ca_file;          /* extra authorities, or "" */
+	long connect_timeout_ms;
+	long request_timeout_ms;
+} HttpPolicy;
+
+typedef struct HttpRequest
+{
+	const char *url;
+	const char *content_type; /* NULL with GET */
+	const char *body;         /* NULL = GET; copied, and the copy cleansed */
+	size_t body_len;
+	const char *authorization; /* Authorization header's value, or NULL; copied */
+} HttpRequest;
+
+typedef enum HttpOutcome
+{
+	HTTP_ANSWERED,   /* status, body */
+	HTTP_NOT_SENT,   /* name resolution, connection, TLS: the provider has
+								 * not seen the request */
+	HTTP_FORBIDDEN,  /* refused by the policy; nothing was sent */
+	HTTP_UNANSWERED, /* sent, or perhaps sent, and no whole answer came:
+								 * what the provider did is unknown */
+	HTTP_TOO_LARGE,  /* an answer beyond the caps */
+	HTTP_FAILED      /* out of memory, a URL libcurl does not take */
+} HttpOutcome;
+
+typedef struct HttpResponse
+{
+	HttpOutcome outcome;
+	int status;
+	char *body; /* NUL-terminated; may hold NULs inside */
+	size_t body_len;
+	char *content_type;          /* NULL when absent */
+	char *retry_after;           /* NULL when absent */
+	char error[HTTP_ERROR_SIZE]; /* for a person; no secret, no URL query */
+	double seconds;
+} HttpResponse;
+
+/* Cleanses and frees the body and strings. */
+extern void http_response_free(HttpResponse *response);
+
+#endif

@@ -1,0 +1,660 @@
+/*
+ * transfer.c
+ *	  One HTTP transfer: what may be asked, of whom, and what became of it.
+ *
+ * What matters to callers is whether the provider can have seen the request
+ * (RFC 9110 9.2.2: a POST must not be repeated blindly), so "not sent" is said
+ * only when libcurl wrote not one byte of it.
+ *
+ * Must not know OAuth, PostgreSQL, nor that there are other transfers.
+ */
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <arpa/inet.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include "http/network.h"
+#include "http/transfer.h"
+
+#define MAX_RETRY_AFTER 64
+
+/* Of a connection in one call of libcurl: many whole answers */
+#define MAX_BYTES_AT_ONCE (4 * HTTP_MAX_BODY)
+
+/* from 8.6 on, for some of what is out of memory to an older libcurl */
+#if LIBCURL_VERSION_NUM < 0x080600
+#define CURLE_TOO_LARGE ((CURLcode) 100)
+#endif
+
+static bool check_url(HttpTransfer *transfer, const char *url);
+static bool unusual_host(const char *url, const char *scheme, const char *host);
+static CURLcode set_authorities(CURL *easy, const HttpRules *rules);
+static bool set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions);
+static bool add_header(HttpTransfer *transfer, const char *name, const char *value);
+static bool may_be_sent(const HttpTransfer *transfer);
+static HttpOutcome outcome_of(const HttpTransfer *transfer, CURLcode code);
+static void describe(HttpTransfer *transfer, CURLcode code);
+
+static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address);
+static CURLcode on_ssl_context(CURL *easy, void *ssl_context, void *arg);
+static void on_tls_record(int is_write, int version, int type, const void *bytes, size_t len,
+						  SSL *ssl, void *arg);
+#if LIBCURL_VERSION_NUM >= 0x075000
+static int on_request(void *arg, char *peer, char *local, int peer_port, int local_port);
+#endif
+static size_t on_header(char *data, size_t size, size_t count, void *arg);
+static size_t on_body(char *data, size_t size, size_t count, void *arg);
+
+/* What one connection has brought since libcurl was called */
+static const SSL *counted_connection;
+static size_t counted_bytes;
+
+static char *copy_bytes(const char *bytes, size_t len);
+static void cleanse_free(char *bytes, size_t len);
+
+bool
+http_transfer_prepare(HttpTransfer *transfer, const HttpRequest *request, const HttpRules *rules,
+					  CURLSH *sessions)
+{
+	transfer->rules = rules;
+	if (!check_url(transfer, request->url))
+		return false;
+	if (!transfer->insecure && rules->authorities == NULL)
+		return http_transfer_fail(transfer, HTTP_NOT_SENT,
+								  "the file of certificate authorities cannot be read");
+	if (!set_options(transfer, request, sessions))
+		return http_transfer_fail(transfer, HTTP_FAILED, "request could not be prepared");
+	return true;
+}
+
+bool
+http_transfer_fail(HttpTransfer *transfer, HttpOutcome outcome, const char *reason)
+{
+	transfer->response.outcome = outcome;
+	snprintf(transfer->response.error, HTTP_ERROR_SIZE, "%s", reason);
+	return false;
+}
+
+void
+http_transfer_begin_call(void)
+{
+	counted_connection = NULL;
+}
+
+void
+http_transfer_finish(HttpTransfer *transfer, CURLcode code)
+{
+	HttpResponse *response = &transfer->response;
+	const char *type = NULL;
+	long status = 0;
+	curl_off_t microseconds = 0;
+
+	response->outcome = outcome_of(transfer, code);
+	curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &microseconds);
+	response->seconds = microseconds / 1000000.0;
+	if (response->outcome != HTTP_ANSWERED)
+	{
+		http_response_free(response);
+		describe(transfer, code);
+		return;
+	}
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+	response->status = (int) status;
+	curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_TYPE, &type);
+	if (type != NULL)
+		response->content_type = copy_bytes(type, strlen(type));
+	if (response->body == NULL && (response->body = copy_bytes("", 0)) == NULL)
+		http_transfer_fail(transfer, HTTP_UNANSWERED, "out of memory");
+}
+
+void
+http_transfer_release(HttpTransfer *transfer)
+{
+	struct curl_slist *header;
+
+	curl_easy_cleanup(transfer->easy);
+	transfer->easy = NULL;
+	for (header = transfer->headers; header != NULL; header = header->next)
+		OPENSSL_cleanse(header->data, strlen(header->data));
+	curl_slist_free_all(transfer->headers);
+	transfer->headers = NULL;
+	cleanse_free(transfer->body, transfer->body_len);
+	transfer->body = NULL;
+}
+
+/* Declared in message.h. */
+void
+http_response_free(HttpResponse *response)
+{
+	cleanse_free(response->body, response->body_len);
+	response->body = NULL;
+	response->body_len = 0;
+	free(response->content_type);
+	response->content_type = NULL;
+	free(response->retry_after);
+	response->retry_after = NULL;
+}
+
+/*
+ * What can be refused before any name is looked up.  A host in a form that
+ * libcurl would rewrite (an address in octal, hexadecimal or one number, a
+ * percent-encoded letter, https:/host) is refused, because others who read the
+ * same URL may read another host.
+ */
+static bool
+check_url(HttpTransfer *transfer, const char *url)
+{
+	CURLU *parsed = curl_url();
+	char *scheme = NULL;
+	char *host = NULL;
+	CURLUcode code;
+
+	if (parsed == NULL)
+		return http_transfer_fail(transfer, HTTP_FAILED, "out of memory");
+	code = curl_url_set(parsed, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME | CURLU_DISALLOW_USER);
+	if (code == CURLUE_OK)
+		code = curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0);
+	if (code == CURLUE_OK)
+		code = curl_url_get(parsed, CURLUPART_HOST, &host, 0);
+
+	transfer->insecure = scheme != NULL && strcmp(scheme, "http") == 0;
+	if (code == CURLUE_USER_NOT_ALLOWED)
+		http_transfer_fail(transfer, HTTP_FORBIDDEN, "URL has a user name in it");
+	else if (scheme != NULL && strcmp(scheme, "https") != 0 &&
+			 !(transfer->insecure && transfer->rules->allow_insecure_loopback))
+		http_transfer_fail(transfer, HTTP_FORBIDDEN, "URL is not an https one");
+	else if (code != CURLUE_OK)
+		http_transfer_fail(transfer, HTTP_FAILED, "URL is malformed");
+	else if (unusual_host(url, scheme, host))
+		http_transfer_fail(transfer, HTTP_FORBIDDEN, "URL has a host in an unusual form");
+	else
+		transfer->host_listed = network_hosts_contain(transfer->rules->allowed_hosts, host);
+
+	curl_free(scheme);
+	curl_free(host);
+	curl_url_cleanup(parsed);
+	return transfer->response.error[0] == '\0';
+}
+
+static bool
+unusual_host(const char *url, const char *scheme, const char *host)
+{
+	size_t scheme_len = strlen(scheme);
+	size_t host_len = strlen(host);
+	const char *written = url + scheme_len;
+	const char *label;
+	struct in_addr address;
+
+	if (strncasecmp(url, scheme, scheme_len) != 0 || strncmp(written, "://", 3) != 0)
+		return true;
+	written += 3;
+	if (strncasecmp(written, host, host_len) != 0 || strchr(":/?#", written[host_len]) == NULL)
+		return true;
+
+	/* older libcurl leaves 0x7f.1 to the resolver, which knows that form too */
+	if (host_len > 0 && host[host_len - 1] == '.')
+		host_len--;
+	label = host + host_len;
+	while (label > host && label[-1] != '.')
+		label--;
+	if (label[strspn(label, "0123456789")] == '\0' || strncasecmp(label, "0x", 2) == 0 ||
+		(host[host_len] == '.' && label + strspn(label, "0123456789") == host + host_len))
+		return inet_pton(AF_INET, host, &address) != 1;
+	return false;
+}
+
+/*
+ * Of the system's authorities only the file: with a directory too, libcurl parses
+ * them for every connection.  A system without that file is no reason to give up,
+ * as libcurl would, when ca_file has some.
+ */
+static CURLcode
+set_authorities(CURL *easy, const HttpRules *rules)
+{
+	CURLcode code = CURLE_OK;
+#if LIBCURL_VERSION_NUM >= 0x075400
+	const char *file = curl_version_info(CURLVERSION_NOW)->cainfo;
+
+	if (file == NULL)
+		return CURLE_OK;
+	code = curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	if (code == CURLE_OK && access(file, R_OK) != 0 && rules->authorities != NULL &&
+		rules->authorities[0] != '\0')
+	{
+		struct curl_blob blob = {rules->authorities, strlen(rules->authorities), CURL_BLOB_NOCOPY};
+
+		code = curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
+	}
+#endif
+	return code;
+}
+
+static bool
+set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions)
+{
+	const HttpRules *rules = transfer->rules;
+	const char *protocols = transfer->insecure ? "http" : "https";
+	CURL *easy = curl_easy_init();
+	CURLcode code = CURLE_OK;
+
+#define SET(option, value) (code = code != CURLE_OK ? code : curl_easy_setopt(easy, option, value))
+
+	if (easy == NULL)
+		return false;
+	transfer->easy = easy;
+
+	SET(CURLOPT_URL, request->url);
+#if LIBCURL_VERSION_NUM >= 0x075500
+	SET(CURLOPT_PROTOCOLS_STR, protocols);
+#else
+	SET(CURLOPT_PROTOCOLS, (long) (transfer->insecure ? CURLPROTO_HTTP : CURLPROTO_HTTPS));
+	(void) protocols;
+#endif
+	SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
+	SET(CURLOPT_PROXY, "");
+	SET(CURLOPT_NOPROXY, "*");
+	SET(CURLOPT_NOSIGNAL, 1L);
+	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
+	SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
+	SET(CURLOPT_USERAGENT, "appuser_connectors");
+	SET(CURLOPT_CONNECTTIMEOUT_MS, rules->connect_timeout_ms);
+	SET(CURLOPT_TIMEOUT_MS, rules->request_timeout_ms);
+	SET(CURLOPT_BUFFERSIZE, (long) HTTP_TRANSFER_BUFFER_SIZE);
+	SET(CURLOPT_TCP_KEEPALIVE, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* do not wait for the thread that still resolves a name given up */
+	SET(CURLOPT_QUICK_EXIT, 1L);
+#endif
+
+	SET(CURLOPT_SSL_VERIFYPEER, 1L);
+	SET(CURLOPT_SSL_VERIFYHOST, 2L);
+	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	SET(CURLOPT_SHARE, sessions);
+	SET(CURLOPT_SSL_CTX_FUNCTION, on_ssl_context);
+	SET(CURLOPT_SSL_CTX_DATA, transfer);
+	code = code != CURLE_OK ? code : set_authorities(easy, rules);
+
+	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	SET(CURLOPT_OPENSOCKETDATA, transfer);
+#if LIBCURL_VERSION_NUM >= 0x075000
+	SET(CURLOPT_PREREQFUNCTION, on_request);
+	SET(CURLOPT_PREREQDATA, transfer);
+#endif
+	SET(CURLOPT_HEADERFUNCTION, on_header);
+	SET(CURLOPT_HEADERDATA, transfer);
+	SET(CURLOPT_WRITEFUNCTION, on_body);
+	SET(CURLOPT_WRITEDATA, transfer);
+	SET(CURLOPT_ERRORBUFFER, transfer->curl_error);
+	SET(CURLOPT_PRIVATE, transfer);
+
+	if (request->body != NULL)
+	{
+		transfer->body = copy_bytes(request->body, request->body_len);
+		transfer->body_len = request->body_len;
+		if (transfer->body == NULL)
+			return false;
+		SET(CURLOPT_POST, 1L);
+		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_len);
+		SET(CURLOPT_POSTFIELDS, transfer->body);
+	}
+	if (!add_header(transfer, "Accept", "application/json") ||
+		!add_header(transfer, "Expect", NULL) ||
+		(request->content_type != NULL &&
+		 !add_header(transfer, "Content-Type", request->content_type)) ||
+		(request->authorization != NULL &&
+		 !add_header(transfer, "Authorization", request->authorization)))
+		return false;
+	SET(CURLOPT_HTTPHEADER, transfer->headers);
+
+#undef SET
+	return code == CURLE_OK;
+}
+
+/* No value: libcurl's own header of that name is left out. */
+static bool
+add_header(HttpTransfer *transfer, const char *name, const char *value)
+{
+	struct curl_slist *list;
+	size_t size;
+	char *line;
+
+	if (value != NULL && strpbrk(value, "\r\n") != NULL)
+		return false;
+	size = strlen(name) + 2 + (value != NULL ? strlen(value) : 0) + 1;
+	line = malloc(size);
+	if (line == NULL)
+		return false;
+	snprintf(line, size, value != NULL ? "%s: %s" : "%s:", name, value);
+	list = curl_slist_append(transfer->headers, line);
+	cleanse_free(line, size);
+	if (list == NULL)
+		return false;
+	transfer->headers = list;
+	return true;
+}
+
+/*
+ * Nothing here is reset when libcurl tries again on a new connection because a kept
+ * one was closed, so an earlier try counts too.
+ */
+static bool
+may_be_sent(const HttpTransfer *transfer)
+{
+	long request_bytes = 0;
+#if LIBCURL_VERSION_NUM < 0x075000
+	curl_off_t began = 0;
+
+	/* newer ones set it, at the end, even if no request was begun */
+	curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &began);
+	if (began > 0)
+		return true;
+#endif
+	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
+	return request_bytes > 0 || transfer->request_began || transfer->header_bytes > 0;
+}
+
+static HttpOutcome
+outcome_of(const HttpTransfer *transfer, CURLcode code)
+{
+	long status = 0;
+
+	if (transfer->too_large)
+		return HTTP_TOO_LARGE;
+	if (code == CURLE_TOO_LARGE)
+		code = CURLE_OUT_OF_MEMORY;
+	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+	/* libcurl takes it for success when a connection ends amid the headers */
+	if (code == CURLE_OK)
+		return status >= 200 && transfer->headers_ended ? HTTP_ANSWERED : HTTP_UNANSWERED;
+
+	if (may_be_sent(transfer))
+	{
+		/* libcurl calls a header line of more than 100 kB out of memory */
+		if (code == CURLE_OUT_OF_MEMORY && !transfer->out_of_memory)
+			return HTTP_TOO_LARGE;
+		return HTTP_UNANSWERED;
+	}
+	if (transfer->refused[0] != '\0' && transfer->addresses_tried == 0)
+		return HTTP_FORBIDDEN;
+	switch (code)
+	{
+		case CURLE_OUT_OF_MEMORY:
+		case CURLE_FAILED_INIT:
+		case CURLE_UNSUPPORTED_PROTOCOL:
+		case CURLE_URL_MALFORMAT:
+		case CURLE_BAD_FUNCTION_ARGUMENT:
+		case CURLE_UNKNOWN_OPTION:
+			return HTTP_FAILED;
+		default:
+			return HTTP_NOT_SENT;
+	}
+}
+
+/*
+ * Says why there is no answer, without quoting the provider or the URL:
+ * libcurl's own words, which name the host and a certificate's fault, only up
+ * to the point where they could.
+ */
+static void
+describe(HttpTransfer *transfer, CURLcode code)
+{
+	HttpResponse *response = &transfer->response;
+	const char *text = curl_easy_strerror(code);
+	char *p;
+
+	if (response->outcome == HTTP_FORBIDDEN)
+		snprintf(response->error, HTTP_ERROR_SIZE, "address %s is not a public one",
+				 transfer->refused);
+	else
+	{
+		if (response->outcome == HTTP_TOO_LARGE)
+			text = "answer is too large";
+		else if (transfer->out_of_memory)
+			text = "out of memory";
+		else if (code == CURLE_OK)
+			text = "answer ended amid its headers";
+		else if (response->outcome == HTTP_NOT_SENT && transfer->curl_error[0] != '\0')
+			text = transfer->curl_error;
+		snprintf(response->error, HTTP_ERROR_SIZE, "%s", text);
+	}
+	for (p = response->error; *p != '\0'; p++)
+		if (*p < ' ' || *p > '~')
+			*p = '?';
+}
+
+/*
+ * The policy on addresses stands here, where the one address is known that
+ * would be connected to: what a name resolved to earlier proves nothing.
+ */
+static curl_socket_t
+on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	HttpTransfer *transfer = arg;
+	const HttpRules *rules = transfer->rules;
+	unsigned int unacknowledged_ms = (unsigned int) rules->request_timeout_ms;
+	bool allowed;
+	int fd;
+
+	(void) purpose;
+	if (rules->allow_insecure_loopback && network_is_loopback(&address->addr))
+		allowed = true;
+	else if (transfer->insecure)
+		allowed = false;
+	else
+		/* a listed host proves by its certificate that it is the one meant */
+		allowed = network_is_public(&address->addr) ||
+				  network_list_contains(rules->allowed_networks, &address->addr) ||
+				  (transfer->host_listed && network_is_private(&address->addr));
+	if (!allowed)
+	{
+		if (getnameinfo(&address->addr, address->addrlen, transfer->refused,
+						sizeof(transfer->refused), NULL, 0, NI_NUMERICHOST) != 0)
+			strcpy(transfer->refused, "of unknown kind");
+		return CURL_SOCKET_BAD;
+	}
+
+	transfer->addresses_tried++;
+	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	if (fd < 0)
+		return CURL_SOCKET_BAD;
+	/* or a kept connection whose peer vanished would swallow requests for a quarter of an hour */
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms, sizeof(unacknowledged_ms));
+	return fd;
+}
+
+/* Adds ca_file's authorities to the system's, which libcurl has loaded by now. */
+static CURLcode
+on_ssl_context(CURL *easy, void *ssl_context, void *arg)
+{
+	HttpTransfer *transfer = arg;
+	X509_STORE *store = SSL_CTX_get_cert_store((SSL_CTX *) ssl_context);
+	BIO *bio;
+	X509 *certificate;
+	CURLcode code = CURLE_OK;
+
+	(void) easy;
+#ifdef SSL_OP_CLEANSE_PLAINTEXT
+	/* or OpenSSL keeps the last answer's bytes in its buffer */
+	SSL_CTX_set_options((SSL_CTX *) ssl_context, SSL_OP_CLEANSE_PLAINTEXT);
+#endif
+	SSL_CTX_set_msg_callback((SSL_CTX *) ssl_context, on_tls_record);
+	if (transfer->rules->authorities[0] == '\0')
+		return CURLE_OK;
+	bio = BIO_new_mem_buf(transfer->rules->authorities, -1);
+	if (bio == NULL)
+		return CURLE_OUT_OF_MEMORY;
+	while (code == CURLE_OK && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL)
+	{
+		if (X509_STORE_add_cert(store, certificate) != 1)
+			code = CURLE_SSL_CACERT_BADFILE;
+		X509_free(certificate);
+	}
+	BIO_free(bio);
+	ERR_clear_error();
+	return code;
+}
+
+/*
+ * libcurl reads for as long as there is something to read, and tells nobody of HTTP/2
+ * frames that carry nothing: a server that sends those without end would have all
+ * others wait.  So the records of a connection are counted (the headers that OpenSSL
+ * shows have the length at their end), and one that brings too much at once is cut off.
+ */
+static void
+on_tls_record(int is_write, int version, int type, const void *bytes, size_t len, SSL *ssl,
+			  void *arg)
+{
+	const unsigned char *header = bytes;
+
+	(void) version;
+	(void) arg;
+	if (is_write || type != SSL3_RT_HEADER || len != SSL3_RT_HEADER_LENGTH)
+		return;
+	if (counted_connection != ssl)
+	{
+		counted_connection = ssl;
+		counted_bytes = 0;
+	}
+	counted_bytes += (size_t) header[3] << 8 | header[4];
+	if (counted_bytes > MAX_BYTES_AT_ONCE)
+		SSL_set_shutdown(ssl, SSL_RECEIVED_SHUTDOWN); /* reads find the end */
+}
+
+#if LIBCURL_VERSION_NUM >= 0x075000
+/* The connection stands, and the request is about to be written. */
+static int
+on_request(void *arg, char *peer, char *local, int peer_port, int local_port)
+{
+	HttpTransfer *transfer = arg;
+
+	(void) peer;
+	(void) local;
+	(void) peer_port;
+	(void) local_port;
+	transfer->request_began = true;
+	return CURL_PREREQFUNC_OK;
+}
+#endif
+
+/*
+ * One line of the answer's headers, those of 1xx answers and trailers too.
+ *
+ * HTTP/1.1 ties an answer to its request by nothing but their order on the
+ * connection (RFC 9112 §9.3): an answer that came twice would be taken for the
+ * answer to the next request and give one app user's tokens to another.  So only
+ * HTTP/2's connections, whose streams have numbers, are used again.
+ */
+static size_t
+on_header(char *data, size_t size, size_t count, void *arg)
+{
+	static const char retry_after[] = "retry-after:";
+	HttpTransfer *transfer = arg;
+	size_t len = size * count;
+
+	if (len == 0)
+		return 0;
+	transfer->header_bytes += len;
+	if (transfer->header_bytes > HTTP_MAX_HEADER)
+	{
+		transfer->too_large = true;
+		return 0;
+	}
+
+	if (data[0] == '\r' || data[0] == '\n')
+		transfer->headers_ended = true;
+	else if (len >= 5 && strncmp(data, "HTTP/", 5) == 0)
+	{
+		transfer->headers_ended = false;
+		free(transfer->response.retry_after);
+		transfer->response.retry_after = NULL;
+		if (len >= 6 && data[5] == '1')
+			curl_easy_setopt(transfer->easy, CURLOPT_FORBID_REUSE, 1L);
+	}
+	else if (transfer->response.retry_after == NULL && len >= sizeof(retry_after) &&
+			 strncasecmp(data, retry_after, sizeof(retry_after) - 1) == 0)
+	{
+		const char *value = data + sizeof(retry_after) - 1;
+		const char *end = data + len;
+
+		while (value < end && (*value == ' ' || *value == '\t'))
+			value++;
+		while (end > value && strchr(" \t\r\n", end[-1]) != NULL)
+			end--;
+		if (end > value && end - value <= MAX_RETRY_AFTER)
+			transfer->response.retry_after = copy_bytes(value, end - value);
+	}
+	return len;
+}
+
+static size_t
+on_body(char *data, size_t size, size_t count, void *arg)
+{
+	HttpTransfer *transfer = arg;
+	HttpResponse *response = &transfer->response;
+	size_t len = size * count;
+
+	if (len > HTTP_MAX_BODY - response->body_len)
+	{
+		transfer->too_large = true;
+		return 0;
+	}
+	if (response->body == NULL || response->body_len + len + 1 > transfer->body_capacity)
+	{
+		size_t capacity = transfer->body_capacity == 0 ? 4096 : transfer->body_capacity;
+		char *larger;
+
+		while (capacity < response->body_len + len + 1)
+			capacity *= 2;
+		larger = malloc(capacity);
+		if (larger == NULL)
+		{
+			transfer->out_of_memory = true;
+			return 0;
+		}
+		/* not realloc, which would leave a copy behind */
+		if (response->body_len > 0)
+			memcpy(larger, response->body, response->body_len);
+		cleanse_free(response->body, response->body_len);
+		response->body = larger;
+		transfer->body_capacity = capacity;
+	}
+	memcpy(response->body + response->body_len, data, len);
+	response->body_len += len;
+	response->body[response->body_len] = '\0';
+	return len;
+}
+
+static char *
+copy_bytes(const char *bytes, size_t len)
+{
+	char *copy = malloc(len + 1);
+
+	if (copy != NULL)
+	{
+		memcpy(copy, bytes, len);
+		copy[len] = '\0';
+	}
+	return copy;
+}
+
+static void
+cleanse_free(char *bytes, size_t len)
+{
+	if (bytes != NULL)
+		OPENSSL_cleanse(bytes, len);
+	free(bytes);
+}

@@ -1,0 +1,87 @@
+/*
+ * client.h
+ *	  One OAuth 2.0 client registered at one provider, as the protocol files
+ *	  see it.
+ *
+ * Made from a connector's row by connector.c; read by oauth_request.c and
+ * oauth_response.c, which know neither tables nor jsonb.
+ */
+#ifndef APPUSER_CONNECTORS_OAUTH_CLIENT_H
+#define APPUSER_CONNECTORS_OAUTH_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* How the client authenticates at the token endpoint (RFC 6749 §2.3) */
+typedef enum TokenEndpointAuthMethod
+{
+	CLIENT_SECRET_BASIC,
+	CLIENT_SECRET_POST,
+	CLIENT_AUTH_NONE
+} TokenEndpointAuthMethod;
+
+typedef enum TokenBodyFormat
+{
+	TOKEN_BODY_FORM, /* application/x-www-form-urlencoded, RFC 6749 */
+	TOKEN_BODY_JSON  /* a JSON object of strings, where a provider
+								 * needs it */
+} TokenBodyFormat;
+
+/* What an expires_in of 0 says */
+typedef enum ZeroExpiresIn
+{
+	ZERO_IS_EXPIRED, /* already expired: refresh before use */
+	ZERO_IS_UNKNOWN  /* as if it were absent */
+} ZeroExpiresIn;
+
+typedef struct NameValue
+{
+	const char *name;
+	const char *value;
+} NameValue;
+
+typedef struct OAuthClient
+{
+	/* endpoints, names as in RFC 8414; NULL where the provider has none */
+	const char *issuer;
+	const char *authorization_endpoint;
+	const char *token_endpoint;
+	const char *revocation_endpoint;
+	const char *jwks_uri;
+
+	const char *client_id;
+	const char *client_secret; /* NULL with CLIENT_AUTH_NONE */
+	TokenEndpointAuthMethod auth_method;
+	TokenBodyFormat token_body_format;
+
+	bool pkce;         /* S256, or nothing */
+	bool iss_required; /* authorization_response_iss_parameter_supported */
+
+	bool nonce_optional; /* an ID token may leave it out, though never have another */
+
+	const char *scope_parameter; /* "scope", or "user_scope" … */
+	const char *scope_separator; /* " ", "," … */
+
+	/* extra parameters; an entry with an empty value is sent empty */
+	const NameValue *authorization_params;
+	int n_authorization_params;
+	const NameValue *token_params; /* code exchange */
+	int n_token_params;
+	const NameValue *refresh_params;
+	int n_refresh_params;
+
+	/* reading the token response */
+	int64_t default_expires_in; /* seconds when absent; -1 = unknown */
+	ZeroExpiresIn zero_expires_in;
+	const char *token_path;         /* dotted path of the object that holds the
+								 * tokens ("authed_user"); NULL = top level */
+	const char *const *token_types; /* accepted besides Bearer ("bot") */
+	int n_token_types;
+	const char *const *token_response_values; /* top-level members to keep
+												 * for connection_config */
+	int n_token_response_values;
+	unsigned id_token_algorithms; /* bits of JwtAlgorithm */
+	bool form_token_response;     /* the body may be form encoded */
+} OAuthClient;
+
+#endif

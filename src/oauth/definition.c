@@ -1,0 +1,369 @@
+/*
+ * definition.c
+ *	  What a provider's definition and a connector's options may say, and what they
+ *	  say of a client.
+ *
+ * Every known name is in one table with its kind, so that an unknown name or a
+ * value of the wrong kind is found when it is given, not when it is used.
+ *
+ * Pure functions over JSON; must not do I/O, raise errors, or know jsonb or where
+ * a definition is stored.
+ */
+#ifdef FRONTEND
+#include "postgres_fe.h"
+#else
+#include "postgres.h"
+#endif
+
+#include "lib/stringinfo.h"
+
+#include "base/url.h"
+#include "crypto/jwt.h"
+#include "oauth/definition.h"
+#include "oauth/request.h"
+
+#define MAX_SECONDS 315360000 /* ten years */
+
+typedef enum MemberKind
+{
+	MEMBER_ENDPOINT, /* a URL that url_endpoint_problem accepts */
+	MEMBER_TEXT,
+	MEMBER_PARAM_NAME, /* that is not one of ours */
+	MEMBER_BOOL,
+	MEMBER_SECONDS, /* a number, what is below a second is cut off */
+	MEMBER_TEXTS,   /* an array of strings */
+	MEMBER_PARAMS,  /* an object of strings */
+	MEMBER_CHOICE,  /* one of the names in choices, separated by '|' */
+	MEMBER_RETURN_TARGETS
+} MemberKind;
+
+typedef struct Member
+{
+	const char *name;
+	MemberKind kind;
+	const char *choices;
+} Member;
+
+static const Member definition_members[] = {
+	/* RFC 8414, RFC 7591, RFC 9207 */
+	{"issuer", MEMBER_TEXT, NULL},
+	{"authorization_endpoint", MEMBER_ENDPOINT, NULL},
+	{"token_endpoint", MEMBER_ENDPOINT, NULL},
+	{"revocation_endpoint", MEMBER_ENDPOINT, NULL},
+	{"userinfo_endpoint", MEMBER_ENDPOINT, NULL},
+	{"jwks_uri", MEMBER_ENDPOINT, NULL},
+	{"token_endpoint_auth_method", MEMBER_CHOICE, "client_secret_basic|client_secret_post|none"},
+	{"authorization_response_iss_parameter_supported", MEMBER_BOOL, NULL},
+	{"id_token_signed_response_alg", MEMBER_CHOICE,
+	 "RS256|RS384|RS512|PS256|PS384|PS512|ES256|ES384|ES512|EdDSA"},
+	/* the extension's own */
+	{"name", MEMBER_TEXT, NULL},
+	{"pkce", MEMBER_CHOICE, "S256|off"},
+	{"nonce", MEMBER_CHOICE, "required|optional"},
+	{"scope_parameter", MEMBER_PARAM_NAME, NULL},
+	{"scope_separator", MEMBER_TEXT, NULL},
+	{"authorization_params", MEMBER_PARAMS, NULL},
+	{"token_params", MEMBER_PARAMS, NULL},
+	{"refresh_params", MEMBER_PARAMS, NULL},
+	{"token_body_format", MEMBER_CHOICE, "form|json"},
+	{"token_response_format", MEMBER_CHOICE, "json|form"},
+	{"token_path", MEMBER_TEXT, NULL},
+	{"token_types", MEMBER_TEXTS, NULL},
+	{"token_response_values", MEMBER_TEXTS, NULL},
+	{"callback_values", MEMBER_TEXTS, NULL},
+	{"default_expires_in", MEMBER_SECONDS, NULL},
+	{"zero_expires_in", MEMBER_CHOICE, "expired|unknown"},
+	{"refresh_margin", MEMBER_SECONDS, NULL},
+	{"revocation_ends_grant", MEMBER_BOOL, NULL},
+};
+
+static const Member option_members[] = {
+	{"return_to", MEMBER_RETURN_TARGETS, NULL},
+	{"pkce", MEMBER_CHOICE, "S256|off"},
+	{"authorization_params", MEMBER_PARAMS, NULL},
+	{"resource", MEMBER_ENDPOINT, NULL},
+};
+
+static const JsonValue *find_member(const JsonValue *object, const char *name);
+static bool parse_seconds(const JsonValue *value, int64_t *seconds);
+static bool is_choice(const char *choices, const char *text);
+static const char *strings_problem(const Member *member, const JsonValue *value,
+								   JsonTokenType type);
+static const char *value_problem(const Member *member, const JsonValue *value);
+static char *known_names(const Member *members, int n_members);
+static const DefinitionProblem *problem(DefinitionFault fault, const char *name,
+										const char *detail);
+static const DefinitionProblem *members_problem(const JsonValue *object, const Member *members,
+												int n_members);
+
+static const JsonValue *
+find_member(const JsonValue *object, const char *name)
+{
+	const JsonValue *value = json_member(object, name);
+
+	return value == NULL || value->type == JSON_TOKEN_NULL ? NULL : value;
+}
+
+const char *
+definition_text(const JsonValue *definition, const char *name)
+{
+	return json_string(find_member(definition, name));
+}
+
+bool
+definition_bool(const JsonValue *definition, const char *name, bool default_value)
+{
+	const JsonValue *value = find_member(definition, name);
+
+	if (value == NULL || (value->type != JSON_TOKEN_TRUE && value->type != JSON_TOKEN_FALSE))
+		return default_value;
+	return value->type == JSON_TOKEN_TRUE;
+}
+
+static bool
+parse_seconds(const JsonValue *value, int64_t *seconds)
+{
+	double number;
+
+	if (value == NULL || value->type != JSON_TOKEN_NUMBER)
+		return false;
+	number = strtod(value->text, NULL);
+	if (!(number >= 0 && number <= MAX_SECONDS))
+		return false;
+	*seconds = (int64_t) number;
+	return true;
+}
+
+int64_t
+definition_seconds(const JsonValue *definition, const char *name, int64_t default_value)
+{
+	int64_t seconds;
+
+	return parse_seconds(find_member(definition, name), &seconds) ? seconds : default_value;
+}
+
+const char **
+definition_texts(const JsonValue *definition, const char *name, int *count)
+{
+	const JsonValue *array = find_member(definition, name);
+	const char **texts;
+
+	*count = 0;
+	if (array == NULL || array->type != JSON_TOKEN_ARRAY_START)
+		return NULL;
+	texts = palloc(sizeof(char *) * (array->n_children + 1));
+	for (const JsonValue *value = array->first; value != NULL; value = value->next)
+		if (value->type == JSON_TOKEN_STRING)
+			texts[(*count)++] = value->text;
+	return texts;
+}
+
+NameValue *
+definition_params(const JsonValue *definition, const char *name, int *count)
+{
+	const JsonValue *object = find_member(definition, name);
+	NameValue *params;
+
+	*count = 0;
+	if (object == NULL || object->type != JSON_TOKEN_OBJECT_START)
+		return NULL;
+	params = palloc(sizeof(NameValue) * (object->n_children + 1));
+	for (const JsonValue *value = object->first; value != NULL; value = value->next)
+		if (value->type == JSON_TOKEN_STRING)
+			params[(*count)++] = (NameValue){value->name, value->text};
+	return params;
+}
+
+static bool
+is_choice(const char *choices, const char *text)
+{
+	size_t length = strlen(text);
+
+	for (const char *c = choices; c != NULL; c = strchr(c, '|'))
+	{
+		c += *c == '|';
+		if (strncmp(c, text, length) == 0 && (c[length] == '|' || c[length] == '\0'))
+			return length > 0 && strchr(text, '|') == NULL;
+	}
+	return false;
+}
+
+/* Every element of an array, or member of an object, must be a string. */
+static const char *
+strings_problem(const Member *member, const JsonValue *value, JsonTokenType type)
+{
+	const char *wrong_kind = type == JSON_TOKEN_OBJECT_START ? "It must be an object of strings."
+															 : "It must be an array of strings.";
+
+	if (value->type != type)
+		return wrong_kind;
+	for (const JsonValue *element = value->first; element != NULL; element = element->next)
+	{
+		if (element->type != JSON_TOKEN_STRING)
+			return wrong_kind;
+		if (member->kind == MEMBER_RETURN_TARGETS && url_redirect_problem(element->text) != NULL)
+			return url_redirect_problem(element->text);
+	}
+	return NULL;
+}
+
+/* NULL, or a sentence */
+static const char *
+value_problem(const Member *member, const JsonValue *value)
+{
+	const char *text = json_string(value);
+	int64_t seconds;
+
+	switch (member->kind)
+	{
+		case MEMBER_ENDPOINT:
+			return text == NULL ? "It must be a string." : url_endpoint_problem(text);
+		case MEMBER_TEXT:
+			return text == NULL || text[0] == '\0' ? "It must be a string that is not empty."
+												   : NULL;
+		case MEMBER_PARAM_NAME:
+			return text == NULL || text[0] == '\0' || is_authorization_param(text)
+					   ? "It must be the name of a parameter, and not one that has a meaning of "
+						 "its own."
+					   : NULL;
+		case MEMBER_BOOL:
+			return value->type != JSON_TOKEN_TRUE && value->type != JSON_TOKEN_FALSE
+					   ? "It must be true or false."
+					   : NULL;
+		case MEMBER_SECONDS:
+			return parse_seconds(value, &seconds)
+					   ? NULL
+					   : psprintf("It must be a number of seconds, 0 to %d.", MAX_SECONDS);
+		case MEMBER_CHOICE:
+			return text != NULL && is_choice(member->choices, text)
+					   ? NULL
+					   : psprintf("It must be one of %s.", member->choices);
+		case MEMBER_TEXTS:
+		case MEMBER_RETURN_TARGETS:
+			return strings_problem(member, value, JSON_TOKEN_ARRAY_START);
+		case MEMBER_PARAMS:
+			return strings_problem(member, value, JSON_TOKEN_OBJECT_START);
+	}
+	return NULL;
+}
+
+static char *
+known_names(const Member *members, int n_members)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (int i = 0; i < n_members; i++)
+	{
+		appendStringInfoString(&names, i > 0 ? ", " : "");
+		appendStringInfoString(&names, members[i].name);
+	}
+	return names.data;
+}
+
+static const DefinitionProblem *
+problem(DefinitionFault fault, const char *name, const char *detail)
+{
+	DefinitionProblem *found = palloc(sizeof(DefinitionProblem));
+
+	*found = (DefinitionProblem){fault, name, detail};
+	return found;
+}
+
+static const DefinitionProblem *
+members_problem(const JsonValue *object, const Member *members, int n_members)
+{
+	if (object == NULL || object->type != JSON_TOKEN_OBJECT_START)
+		return problem(DEFINITION_NOT_AN_OBJECT, NULL, NULL);
+	for (const JsonValue *value = object->first; value != NULL; value = value->next)
+	{
+		const Member *member = NULL;
+		const char *detail;
+
+		for (int i = 0; i < n_members; i++)
+			if (strcmp(members[i].name, value->name) == 0)
+				member = &members[i];
+		if (member == NULL)
+			return problem(DEFINITION_UNKNOWN_NAME, value->name, known_names(members, n_members));
+		if (value->type == JSON_TOKEN_NULL)
+			continue;
+		detail = value_problem(member, value);
+		if (detail != NULL)
+			return problem(DEFINITION_INVALID_VALUE, value->name, detail);
+	}
+	return NULL;
+}
+
+const DefinitionProblem *
+definition_problem(const JsonValue *definition)
+{
+	const DefinitionProblem *found =
+		members_problem(definition, definition_members, lengthof(definition_members));
+
+	if (found == NULL && (definition_text(definition, "authorization_endpoint") == NULL ||
+						  definition_text(definition, "token_endpoint") == NULL))
+		found = problem(DEFINITION_LACKS_ENDPOINT, NULL,
+						"authorization_endpoint and token_endpoint are required.");
+	return found;
+}
+
+const DefinitionProblem *
+options_problem(const JsonValue *options)
+{
+	return members_problem(options, option_members, lengthof(option_members));
+}
+
+static bool
+text_is(const char *text, const char *value)
+{
+	return text != NULL && strcmp(text, value) == 0;
+}
+
+void
+definition_read(const JsonValue *definition, OAuthClient *client)
+{
+	const char *text;
+
+	client->issuer = definition_text(definition, "issuer");
+	client->authorization_endpoint = definition_text(definition, "authorization_endpoint");
+	client->token_endpoint = definition_text(definition, "token_endpoint");
+	client->revocation_endpoint = definition_text(definition, "revocation_endpoint");
+	client->jwks_uri = definition_text(definition, "jwks_uri");
+
+	text = definition_text(definition, "token_endpoint_auth_method");
+	client->auth_method = text_is(text, "client_secret_post") ? CLIENT_SECRET_POST
+						  : text_is(text, "none")             ? CLIENT_AUTH_NONE
+															  : CLIENT_SECRET_BASIC;
+	client->token_body_format = text_is(definition_text(definition, "token_body_format"), "json")
+									? TOKEN_BODY_JSON
+									: TOKEN_BODY_FORM;
+	client->pkce = !text_is(definition_text(definition, "pkce"), "off");
+	client->iss_required =
+		definition_bool(definition, "authorization_response_iss_parameter_supported", false);
+	client->nonce_optional = text_is(definition_text(definition, "nonce"), "optional");
+	text = definition_text(definition, "scope_parameter");
+	client->scope_parameter = text != NULL ? text : "scope";
+	text = definition_text(definition, "scope_separator");
+	client->scope_separator = text != NULL ? text : " ";
+
+	client->authorization_params =
+		definition_params(definition, "authorization_params", &client->n_authorization_params);
+	client->token_params = definition_params(definition, "token_params", &client->n_token_params);
+	client->refresh_params =
+		definition_params(definition, "refresh_params", &client->n_refresh_params);
+
+	text = definition_text(definition, "id_token_signed_response_alg");
+	client->id_token_algorithms = text != NULL
+									  ? jwt_algorithm_by_name(text)
+									  : JWT_RS256 | JWT_PS256 | JWT_ES256 | JWT_ES384 | JWT_EDDSA;
+	client->default_expires_in = definition_seconds(definition, "default_expires_in", -1);
+	client->zero_expires_in = text_is(definition_text(definition, "zero_expires_in"), "unknown")
+								  ? ZERO_IS_UNKNOWN
+								  : ZERO_IS_EXPIRED;
+	client->token_path = definition_text(definition, "token_path");
+	client->token_types = definition_texts(definition, "token_types", &client->n_token_types);
+	client->token_response_values =
+		definition_texts(definition, "token_response_values", &client->n_token_response_values);
+	client->form_token_response =
+		text_is(definition_text(definition, "token_response_format"), "form");
+}

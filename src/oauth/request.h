@@ -1,0 +1,74 @@
+/*
+ * request.h
+ *	  Building what an OAuth 2.0 client sends: pure functions over bytes.
+ */
+#ifndef APPUSER_CONNECTORS_OAUTH_REQUEST_H
+#define APPUSER_CONNECTORS_OAUTH_REQUEST_H
+
+#include "lib/stringinfo.h"
+
+#include "oauth/client.h"
+
+/* RFC 7636 §4.1: 32 random bytes as base64url, without the NUL */
+#define CODE_VERIFIER_LENGTH 43
+#define CODE_CHALLENGE_LENGTH 43
+
+/*
+ * A POST to be made.  body and authorization are secret memory: read them, and
+ * never append to or free them.
+ */
+typedef struct OAuthRequest
+{
+	const char *url;
+	const char *content_type;
+	StringInfoData body;
+	char *authorization; /* value of the Authorization header, or NULL */
+} OAuthRequest;
+
+typedef struct AuthorizationParams
+{
+	const char *redirect_uri;
+	const char *state;
+	const char *code_verifier; /* NULL without PKCE */
+	const char *nonce;         /* NULL without openid */
+	const char *const *scopes;
+	int n_scopes;
+} AuthorizationParams;
+
+/*
+ * Is this parameter of an authorization request ours, so that nothing an admin adds
+ * may have its name?  The one that holds the scopes is too.
+ */
+extern bool is_authorization_param(const char *name);
+
+/*
+ * The URL to send the browser to (RFC 6749 §4.1.1, RFC 7636 §4.3).  Query
+ * components the endpoint has already are kept (§3.1).
+ */
+extern void build_authorization_url(const OAuthClient *client, const AuthorizationParams *params,
+									StringInfo url);
+
+/* RFC 6749 §4.1.3, RFC 7636 §4.5; code_verifier NULL without PKCE */
+extern void build_code_request(const OAuthClient *client, const char *code,
+							   const char *redirect_uri, const char *code_verifier,
+							   OAuthRequest *request);
+
+/* RFC 6749 §6; never asks for scopes */
+extern void build_refresh_request(const OAuthClient *client, const char *refresh_token,
+								  OAuthRequest *request);
+
+/* RFC 7009 §2.1; token_type_hint is "refresh_token" or "access_token" */
+extern void build_revocation_request(const OAuthClient *client, const char *token,
+									 const char *token_type_hint, OAuthRequest *request);
+
+/* Overwrites the secrets of a request; their memory goes with its context. */
+extern void oauth_request_free(OAuthRequest *request);
+
+/* BASE64URL(SHA256(ASCII(code_verifier))), RFC 7636 §4.2 */
+extern void code_challenge_s256(const char *code_verifier,
+								char challenge[CODE_CHALLENGE_LENGTH + 1]);
+
+/* application/x-www-form-urlencoded, as WHATWG and RFC 6749 appendix B */
+extern void append_form_encoded(StringInfo out, const char *text);
+
+#endif

@@ -1,0 +1,601 @@
+/*
+ * response.c
+ *	  Reading and classifying what a provider answered: token responses and
+ *	  errors (RFC 6749 §5), revocation (RFC 7009 §2.2), and the parameters of a
+ *	  callback (RFC 6749 §4.1.2, RFC 9207).
+ *
+ * Pure functions over bytes.  Nothing a provider sends is trusted, and none of
+ * its words leave here but through sanitize_provider_text and the checks of
+ * each member.  Must not do I/O, raise errors for what an answer holds, or
+ * decide what becomes of a connection.
+ */
+#ifdef FRONTEND
+#include "postgres_fe.h"
+#else
+#include "postgres.h"
+#endif
+
+#include "common/jsonapi.h"
+#include "mb/pg_wchar.h"
+
+#include "base/secret.h"
+#include "oauth/body.h"
+#include "oauth/response.h"
+
+/* Ten years; a longer lifetime is a date or a mistake. */
+#define MAX_EXPIRES_IN ((int64_t) 3653 * 86400)
+#define MAX_RESPONSE_VALUE 1024
+#define MAX_RESPONSE_SCOPES 1024
+
+#define TENANT_PLACEHOLDER "{tenantid}"
+
+/*
+ * Error codes that say more than their status.  The standard ones are of RFC
+ * 6749 §4.1.2.1 and §5.2 and RFC 8628 §3.5; the others are what GitHub and
+ * Slack say instead, both under status 200.  A code that is not here is a
+ * refusal, unauthorized_client among them: that speaks of the grant's client
+ * and so of one connection.
+ */
+static const struct
+{
+	const char *code;
+	TokenOutcome outcome;
+} known_errors[] = {
+	{"invalid_grant", TOKEN_INVALID_GRANT},
+	{"bad_refresh_token", TOKEN_INVALID_GRANT},
+	{"invalid_refresh_token", TOKEN_INVALID_GRANT},
+	{"bad_verification_code", TOKEN_INVALID_GRANT},
+	{"invalid_code", TOKEN_INVALID_GRANT},
+	{"invalid_client", TOKEN_INVALID_CLIENT},
+	{"incorrect_client_credentials", TOKEN_INVALID_CLIENT},
+	{"bad_client_secret", TOKEN_INVALID_CLIENT},
+	{"invalid_client_id", TOKEN_INVALID_CLIENT},
+	{"temporarily_unavailable", TOKEN_UNAVAILABLE},
+	{"server_error", TOKEN_UNAVAILABLE},
+	{"service_unavailable", TOKEN_UNAVAILABLE},
+	{"internal_error", TOKEN_UNAVAILABLE},
+	{"fatal_error", TOKEN_UNAVAILABLE},
+	{"request_timeout", TOKEN_UNAVAILABLE},
+	{"slow_down", TOKEN_RATE_LIMITED},
+	{"ratelimited", TOKEN_RATE_LIMITED},
+};
+
+static const char *read_body(const OAuthClient *client, const char *content_type, const char *body,
+							 size_t body_len, BodyObject **root);
+static bool has_prefix_nocase(const char *text, const char *prefix);
+static const char *read_error(const BodyObject *root, char error[MAX_ERROR_CODE + 1],
+							  const BodyMember **description);
+static TokenOutcome error_outcome(const char *code);
+static const char *read_tokens(const OAuthClient *client, const BodyObject *root,
+							   TokenResponse *response);
+static const BodyObject *token_object(const OAuthClient *client, const BodyObject *root);
+static const char *accepted_token_type(const OAuthClient *client, const BodyMember *member);
+static bool is_token_text(const BodyMember *member);
+static bool is_blank(const BodyMember *member);
+static void read_expires_in(const OAuthClient *client, const BodyMember *member,
+							TokenResponse *response);
+static bool parse_seconds(const BodyMember *member, int64_t *seconds);
+static void read_scope(const OAuthClient *client, const BodyMember *member,
+					   TokenResponse *response);
+static void add_scope(TokenResponse *response, const char *scope, size_t len);
+static void read_values(const OAuthClient *client, const BodyObject *root, TokenResponse *response);
+static bool is_plain_value(const BodyMember *member);
+static void cleanse_token(char **token);
+
+void
+sanitize_provider_text(const char *text, size_t len, char *out, size_t size)
+{
+	size_t i;
+
+	if (size == 0)
+		return;
+	for (i = 0; i < len && i < size - 1; i++)
+		out[i] = text[i] >= 0x20 && text[i] <= 0x7e ? text[i] : '?';
+	out[i] = '\0';
+}
+
+bool
+valid_error_code(const char *text)
+{
+	size_t i;
+
+	if (text == NULL || *text == '\0')
+		return false;
+	for (i = 0; text[i] != '\0'; i++)
+	{
+		if (i >= MAX_ERROR_CODE || text[i] < 0x21 || text[i] > 0x7e || text[i] == '"' ||
+			text[i] == '\\')
+			return false;
+	}
+	return true;
+}
+
+bool
+issuer_matches(const char *expected, const char *iss)
+{
+	const char *placeholder;
+	const char *authority;
+	const char *path;
+	size_t before;
+	size_t segment;
+
+	if (expected == NULL || iss == NULL)
+		return false;
+	placeholder = strstr(expected, TENANT_PLACEHOLDER);
+	if (placeholder == NULL)
+		return strcmp(expected, iss) == 0;
+
+	/* a whole segment of the path; elsewhere it would be somebody else's host */
+	authority = strstr(expected, "://");
+	path = authority != NULL ? strchr(authority + 3, '/') : NULL;
+	if (path == NULL || placeholder <= path || placeholder[-1] != '/')
+		return false;
+	before = (size_t) (placeholder - expected);
+	placeholder += strlen(TENANT_PLACEHOLDER);
+	if (*placeholder != '/' && *placeholder != '\0')
+		return false;
+
+	if (strncmp(expected, iss, before) != 0)
+		return false;
+	iss += before;
+	segment = strspn(iss, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~");
+	if (segment == 0 || strspn(iss, ".") == segment)
+		return false;
+	return strcmp(placeholder, iss + segment) == 0;
+}
+
+static bool
+has_prefix_nocase(const char *text, const char *prefix)
+{
+	return pg_strncasecmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/*
+ * The body's shape decides what it is; the content type only explains why it
+ * could not be read.
+ */
+static const char *
+read_body(const OAuthClient *client, const char *content_type, const char *body, size_t body_len,
+		  BodyObject **root)
+{
+	const char *refusal;
+	size_t start = 0;
+
+	*root = NULL;
+	if (body == NULL || body_len == 0)
+		return "the body is empty";
+	while (start < body_len && strchr(" \t\r\n", body[start]) != NULL && body[start] != '\0')
+		start++;
+	if (client->form_token_response && start < body_len && body[start] != '{')
+		refusal = read_form_body(body, body_len, root);
+	else
+		refusal = read_json_body(body, body_len, client->token_path, root);
+	if (refusal != NULL && content_type != NULL && has_prefix_nocase(content_type, "text/html"))
+		return "the body is a web page";
+	return refusal;
+}
+
+/*
+ * Returns the error code as it was sent, or NULL when the answer is no error,
+ * which is when "error" is absent, null, false or empty and "ok" is not false.
+ * Some providers send an object that has the code somewhere inside.
+ */
+static const char *
+read_error(const BodyObject *root, char error[MAX_ERROR_CODE + 1], const BodyMember **description)
+{
+	static const char *const code_names[] = {"code", "type", "status"};
+	const BodyMember *member;
+	const char *code = "invalid_response";
+	int i;
+
+	*description = NULL;
+	error[0] = '\0';
+	if (root == NULL)
+		return NULL;
+
+	member = body_member(root, "error");
+	if (member == NULL || member->kind == BODY_FALSE || is_blank(member))
+	{
+		const BodyMember *is_ok = body_member(root, "ok");
+
+		if (is_ok == NULL || is_ok->kind != BODY_FALSE)
+			return NULL;
+	}
+	else if (member->kind == BODY_STRING)
+		code = member->text;
+	else if (member->object != NULL)
+	{
+		for (i = 0; i < (int) lengthof(code_names); i++)
+		{
+			const BodyMember *inner = body_member(member->object, code_names[i]);
+
+			if (inner != NULL && inner->kind == BODY_STRING && !is_blank(inner))
+			{
+				code = inner->text;
+				break;
+			}
+		}
+		*description = body_member(member->object, "message");
+	}
+
+	if (*description == NULL)
+		*description = body_member(root, "error_description");
+	if (*description != NULL && (*description)->kind != BODY_STRING)
+		*description = NULL;
+	sanitize_provider_text(code, strlen(code), error, MAX_ERROR_CODE + 1);
+	return code;
+}
+
+static TokenOutcome
+error_outcome(const char *code)
+{
+	int i;
+
+	for (i = 0; i < (int) lengthof(known_errors); i++)
+	{
+		if (strcmp(code, known_errors[i].code) == 0)
+			return known_errors[i].outcome;
+	}
+	return TOKEN_REFUSED;
+}
+
+void
+parse_token_response(const OAuthClient *client, int status, const char *content_type,
+					 const char *body, size_t body_len, TokenResponse *response)
+{
+	BodyObject *root;
+	const BodyMember *description;
+	const char *refusal;
+	const char *code;
+
+	memset(response, 0, sizeof(*response));
+	response->expires_in = -1;
+	response->outcome = TOKEN_MALFORMED;
+
+	/* never followed: the code and the client's secret would go with it */
+	if (status >= 300 && status < 400)
+	{
+		response->malformed = "the answer is a redirect";
+		return;
+	}
+	if (status < 200 || status > 599)
+	{
+		response->malformed = "the status is not one of an answer";
+		return;
+	}
+
+	refusal = read_body(client, content_type, body, body_len, &root);
+	code = read_error(root, response->error, &description);
+	if (description != NULL)
+		sanitize_provider_text(description->text, description->len, response->error_description,
+							   sizeof(response->error_description));
+
+	/* first the statuses under which nothing in the body is definite */
+	if (status == 429)
+		response->outcome = TOKEN_RATE_LIMITED;
+	else if (status >= 500 || status == 408 || status == 425)
+		response->outcome = TOKEN_UNAVAILABLE;
+	else if (code != NULL)
+		response->outcome = error_outcome(code);
+	else if (status >= 400)
+		response->outcome = TOKEN_REFUSED;
+	else
+	{
+		if (refusal == NULL)
+			refusal = read_tokens(client, root, response);
+		if (refusal == NULL)
+			response->outcome = TOKEN_GRANTED;
+		else
+			response->malformed = refusal;
+	}
+	body_free(root);
+}
+
+static bool
+is_blank(const BodyMember *member)
+{
+	return member->kind == BODY_STRING && member->len == 0;
+}
+
+/* RFC 6749 appendix A.12 and A.17: 1*VSCHAR.  No CR or LF for a header. */
+static bool
+is_token_text(const BodyMember *member)
+{
+	size_t i;
+
+	if (member->kind != BODY_STRING || member->len == 0 || member->len > MAX_TOKEN_BYTES)
+		return false;
+	for (i = 0; i < member->len; i++)
+	{
+		if (member->text[i] < 0x20 || member->text[i] > 0x7e)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The object that holds the tokens, NULL when there is none.
+ *
+ * Slack puts a user's tokens below authed_user when the code is exchanged, next
+ * to a bot's at top level, but at top level when they are refreshed.  Without
+ * tokens at the path the top level is taken, but only if it says to be of a
+ * type that the row lists: never the bot's for the user's.
+ */
+static const BodyObject *
+token_object(const OAuthClient *client, const BodyObject *root)
+{
+	const BodyObject *object = body_object_at(root, client->token_path);
+	const BodyMember *type = body_member(root, "token_type");
+	int i;
+
+	if (client->token_path == NULL || (object != NULL && body_member(object, "access_token")))
+		return object;
+	for (i = 0; type != NULL && type->kind == BODY_STRING && i < client->n_token_types; i++)
+	{
+		if (pg_strcasecmp(type->text, client->token_types[i]) == 0)
+			return root;
+	}
+	return object;
+}
+
+/* The type as we name it, "Bearer" when absent; NULL when not accepted. */
+static const char *
+accepted_token_type(const OAuthClient *client, const BodyMember *member)
+{
+	int i;
+
+	if (member == NULL)
+		return "Bearer";
+	if (member->kind != BODY_STRING)
+		return NULL;
+	if (pg_strcasecmp(member->text, "Bearer") == 0)
+		return "Bearer";
+	for (i = 0; i < client->n_token_types; i++)
+	{
+		if (pg_strcasecmp(member->text, client->token_types[i]) == 0)
+			return client->token_types[i];
+	}
+	return NULL;
+}
+
+/* Returns NULL, or why the answer is no token response; then nothing is set. */
+static const char *
+read_tokens(const OAuthClient *client, const BodyObject *root, TokenResponse *response)
+{
+	const BodyObject *object = token_object(client, root);
+	const BodyMember *access_token;
+	const BodyMember *refresh_token;
+	const BodyMember *id_token;
+	const char *token_type;
+
+	if (object == NULL)
+		return "there is no object at the token path";
+
+	access_token = body_member(object, "access_token");
+	if (access_token == NULL || is_blank(access_token))
+		return "there is no access_token";
+	if (access_token->kind != BODY_STRING)
+		return "access_token is not a string";
+	if (!is_token_text(access_token))
+		return "access_token is too long or has characters that no token may have";
+	refresh_token = body_member(object, "refresh_token");
+	if (refresh_token != NULL && is_blank(refresh_token))
+		refresh_token = NULL;
+	if (refresh_token != NULL && !is_token_text(refresh_token))
+		return "refresh_token is not a string that may be a token";
+	token_type = accepted_token_type(client, body_member(object, "token_type"));
+	if (token_type == NULL)
+		return "token_type is not one that is accepted";
+
+	response->access_token = secret_copy(access_token->text, access_token->len);
+	if (refresh_token != NULL)
+		response->refresh_token = secret_copy(refresh_token->text, refresh_token->len);
+	response->token_type = secret_copy(token_type, strlen(token_type));
+
+	/* a bad one must not cost the tokens of a refresh, nor pass for absent */
+	id_token = body_member(object, "id_token");
+	if (id_token != NULL && !is_blank(id_token))
+		response->id_token = is_token_text(id_token) ? secret_copy(id_token->text, id_token->len)
+													 : secret_copy("", 0);
+
+	read_expires_in(client, body_member(object, "expires_in"), response);
+	read_scope(client, body_member(object, "scope"), response);
+	read_values(client, root, response);
+	return NULL;
+}
+
+/* A JSON number, or a string that is one; what is below a second is cut off. */
+static bool
+parse_seconds(const BodyMember *member, int64_t *seconds)
+{
+	double value;
+
+	if ((member->kind != BODY_NUMBER && member->kind != BODY_STRING) || member->len > 64 ||
+		!IsValidJsonNumber(member->text, (int) member->len))
+		return false;
+	value = strtod(member->text, NULL);
+	if (!(value >= 0 && value <= (double) MAX_EXPIRES_IN))
+		return false;
+	*seconds = (int64_t) value;
+	return true;
+}
+
+static void
+read_expires_in(const OAuthClient *client, const BodyMember *member, TokenResponse *response)
+{
+	int64_t seconds;
+
+	response->expires_in = client->default_expires_in;
+	if (member == NULL)
+		return;
+	if (!parse_seconds(member, &seconds))
+		response->expires_in_ignored = true;
+	else if (seconds > 0 || client->zero_expires_in == ZERO_IS_EXPIRED)
+		response->expires_in = seconds;
+}
+
+/*
+ * A string is split at the row's separator and at spaces and commas, because
+ * some providers ask with one and answer with another.
+ */
+static void
+read_scope(const OAuthClient *client, const BodyMember *member, TokenResponse *response)
+{
+	const char *separator = client->scope_separator != NULL ? client->scope_separator : "";
+	size_t separator_len = strlen(separator);
+	const char *start;
+	const char *at;
+
+	if (member == NULL || member->text == NULL ||
+		(member->kind != BODY_STRING && member->kind != BODY_ARRAY))
+		return;
+	response->has_scope = true;
+	for (start = at = member->text; *at != '\0';)
+	{
+		size_t skip = 0;
+
+		if (separator_len > 0 && strncmp(at, separator, separator_len) == 0)
+			skip = separator_len;
+		else if (strchr(" ,\t\r\n", *at) != NULL)
+			skip = 1;
+		if (skip == 0)
+		{
+			at++;
+			continue;
+		}
+		add_scope(response, start, (size_t) (at - start));
+		at += skip;
+		start = at;
+	}
+	add_scope(response, start, (size_t) (at - start));
+}
+
+/* What is no scope-token of RFC 6749 §3.3 was never asked for: left out. */
+static void
+add_scope(TokenResponse *response, const char *scope, size_t len)
+{
+	size_t i;
+	int j;
+
+	if (len == 0 || len > MAX_RESPONSE_VALUE || response->n_scopes == MAX_RESPONSE_SCOPES)
+		return;
+	for (i = 0; i < len; i++)
+	{
+		if (scope[i] < 0x21 || scope[i] > 0x7e || scope[i] == '"' || scope[i] == '\\')
+			return;
+	}
+	for (j = 0; j < response->n_scopes; j++)
+	{
+		if (strncmp(response->scopes[j], scope, len) == 0 && response->scopes[j][len] == '\0')
+			return;
+	}
+	if (response->scopes == NULL)
+		response->scopes = palloc(sizeof(char *) * MAX_RESPONSE_SCOPES);
+	response->scopes[response->n_scopes++] = pnstrdup(scope, len);
+}
+
+/* UTF-8 without C0 and C1 controls; these become part of an API's URL. */
+static bool
+is_plain_value(const BodyMember *member)
+{
+	const unsigned char *text = (const unsigned char *) member->text;
+	size_t i;
+
+	if (text == NULL || member->kind == BODY_ARRAY || member->len > MAX_RESPONSE_VALUE)
+		return false;
+	for (i = 0; i < member->len; i++)
+	{
+		if (text[i] < 0x20 || text[i] == 0x7f || (text[i] == 0xc2 && text[i + 1] < 0xa0))
+			return false;
+	}
+	return true;
+}
+
+static void
+read_values(const OAuthClient *client, const BodyObject *root, TokenResponse *response)
+{
+	static const char *const secrets[] = {"access_token", "refresh_token", "id_token"};
+	int i;
+	int j;
+
+	if (client->n_token_response_values == 0)
+		return;
+	response->values = palloc(sizeof(NameValue) * (size_t) client->n_token_response_values);
+	for (i = 0; i < client->n_token_response_values; i++)
+	{
+		const char *name = client->token_response_values[i];
+		const BodyMember *member = body_member(root, name);
+		bool secret = false;
+
+		/* connection_config is stored and shown in the clear */
+		for (j = 0; j < (int) lengthof(secrets); j++)
+			secret |= strcmp(name, secrets[j]) == 0;
+		if (member == NULL || secret || !is_plain_value(member))
+			continue;
+		response->values[response->n_values].name = name;
+		response->values[response->n_values].value = pnstrdup(member->text, member->len);
+		response->n_values++;
+	}
+}
+
+static void
+cleanse_token(char **token)
+{
+	if (*token != NULL)
+		secret_cleanse(*token, strlen(*token));
+	*token = NULL;
+}
+
+void
+token_response_cleanse(TokenResponse *response)
+{
+	cleanse_token(&response->access_token);
+	cleanse_token(&response->refresh_token);
+	cleanse_token(&response->id_token);
+	cleanse_token(&response->token_type);
+}
+
+RevocationOutcome
+classify_revocation_response(int status, const char *body, size_t body_len,
+							 char error[MAX_ERROR_CODE + 1])
+{
+	/* what providers say of a token that is dead already; RFC 7009 says 200 */
+	static const char *const dead[] = {"invalid_token", "token_revoked", "token_expired"};
+	BodyObject *root = NULL;
+	const BodyMember *description;
+	const char *code;
+	RevocationOutcome outcome;
+	int i;
+
+	if (body != NULL && body_len > 0)
+		read_json_body(body, body_len, NULL, &root);
+	code = read_error(root, error, &description);
+
+	if (status == 408 || status == 425 || status == 429 || (status >= 500 && status <= 599))
+		outcome = REVOCATION_RETRY;
+	else if (code != NULL && ((status >= 200 && status <= 299) || (status >= 400 && status <= 499)))
+	{
+		switch (error_outcome(code))
+		{
+			case TOKEN_INVALID_GRANT:
+				outcome = REVOCATION_DONE;
+				break;
+			case TOKEN_UNAVAILABLE:
+			case TOKEN_RATE_LIMITED:
+				outcome = REVOCATION_RETRY;
+				break;
+			default:
+				outcome = REVOCATION_REFUSED;
+				break;
+		}
+		for (i = 0; i < (int) lengthof(dead); i++)
+		{
+			if (strcmp(code, dead[i]) == 0)
+				outcome = REVOCATION_DONE;
+		}
+	}
+	else
+		outcome = status >= 200 && status <= 299 ? REVOCATION_DONE : REVOCATION_REFUSED;
+	body_free(root);
+	return outcome;
+}

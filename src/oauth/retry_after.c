@@ -1,0 +1,116 @@
+/*
+ * retry_after.c
+ *	  The Retry-After header (RFC 9110 §10.2.3), in seconds or as a date.
+ *
+ * Pure functions over bytes; nothing a provider sends is trusted.
+ */
+#ifdef FRONTEND
+#include "postgres_fe.h"
+#else
+#include "postgres.h"
+#endif
+
+#include "oauth/retry_after.h"
+
+#define MAX_RETRY_AFTER 86400
+
+static int month_number(const char *name);
+static int64_t seconds_of_date(int year, int month, int day);
+static bool parse_http_date(const char *value, int64_t now, int64_t *when);
+
+static int
+month_number(const char *name)
+{
+	static const char *const names[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+										"Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+	int i;
+
+	for (i = 0; i < (int) lengthof(names); i++)
+	{
+		if (strcmp(name, names[i]) == 0)
+			return i + 1;
+	}
+	return 0;
+}
+
+/* Unix seconds at midnight UTC, of the proleptic Gregorian calendar */
+static int64_t
+seconds_of_date(int year, int month, int day)
+{
+	/* years that begin in March have their leap day last */
+	int64_t y = month <= 2 ? year - 1 : year;
+	int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+
+	return (y * 365 + y / 4 - y / 100 + y / 400 + day_of_year - 719468) * 86400;
+}
+
+/* RFC 9110 §5.6.7: all three forms */
+static bool
+parse_http_date(const char *value, int64_t now, int64_t *when)
+{
+	char month_name[4];
+	int year;
+	int month;
+	int day;
+	int hour;
+	int minute;
+	int second;
+	int end = -1;
+
+	if (sscanf(value, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n", &day, month_name, &year,
+			   &hour, &minute, &second, &end) == 6 &&
+		end > 0)
+		;
+	else if (sscanf(value, "%*9[A-Za-z], %2d-%3[A-Za-z]-%2d %2d:%2d:%2d GMT%n", &day, month_name,
+					&year, &hour, &minute, &second, &end) == 6 &&
+			 end > 0)
+	{
+		/* more than 50 years ahead is the past century */
+		year += 2000;
+		if (seconds_of_date(year, 1, 1) > now + (int64_t) 50 * 366 * 86400)
+			year -= 100;
+	}
+	else if (sscanf(value, "%*3[A-Za-z] %3[A-Za-z] %2d %2d:%2d:%2d %4d%n", month_name, &day, &hour,
+					&minute, &second, &year, &end) == 6 &&
+			 end > 0)
+		;
+	else
+		return false;
+
+	month = month_number(month_name);
+	if (value[end + (int) strspn(value + end, " \t")] != '\0' || month == 0 || year < 1900 ||
+		day < 1 || day > 31 || hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 ||
+		second > 60)
+		return false;
+	*when = seconds_of_date(year, month, day) + hour * 3600 + minute * 60 + second;
+	return true;
+}
+
+int
+parse_retry_after(const char *value, int64_t now)
+{
+	int64_t seconds = 0;
+	size_t digits;
+	size_t i;
+
+	if (value == NULL)
+		return -1;
+	value += strspn(value, " \t");
+	digits = strspn(value, "0123456789");
+	if (digits > 0)
+	{
+		if (value[digits + strspn(value + digits, " \t")] != '\0')
+			return -1;
+		for (i = 0; i < digits && seconds <= MAX_RETRY_AFTER; i++)
+			seconds = seconds * 10 + (value[i] - '0');
+	}
+	else
+	{
+		if (!parse_http_date(value, now, &seconds))
+			return -1;
+		seconds -= now;
+	}
+	if (seconds < 0)
+		return 0;
+	return seconds > MAX_RETRY_AFTER ? MAX_RETRY_AFTER : (int) seconds;
+}

@@ -1,0 +1,220 @@
+/*
+ * authorization.c
+ *	  Statements on authorizations.
+ */
+#include "postgres.h"
+
+#include "access/skey.h"
+#include "access/stratnum.h"
+#include "executor/tuptable.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+
+#include "store/authorization.h"
+#include "store/store.h"
+
+/* Columns that the sweep reads */
+enum
+{
+	ANUM_APP_USER = 1,
+	ANUM_STATE_HASH = 2
+};
+
+static bytea *
+hash_bytea(const uint8 *hash)
+{
+	bytea *bytes = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+
+	SET_VARSIZE(bytes, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+	memcpy(VARDATA(bytes), hash, PG_SHA256_DIGEST_LENGTH);
+	return bytes;
+}
+
+void
+store_insert_authorization(const Authorization *a)
+{
+	static StoreStatement insert = {
+		"INSERT INTO appuser_connectors.authorizations (app_user, state_hash, connector_id, "
+		"connection_name, redirect_uri, return_to, scopes, connection_config, binding_hash, "
+		"sealed_secrets, created_at, expires_at) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"};
+	/* SKIP LOCKED: two tabs of one person need not wait for each other */
+	static StoreStatement prune = {
+		"DELETE FROM appuser_connectors.authorizations WHERE app_user = $1 AND state_hash = ANY "
+		"(ARRAY(SELECT state_hash FROM appuser_connectors.authorizations WHERE app_user = $1 "
+		"AND connector_id = $2 AND NOT consumed ORDER BY created_at DESC OFFSET $3 "
+		"FOR UPDATE SKIP LOCKED))"};
+	static StoreStatement prune_all = {
+		"DELETE FROM appuser_connectors.authorizations WHERE app_user = $1 AND state_hash = ANY "
+		"(ARRAY(SELECT state_hash FROM appuser_connectors.authorizations WHERE app_user = $1 "
+		"AND NOT consumed ORDER BY created_at DESC OFFSET $2 FOR UPDATE SKIP LOCKED))"};
+	StoreArgs args = {0};
+	StoreArgs prune_args = {0};
+	StoreArgs prune_all_args = {0};
+
+	arg_text(&args, a->app_user);
+	arg_bytes(&args, hash_bytea(a->state_hash));
+	arg_text(&args, a->connector_id);
+	arg_text(&args, a->connection_name);
+	arg_text(&args, a->redirect_uri);
+	arg_text(&args, a->return_to);
+	arg_texts(&args, a->scopes, a->n_scopes);
+	arg_jsonb(&args, a->connection_config);
+	arg_bytes(&args, a->binding_hash);
+	arg_bytes(&args, a->sealed_secrets);
+	arg_timestamp(&args, a->created_at);
+	arg_timestamp(&args, a->expires_at);
+
+	arg_text(&prune_args, a->app_user);
+	arg_text(&prune_args, a->connector_id);
+	arg_bigint(&prune_args, MAX_AUTHORIZATIONS);
+
+	arg_text(&prune_all_args, a->app_user);
+	arg_bigint(&prune_all_args, MAX_AUTHORIZATIONS_OF_APP_USER);
+
+	store_begin(a->app_user);
+	store_run(&insert, &args);
+	store_run(&prune, &prune_args);
+	store_run(&prune_all, &prune_all_args);
+	store_end();
+}
+
+Authorization *
+store_consume_authorization(const char *app_user, const uint8 *state_hash)
+{
+	static StoreStatement consume = {
+		"UPDATE appuser_connectors.authorizations SET consumed = true "
+		"WHERE app_user = $1 AND state_hash = (SELECT state_hash "
+		"FROM appuser_connectors.authorizations WHERE app_user = $1 AND state_hash = $2 "
+		"AND NOT consumed FOR UPDATE SKIP LOCKED) "
+		"RETURNING connector_id, connection_name, redirect_uri, return_to, scopes, "
+		"connection_config, binding_hash, sealed_secrets, created_at, expires_at"};
+	StoreArgs args = {0};
+	Authorization *a = palloc0(sizeof(Authorization));
+	bool found;
+
+	arg_text(&args, app_user);
+	arg_bytes(&args, hash_bytea(state_hash));
+	store_begin(app_user);
+	found = store_run(&consume, &args) > 0;
+	if (found)
+	{
+		a->app_user = app_user;
+		memcpy(a->state_hash, state_hash, PG_SHA256_DIGEST_LENGTH);
+		a->connector_id = result_text(0, 1);
+		a->connection_name = result_text(0, 2);
+		a->redirect_uri = result_text(0, 3);
+		a->return_to = result_text(0, 4);
+		a->scopes = result_texts(0, 5, &a->n_scopes);
+		a->connection_config = result_jsonb(0, 6);
+		a->binding_hash = result_bytes(0, 7);
+		a->sealed_secrets = result_bytes(0, 8);
+		a->created_at = result_timestamp(0, 9);
+		a->expires_at = result_timestamp(0, 10);
+	}
+	store_end();
+	return found ? a : NULL;
+}
+
+LockResult
+store_lock_authorization(const char *app_user, const uint8 *state_hash)
+{
+	static StoreStatement lock = {"SELECT 1 FROM appuser_connectors.authorizations "
+								  "WHERE app_user = $1 AND state_hash = $2 FOR UPDATE SKIP LOCKED"};
+	static StoreStatement look = {"SELECT 1 FROM appuser_connectors.authorizations "
+								  "WHERE app_user = $1 AND state_hash = $2"};
+	StoreArgs args = {0};
+
+	arg_text(&args, app_user);
+	arg_bytes(&args, hash_bytea(state_hash));
+	return store_lock_row("authorizations", RowExclusiveLock, &lock, &look, &args, app_user);
+}
+
+bool
+store_delete_authorization(const char *app_user, const uint8 *state_hash)
+{
+	static StoreStatement delete = {
+		"DELETE FROM appuser_connectors.authorizations WHERE app_user = $1 AND state_hash = "
+		"(SELECT state_hash FROM appuser_connectors.authorizations "
+		"WHERE app_user = $1 AND state_hash = $2 FOR UPDATE SKIP LOCKED)"};
+	StoreArgs args = {0};
+	bool deleted;
+
+	arg_text(&args, app_user);
+	arg_bytes(&args, hash_bytea(state_hash));
+	store_begin(app_user);
+	deleted = store_run(&delete, &args) > 0;
+	store_end();
+	return deleted;
+}
+
+typedef struct SweepList
+{
+	char **app_users;
+	bytea **hashes;
+	int count;
+	int limit;
+} SweepList;
+
+static bool
+visit_expired(TupleTableSlot *slot, void *arg)
+{
+	SweepList *list = arg;
+
+	slot_getsomeattrs(slot, ANUM_STATE_HASH);
+	list->app_users[list->count] = TextDatumGetCString(slot->tts_values[ANUM_APP_USER - 1]);
+	list->hashes[list->count] = DatumGetByteaPCopy(slot->tts_values[ANUM_STATE_HASH - 1]);
+	return ++list->count < list->limit;
+}
+
+int
+store_sweep_authorizations(TimestampTz now, int limit, AuthorizationInUse in_use)
+{
+	ScanKeyData key;
+	SweepList list = {palloc(sizeof(char *) * limit), palloc(sizeof(bytea *) * limit), 0, limit};
+	int swept = 0;
+
+	ScanKeyInit(&key, 1, BTLessStrategyNumber, F_TIMESTAMPTZ_LT, TimestampTzGetDatum(now));
+	store_scan("authorizations", "authorizations_expires_at", GetLatestSnapshot(), &key, 1,
+			   visit_expired, &list);
+	for (int i = 0; i < list.count; i++)
+	{
+		const uint8 *hash = (const uint8 *) VARDATA_ANY(list.hashes[i]);
+
+		if (!in_use(list.app_users[i], hash) && store_delete_authorization(list.app_users[i], hash))
+			swept++;
+	}
+	return swept;
+}
+
+bool
+store_delete_exchanges(const char *app_user, const char *connector_id, const char *connection_name)
+{
+	static StoreStatement delete = {
+		"DELETE FROM appuser_connectors.authorizations WHERE app_user = $1 "
+		"AND connector_id = $2 AND connection_name = $3 AND consumed"};
+	StoreArgs args = {0};
+	bool deleted;
+
+	arg_text(&args, app_user);
+	arg_text(&args, connector_id);
+	arg_text(&args, connection_name);
+	store_begin(app_user);
+	deleted = store_run(&delete, &args) > 0;
+	store_end();
+	return deleted;
+}
+
+void
+store_delete_authorizations(const char *app_user)
+{
+	static StoreStatement delete = {
+		"DELETE FROM appuser_connectors.authorizations WHERE app_user = $1"};
+	StoreArgs args = {0};
+
+	arg_text(&args, app_user);
+	store_begin(app_user);
+	store_run(&delete, &args);
+	store_end();
+}

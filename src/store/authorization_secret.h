@@ -1,0 +1,25 @@
+/*
+ * authorization_secret.h
+ *	  What a flow keeps sealed, and for whom its code is.
+ */
+#ifndef APPUSER_CONNECTORS_STORE_AUTHORIZATION_SECRET_H
+#define APPUSER_CONNECTORS_STORE_AUTHORIZATION_SECRET_H
+
+#include "store/authorization.h"
+#include "store/connector.h"
+
+/*
+ * Whom a code of this connector is for: issuer, origins, client.  A connector
+ * that has moved since must not take it elsewhere (RFC 9700 §4.4).
+ */
+extern char *authorization_party(const Connector *connector);
+
+/* The code verifier and nonce (NULL: none), sealed with the flow's whole row */
+extern void authorization_seal(Authorization *authorization, const char *code_verifier,
+							   const char *nonce);
+extern bool authorization_open(Authorization *authorization, char **code_verifier, char **nonce);
+
+/* SHA-256 of a text, as state and browser binding are stored */
+extern void authorization_hash(const char *text, uint8 digest[PG_SHA256_DIGEST_LENGTH]);
+
+#endif

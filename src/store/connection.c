@@ -1,0 +1,449 @@
+/*
+ * connection.c
+ *	  Statements on connections, and the direct scans of them.
+ */
+#include "postgres.h"
+
+#include "executor/tuptable.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/snapmgr.h"
+
+#include "store/connection.h"
+#include "store/store.h"
+
+/* Columns of connections, in the order of the table */
+enum
+{
+	ANUM_APP_USER = 1,
+	ANUM_CONNECTOR_ID,
+	ANUM_CONNECTION_NAME,
+	ANUM_GRANT_ID,
+	ANUM_GENERATION,
+	ANUM_STATUS,
+	ANUM_STATUS_REASON,
+	ANUM_STATUS_SINCE,
+	ANUM_ACCOUNT,
+	ANUM_TOKEN_TYPE,
+	ANUM_SCOPES,
+	ANUM_REQUESTED_SCOPES,
+	ANUM_CONNECTION_CONFIG,
+	ANUM_CONNECTED_AT,
+	ANUM_UPDATED_AT,
+	ANUM_EXPIRES_AT,
+	ANUM_REFRESH_AT,
+	ANUM_FAILURES,
+	ANUM_FAILING_SINCE,
+	ANUM_REFUSALS,
+	ANUM_ORIGINS,
+	ANUM_ACCESS_TOKEN,
+	ANUM_REFRESH_TOKEN,
+	CONNECTION_COLUMNS = ANUM_REFRESH_TOKEN
+};
+
+typedef struct ReadArg
+{
+	Connection *connection;
+	bool found;
+} ReadArg;
+
+static bool
+visit_connection(TupleTableSlot *slot, void *arg)
+{
+	Connection *c = ((ReadArg *) arg)->connection;
+
+	slot_getsomeattrs(slot, CONNECTION_COLUMNS);
+	c->grant_id = *DatumGetUUIDP(slot->tts_values[ANUM_GRANT_ID - 1]);
+	c->generation = DatumGetInt64(slot->tts_values[ANUM_GENERATION - 1]);
+	c->reconnect_required = strcmp(slot_text(slot, ANUM_STATUS), "connected") != 0;
+	c->status_reason = slot_text(slot, ANUM_STATUS_REASON);
+	c->status_since = slot_timestamp(slot, ANUM_STATUS_SINCE);
+	c->account = slot_text(slot, ANUM_ACCOUNT);
+	c->token_type = slot_text(slot, ANUM_TOKEN_TYPE);
+	c->scopes = slot_varlena(slot, ANUM_SCOPES);
+	c->requested_scopes = slot_varlena(slot, ANUM_REQUESTED_SCOPES);
+	c->connection_config = slot_varlena(slot, ANUM_CONNECTION_CONFIG);
+	c->connected_at = slot_timestamp(slot, ANUM_CONNECTED_AT);
+	c->updated_at = slot_timestamp(slot, ANUM_UPDATED_AT);
+	c->expires_at = slot_timestamp(slot, ANUM_EXPIRES_AT);
+	c->refresh_at = slot_timestamp(slot, ANUM_REFRESH_AT);
+	c->failures = DatumGetInt32(slot->tts_values[ANUM_FAILURES - 1]);
+	c->failing_since = slot_timestamp(slot, ANUM_FAILING_SINCE);
+	c->refusals = DatumGetInt32(slot->tts_values[ANUM_REFUSALS - 1]);
+	c->origins = slot_text(slot, ANUM_ORIGINS);
+	c->access_token = slot_varlena(slot, ANUM_ACCESS_TOKEN);
+	c->refresh_token = slot_varlena(slot, ANUM_REFRESH_TOKEN);
+	((ReadArg *) arg)->found = true;
+	return false;
+}
+
+bool
+store_read_connection(const char *app_user, const char *connector_id, const char *connection_name,
+					  Snapshot snapshot, Connection *connection)
+{
+	ScanKeyData keys[3];
+	ReadArg arg = {connection, false};
+
+	text_key(&keys[0], 1, app_user);
+	text_key(&keys[1], 2, connector_id);
+	text_key(&keys[2], 3, connection_name);
+	connection->app_user = app_user;
+	connection->connector_id = connector_id;
+	connection->connection_name = connection_name;
+	store_scan("connections", "connections_pkey", snapshot, keys, 3, visit_connection, &arg);
+	return arg.found;
+}
+
+LockResult
+store_lock_connection(const char *app_user, const char *connector_id, const char *connection_name,
+					  Connection *connection)
+{
+	static StoreStatement lock = {
+		"SELECT 1 FROM appuser_connectors.connections WHERE app_user = $1 AND connector_id = $2 "
+		"AND connection_name = $3 FOR UPDATE SKIP LOCKED"};
+	StoreArgs args = {0};
+	bool locked;
+
+	/* SKIP LOCKED is about rows: the statement would wait for LOCK TABLE */
+	if (!ConditionalLockRelationOid(store_relation("connections"), RowExclusiveLock))
+		return LOCK_HELD;
+	arg_text(&args, app_user);
+	arg_text(&args, connector_id);
+	arg_text(&args, connection_name);
+	store_begin(app_user);
+	locked = store_run(&lock, &args) > 0;
+	store_end();
+
+	if (!store_read_connection(app_user, connector_id, connection_name, GetLatestSnapshot(),
+							   connection))
+		return LOCK_MISSING;
+	return locked ? LOCK_TAKEN : LOCK_HELD;
+}
+
+LockResult
+store_lock_connector(const char *connector_id)
+{
+	static StoreStatement lock = {"SELECT 1 FROM appuser_connectors.connectors "
+								  "WHERE connector_id = $1 FOR KEY SHARE SKIP LOCKED"};
+	static StoreStatement look = {"SELECT 1 FROM appuser_connectors.connectors "
+								  "WHERE connector_id = $1"};
+	StoreArgs args = {0};
+
+	arg_text(&args, connector_id);
+	return store_lock_row("connectors", RowShareLock, &lock, &look, &args, NULL);
+}
+
+static void
+connection_args(StoreArgs *args, const Connection *c)
+{
+	arg_text(args, c->app_user);
+	arg_text(args, c->connector_id);
+	arg_text(args, c->connection_name);
+	arg_uuid(args, &c->grant_id);
+	arg_bigint(args, c->generation);
+	arg_text(args, c->reconnect_required ? "reconnect_required" : "connected");
+	arg_text(args, c->status_reason);
+	arg_timestamp(args, c->status_since);
+	arg_text(args, c->account);
+	arg_text(args, c->token_type);
+	args->types[args->count] = args->types[args->count + 1] = TEXTARRAYOID;
+	args->values[args->count] = PointerGetDatum(c->scopes);
+	args->values[args->count + 1] = PointerGetDatum(c->requested_scopes);
+	args->nulls[args->count] = args->nulls[args->count + 1] = ' ';
+	args->count += 2;
+	arg_jsonb(args, c->connection_config);
+	arg_timestamp(args, c->connected_at);
+	arg_timestamp(args, c->updated_at);
+	arg_timestamp(args, c->expires_at);
+	arg_timestamp(args, c->refresh_at);
+	arg_int(args, c->failures);
+	arg_timestamp(args, c->failing_since);
+	arg_int(args, c->refusals);
+	arg_text(args, c->origins);
+	arg_bytes(args, c->access_token);
+	arg_bytes(args, c->refresh_token);
+}
+
+static void
+run_with_connection(StoreStatement *statement, const Connection *connection)
+{
+	StoreArgs args = {0};
+
+	connection_args(&args, connection);
+	store_begin(connection->app_user);
+	store_run(statement, &args);
+	store_end();
+}
+
+void
+store_insert_connection(const Connection *connection)
+{
+	static StoreStatement insert = {
+		"INSERT INTO appuser_connectors.connections (app_user, connector_id, connection_name, "
+		"grant_id, generation, status, status_reason, status_since, account, token_type, scopes, "
+		"requested_scopes, connection_config, connected_at, updated_at, expires_at, refresh_at, "
+		"failures, failing_since, refusals, origins, access_token, refresh_token) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, "
+		"$18, $19, $20, $21, $22, $23)"};
+
+	run_with_connection(&insert, connection);
+}
+
+void
+store_update_connection(const Connection *connection)
+{
+	static StoreStatement update = {
+		"UPDATE appuser_connectors.connections SET grant_id = $4, generation = $5, status = $6, "
+		"status_reason = $7, status_since = $8, account = $9, token_type = $10, scopes = $11, "
+		"requested_scopes = $12, connection_config = $13, connected_at = $14, updated_at = $15, "
+		"expires_at = $16, refresh_at = $17, failures = $18, failing_since = $19, refusals = $20, "
+		"origins = $21, access_token = $22, refresh_token = $23 "
+		"WHERE app_user = $1 AND connector_id = $2 AND connection_name = $3"};
+
+	run_with_connection(&update, connection);
+}
+
+bool
+store_delete_connection(const char *app_user, const char *connector_id, const char *connection_name,
+						Connection *deleted)
+{
+	static StoreStatement lock = {
+		"SELECT 1 FROM appuser_connectors.connections WHERE app_user = $1 AND connector_id = $2 "
+		"AND connection_name = $3 FOR UPDATE"};
+	static StoreStatement delete = {
+		"DELETE FROM appuser_connectors.connections WHERE app_user = $1 AND connector_id = $2 "
+		"AND connection_name = $3"};
+	StoreArgs args = {0};
+	bool found;
+
+	arg_text(&args, app_user);
+	arg_text(&args, connector_id);
+	arg_text(&args, connection_name);
+	store_begin(app_user);
+	found = store_run(&lock, &args) > 0;
+	store_end();
+	if (!found || !store_read_connection(app_user, connector_id, connection_name,
+										 GetLatestSnapshot(), deleted))
+		return false;
+	store_begin(app_user);
+	store_run(&delete, &args);
+	store_end();
+	return true;
+}
+
+bool
+store_require_reconnect(const char *app_user, const char *connector_id, const char *connection_name,
+						const char *origins, const char *reason, TimestampTz now)
+{
+	static StoreStatement update = {
+		"UPDATE appuser_connectors.connections SET status = 'reconnect_required', "
+		"status_reason = $4, status_since = $5, refresh_at = NULL "
+		"WHERE app_user = $1 AND connector_id = $2 AND connection_name = $3 "
+		"AND status = 'connected' AND origins <> $6"};
+	StoreArgs args = {0};
+	bool found;
+
+	arg_text(&args, app_user);
+	arg_text(&args, connector_id);
+	arg_text(&args, connection_name);
+	arg_text(&args, reason);
+	arg_timestamp(&args, now);
+	arg_text(&args, origins);
+	store_begin(app_user);
+	found = store_run(&update, &args) > 0;
+	store_end();
+	return found;
+}
+
+int
+store_count_other_connections(const char *app_user, const char *connector_id,
+							  const char *connection_name)
+{
+	static StoreStatement count = {
+		"SELECT count(*)::integer FROM appuser_connectors.connections "
+		"WHERE app_user = $1 AND connector_id = $2 AND connection_name <> $3"};
+	StoreArgs args = {0};
+	int result;
+
+	arg_text(&args, app_user);
+	arg_text(&args, connector_id);
+	arg_text(&args, connection_name);
+	store_begin(app_user);
+	store_run(&count, &args);
+	result = result_int(0, 1);
+	store_end();
+	return result;
+}
+
+void
+store_list_connections(const char *app_user, Tuplestorestate *tuples)
+{
+	static StoreStatement list = {
+		"SELECT n.connector_id::text, c.connection_name::text, n.provider::text, n.name, "
+		"CASE WHEN c.status IS NULL THEN 'not_connected' "
+		"WHEN c.status = 'reconnect_required' THEN c.status "
+		"WHEN n.stopped_at IS NOT NULL THEN 'connector_stopped' "
+		"WHEN c.failures > 0 THEN 'failing' ELSE c.status END::text, "
+		"CASE WHEN c.status = 'reconnect_required' THEN c.status_reason "
+		"WHEN c.status IS NOT NULL THEN COALESCE(n.stopped_reason, c.status_reason) END, "
+		"c.account::text, c.scopes, "
+		"CASE WHEN c.status IS NOT NULL THEN ARRAY(SELECT s FROM unnest(n.scopes) AS s "
+		"WHERE s <> ALL (c.scopes)) END, "
+		"c.connected_at, c.updated_at, c.expires_at "
+		"FROM appuser_connectors.connectors AS n LEFT JOIN appuser_connectors.connections AS c "
+		"ON c.connector_id = n.connector_id AND c.app_user = $1 "
+		"ORDER BY n.connector_id, c.connection_name"};
+	StoreArgs args = {0};
+	uint64 rows;
+
+	arg_text(&args, app_user);
+	store_begin(app_user);
+	rows = store_run(&list, &args);
+	for (uint64 i = 0; i < rows; i++)
+		tuplestore_puttuple(tuples, SPI_tuptable->vals[i]);
+	store_end();
+}
+
+/* A growing list of keys */
+typedef struct KeyList
+{
+	ConnectionKey *keys;
+	int count;
+	int limit;
+	TimestampTz now; /* DT_NOEND: whenever they are due */
+	TimestampTz next_due;
+	const char *connector_id; /* of a scan of the table */
+} KeyList;
+
+static void
+init_key_list(KeyList *list, int limit)
+{
+	list->keys = palloc(sizeof(ConnectionKey) * 16);
+	list->count = 0;
+	list->limit = limit;
+	list->now = DT_NOEND;
+	list->next_due = DT_NOEND;
+	list->connector_id = NULL;
+}
+
+static bool
+visit_key(TupleTableSlot *slot, void *arg)
+{
+	KeyList *list = arg;
+
+	slot_getsomeattrs(slot, ANUM_REFRESH_AT);
+	if (!TIMESTAMP_IS_NOEND(list->now))
+	{
+		TimestampTz due = slot_timestamp(slot, ANUM_REFRESH_AT);
+
+		if (due > list->now || list->count >= list->limit)
+		{
+			list->next_due = due;
+			return false;
+		}
+	}
+	if (list->count >= 16 && (list->count & (list->count - 1)) == 0)
+		list->keys = repalloc_huge(list->keys, sizeof(ConnectionKey) * list->count * 2);
+	list->keys[list->count++] =
+		(ConnectionKey){slot_text(slot, ANUM_APP_USER), slot_text(slot, ANUM_CONNECTOR_ID),
+						slot_text(slot, ANUM_CONNECTION_NAME)};
+	return true;
+}
+
+static bool
+visit_key_of_connector(TupleTableSlot *slot, void *arg)
+{
+	KeyList *list = arg;
+	char *connector_id;
+	bool same;
+
+	slot_getsomeattrs(slot, ANUM_CONNECTOR_ID);
+	connector_id = slot_text(slot, ANUM_CONNECTOR_ID);
+	same = strcmp(connector_id, list->connector_id) == 0;
+	pfree(connector_id);
+	return !same || visit_key(slot, arg);
+}
+
+/* Reads the whole table: no index is worth what the few callers of this need. */
+ConnectionKey *
+store_keys_of_connector(const char *connector_id, int *count)
+{
+	KeyList list;
+
+	init_key_list(&list, INT_MAX);
+	list.connector_id = connector_id;
+	store_scan_table("connections", GetLatestSnapshot(), visit_key_of_connector, &list);
+	*count = list.count;
+	return list.keys;
+}
+
+ConnectionKey *
+store_keys_of_app_user(const char *app_user, int *count)
+{
+	ScanKeyData key;
+	KeyList list;
+
+	init_key_list(&list, INT_MAX);
+	text_key(&key, 1, app_user);
+	store_scan("connections", "connections_pkey", GetLatestSnapshot(), &key, 1, visit_key, &list);
+	*count = list.count;
+	return list.keys;
+}
+
+ConnectionKey *
+store_due_connections(const char *connector_id, TimestampTz now, int limit, int *count,
+					  TimestampTz *next_due)
+{
+	ScanKeyData key;
+	KeyList list;
+
+	init_key_list(&list, limit);
+	list.now = now;
+	text_key(&key, 1, connector_id);
+	store_scan("connections", "connections_due", GetLatestSnapshot(), &key, 1, visit_key, &list);
+	*count = list.count;
+	*next_due = list.next_due;
+	return list.keys;
+}
+
+typedef struct SharedArg
+{
+	const pg_uuid_t *grant_id;
+	bool found;
+} SharedArg;
+
+static bool
+visit_shared(TupleTableSlot *slot, void *arg)
+{
+	SharedArg *shared = arg;
+
+	slot_getsomeattrs(slot, ANUM_STATUS);
+	shared->found = memcmp(DatumGetUUIDP(slot->tts_values[ANUM_GRANT_ID - 1]), shared->grant_id,
+						   sizeof(pg_uuid_t)) != 0 &&
+					strcmp(slot_text(slot, ANUM_STATUS), "connected") == 0;
+	return !shared->found;
+}
+
+bool
+store_account_is_shared(const char *connector_id, const char *account, const pg_uuid_t *grant_id)
+{
+	ScanKeyData keys[2];
+	SharedArg arg = {grant_id, false};
+
+	text_key(&keys[0], 1, connector_id);
+	text_key(&keys[1], 2, account);
+	store_scan("connections", "connections_account", GetLatestSnapshot(), keys, 2, visit_shared,
+			   &arg);
+	return arg.found;
+}
+
+void
+connection_check_name(const char *connection_name)
+{
+	size_t length = strlen(connection_name);
+
+	if (length == 0 || length > MAX_CONNECTION_NAME)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("connection_name must be 1 to %d bytes long", MAX_CONNECTION_NAME)));
+}

@@ -1,0 +1,108 @@
+/*
+ * connection.h
+ *	  A connection: one app user's grant at one connector, under one name.  Its row,
+ *	  the statements on it, and the direct scans.
+ */
+#ifndef APPUSER_CONNECTORS_STORE_CONNECTION_H
+#define APPUSER_CONNECTORS_STORE_CONNECTION_H
+
+#include "utils/array.h"
+#include "utils/jsonb.h"
+#include "utils/snapshot.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+#include "utils/uuid.h"
+
+#include "store/store.h"
+
+#define MAX_CONNECTION_NAME 200           /* bytes */
+#define MAX_CONNECTIONS_PER_CONNECTOR 100 /* of one app user */
+
+typedef struct Connection
+{
+	const char *app_user;
+	const char *connector_id;
+	const char *connection_name;
+	pg_uuid_t grant_id; /* new with every authorization */
+	int64 generation;   /* up by one with every write of tokens */
+	bool reconnect_required;
+	char *status_reason; /* NULL: nothing to say */
+	TimestampTz status_since;
+	char *account; /* at the provider; NULL unknown */
+	char *token_type;
+	ArrayType *scopes;
+	ArrayType *requested_scopes;
+	Jsonb *connection_config;
+	TimestampTz connected_at;
+	TimestampTz updated_at;
+	TimestampTz expires_at; /* DT_NOEND: unknown */
+	TimestampTz refresh_at; /* DT_NOEND: nothing is due */
+	int failures;           /* in a row */
+	TimestampTz failing_since;
+	int refusals; /* the same definite refusal, in a row */
+	char *origins;
+	bytea *access_token;  /* sealed */
+	bytea *refresh_token; /* sealed, or NULL */
+} Connection;
+
+/* Raises 22023 unless text can name a connection. */
+extern void connection_check_name(const char *connection_name);
+
+/* One indexed read; false when there is none.  Copies into the current context. */
+extern bool store_read_connection(const char *app_user, const char *connector_id,
+								  const char *connection_name, Snapshot snapshot,
+								  Connection *connection);
+
+/* Locks, and reads the row as it is then. */
+extern LockResult store_lock_connection(const char *app_user, const char *connector_id,
+										const char *connection_name, Connection *connection);
+
+/* The same for the connector that new connections refer to */
+extern LockResult store_lock_connector(const char *connector_id);
+
+extern void store_insert_connection(const Connection *connection);
+
+/* Writes every column but the key. */
+extern void store_update_connection(const Connection *connection);
+
+/* Deletes it, waiting for whoever holds it; false when there is none. */
+extern bool store_delete_connection(const char *app_user, const char *connector_id,
+									const char *connection_name, Connection *deleted);
+
+/* False when there is none that is connected at other origins than these. */
+extern bool store_require_reconnect(const char *app_user, const char *connector_id,
+									const char *connection_name, const char *origins,
+									const char *reason, TimestampTz now);
+
+/* Those of the app user at the connector with other names than this one */
+extern int store_count_other_connections(const char *app_user, const char *connector_id,
+										 const char *connection_name);
+
+/* The rows of app_user_connections() */
+extern void store_list_connections(const char *app_user, Tuplestorestate *tuples);
+
+/* Keys of connections, by the direct scans below */
+typedef struct ConnectionKey
+{
+	char *app_user;
+	char *connector_id;
+	char *connection_name;
+} ConnectionKey;
+
+/* Every connection of a connector or (connector_id NULL) of an app user */
+extern ConnectionKey *store_keys_of_connector(const char *connector_id, int *count);
+extern ConnectionKey *store_keys_of_app_user(const char *app_user, int *count);
+
+/*
+ * Up to limit connections of a connector that are due now, the longest first.
+ * *next_due is when the first after those is due (DT_NOEND: none).
+ */
+extern ConnectionKey *store_due_connections(const char *connector_id, TimestampTz now, int limit,
+											int *count, TimestampTz *next_due);
+
+/* Does a connection (of any app user) hold this account at this connector by another
+ * grant? */
+extern bool store_account_is_shared(const char *connector_id, const char *account,
+									const pg_uuid_t *grant_id);
+
+#endif

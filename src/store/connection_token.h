@@ -1,0 +1,24 @@
+/*
+ * connection_token.h
+ *	  Sealing and opening a connection's tokens.
+ */
+#ifndef APPUSER_CONNECTORS_STORE_CONNECTION_TOKEN_H
+#define APPUSER_CONNECTORS_STORE_CONNECTION_TOKEN_H
+
+#include "store/connection.h"
+
+/*
+ * Seals both tokens (refresh_token may be NULL) for the connection's present key,
+ * grant, generation and origins.  Raises UC008 without a key.
+ */
+extern void connection_seal_tokens(Connection *connection, const char *access_token,
+								   const char *refresh_token);
+
+/*
+ * secret_alloc'ed; NULL when it does not belong to this row or was altered.  Raises
+ * UC008 without a key.
+ */
+extern char *connection_open_access_token(const Connection *connection);
+extern char *connection_open_refresh_token(const Connection *connection);
+
+#endif

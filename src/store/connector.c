@@ -1,0 +1,327 @@
+/*
+ * connector.c
+ *	  A connector: statements on its row, what is derived from it, its secret sealed and
+ *	  opened.
+ *
+ * The sealed client secret carries, in its associated data, a hash of everything
+ * that an admin said of the connector but its names.  It is opened before any use
+ * of the connector, so an edit by SQL stops the connector instead of delivering
+ * secrets, or of weakening what protects a flow.
+ */
+#include "postgres.h"
+
+#include "common/cryptohash.h"
+#include "common/sha2.h"
+#include "utils/builtins.h"
+
+#include "base/errors.h"
+#include "base/record.h"
+#include "base/url.h"
+#include "store/connector.h"
+#include "store/installation.h"
+#include "store/keyring.h"
+#include "store/provider.h"
+#include "store/store.h"
+
+#define CONNECTOR_COLUMNS                                                                          \
+	"connector_id, provider, name, client_id, client_secret, scopes, redirect_uris, "              \
+	"connection_config, options, definition, stopped_at, stopped_reason, probe_at, updated_at"
+
+/* What a client without a secret has sealed in its place */
+#define SECRET_PRESENT 'S'
+#define SECRET_ABSENT '-'
+
+static StringInfo secret_aad(const Connector *connector);
+
+Connector *
+store_get_connector(const char *connector_id)
+{
+	static StoreStatement get = {"SELECT " CONNECTOR_COLUMNS
+								 " FROM appuser_connectors.connectors WHERE connector_id = $1"};
+	StoreArgs args = {0};
+	Connector *connector = palloc0(sizeof(Connector));
+	bool found;
+
+	arg_text(&args, connector_id);
+	store_begin(NULL);
+	found = store_run(&get, &args) > 0;
+	if (found)
+	{
+		connector->connector_id = result_text(0, 1);
+		connector->provider = result_text(0, 2);
+		connector->name = result_text(0, 3);
+		connector->client.client_id = result_text(0, 4);
+		connector->client_secret = result_bytes(0, 5);
+		connector->scopes = result_texts(0, 6, &connector->n_scopes);
+		connector->redirect_uris = result_texts(0, 7, &connector->n_redirect_uris);
+		connector->connection_config = result_jsonb(0, 8);
+		connector->options = result_jsonb(0, 9);
+		connector->definition = result_jsonb(0, 10);
+		connector->stopped_at = result_timestamp(0, 11);
+		connector->stopped_reason = result_text(0, 12);
+		connector->probe_at = result_timestamp(0, 13);
+		connector->updated_at = result_timestamp(0, 14);
+	}
+	store_end();
+	return found ? connector : NULL;
+}
+
+static void
+connector_args(StoreArgs *args, const Connector *connector, TimestampTz now)
+{
+	arg_text(args, connector->connector_id);
+	arg_text(args, connector->provider);
+	arg_text(args, connector->name);
+	arg_text(args, connector->client.client_id);
+	arg_bytes(args, connector->client_secret);
+	arg_texts(args, connector->scopes, connector->n_scopes);
+	arg_texts(args, connector->redirect_uris, connector->n_redirect_uris);
+	arg_jsonb(args, connector->connection_config);
+	arg_jsonb(args, connector->options);
+	arg_jsonb(args, connector->definition);
+	arg_timestamp(args, now);
+}
+
+bool
+store_insert_connector(const Connector *connector, TimestampTz now)
+{
+	static StoreStatement insert = {
+		"INSERT INTO appuser_connectors.connectors (connector_id, provider, name, client_id, "
+		"client_secret, scopes, redirect_uris, connection_config, options, definition, "
+		"created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11) "
+		"ON CONFLICT (connector_id) DO NOTHING"};
+	StoreArgs args = {0};
+	bool inserted;
+
+	connector_args(&args, connector, now);
+	store_begin(NULL);
+	inserted = store_run(&insert, &args) > 0;
+	store_end();
+	return inserted;
+}
+
+void
+store_update_connector(const Connector *connector, TimestampTz now)
+{
+	static StoreStatement update = {
+		"UPDATE appuser_connectors.connectors SET provider = $2, name = $3, client_id = $4, "
+		"client_secret = $5, scopes = $6, redirect_uris = $7, connection_config = $8, "
+		"options = $9, definition = $10, updated_at = $11, "
+		"stopped_at = NULL, stopped_reason = NULL, probe_at = NULL WHERE connector_id = $1"};
+	StoreArgs args = {0};
+
+	connector_args(&args, connector, now);
+	store_begin(NULL);
+	store_run(&update, &args);
+	store_end();
+}
+
+void
+store_lock_connector_for_change(const char *connector_id, bool deletes)
+{
+	/* a change leaves connections' foreign keys alone, a deletion does not */
+	static StoreStatement lock = {"SELECT 1 FROM appuser_connectors.connectors "
+								  "WHERE connector_id = $1 FOR NO KEY UPDATE"};
+	static StoreStatement lock_all = {"SELECT 1 FROM appuser_connectors.connectors "
+									  "WHERE connector_id = $1 FOR UPDATE"};
+	StoreArgs args = {0};
+
+	arg_text(&args, connector_id);
+	store_begin(NULL);
+	store_run(deletes ? &lock_all : &lock, &args);
+	store_end();
+}
+
+bool
+store_delete_connector(const char *connector_id)
+{
+	static StoreStatement delete = {
+		"DELETE FROM appuser_connectors.connectors WHERE connector_id = $1"};
+	StoreArgs args = {0};
+	bool found;
+
+	arg_text(&args, connector_id);
+	store_begin(NULL);
+	found = store_run(&delete, &args) > 0;
+	store_end();
+	return found;
+}
+
+char **
+store_connector_ids(int *count)
+{
+	static StoreStatement get = {"SELECT connector_id FROM appuser_connectors.connectors"};
+	StoreArgs args = {0};
+	char **ids;
+
+	store_begin(NULL);
+	*count = (int) store_run(&get, &args);
+	ids = palloc(sizeof(char *) * (*count + 1));
+	for (int i = 0; i < *count; i++)
+		ids[i] = result_text(i, 1);
+	store_end();
+	return ids;
+}
+
+void
+store_stop_connector(const char *connector_id, const char *reason, TimestampTz now,
+					 TimestampTz probe_at)
+{
+	static StoreStatement stop = {
+		"UPDATE appuser_connectors.connectors SET stopped_at = CASE WHEN $2 IS NOT NULL THEN "
+		"COALESCE(stopped_at, $3) END, stopped_reason = $2, probe_at = $4 "
+		"WHERE connector_id = (SELECT connector_id FROM appuser_connectors.connectors "
+		"WHERE connector_id = $1 FOR NO KEY UPDATE SKIP LOCKED)"};
+	StoreArgs args = {0};
+
+	arg_text(&args, connector_id);
+	arg_text(&args, reason);
+	arg_timestamp(&args, now);
+	arg_timestamp(&args, probe_at);
+	store_begin(NULL);
+	store_run(&stop, &args);
+	store_end();
+}
+
+Connector *
+connector_find(const char *connector_id)
+{
+	Connector *connector = store_get_connector(connector_id);
+
+	if (connector != NULL)
+		connector_derive(connector);
+	return connector;
+}
+
+Connector *
+connector_require(const char *connector_id)
+{
+	Connector *connector = connector_find(connector_id);
+
+	if (connector == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UC_CONNECTOR_NOT_FOUND),
+						errmsg("connector \"%s\" does not exist", connector_id),
+						errhint("An admin registers it with "
+								"appuser_connectors.register_connector().")));
+	return connector;
+}
+
+/* Each a scope-token of RFC 6749 §3.3 */
+void
+connector_check_scopes(char *const *scopes, int n_scopes)
+{
+	for (int i = 0; i < n_scopes; i++)
+	{
+		bool valid = scopes[i][0] != '\0';
+
+		for (const char *c = scopes[i]; *c != '\0'; c++)
+			valid &= *c > 0x20 && *c < 0x7f && *c != '"' && *c != '\\';
+		if (!valid)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("\"%s\" is not a scope", scopes[i]),
+							errhint("Give each scope as an element of its own.")));
+	}
+}
+
+/* An endpoint that was edited by SQL may be missing, or no URL. */
+static const char *
+origin_of(const char *url)
+{
+	char *origin = url != NULL ? url_origin(url) : NULL;
+
+	return origin != NULL ? origin : "-";
+}
+
+void
+connector_derive(Connector *connector)
+{
+	OAuthClient *client = &connector->client;
+	const JsonValue *definition = provider_json(connector->definition);
+	const char *pkce;
+
+	connector->definition_json = definition;
+	connector->options_json = provider_json(connector->options);
+	definition_read(definition, client);
+	pkce = definition_text(connector->options_json, "pkce");
+	if (pkce != NULL)
+		client->pkce = strcmp(pkce, "off") != 0;
+	connector->origins = psprintf("%s %s", origin_of(client->token_endpoint),
+								  origin_of(client->revocation_endpoint));
+	connector->refresh_margin = (int) definition_seconds(definition, "refresh_margin", -1);
+	connector->revocation_ends_grant = definition_bool(definition, "revocation_ends_grant", true);
+}
+
+/*
+ * What the client secret is bound to: who it belongs to, and by hash where secrets,
+ * codes and tokens go, how a flow is protected (pkce, the issuer's promise of iss,
+ * openid among the scopes), and which tokens of an answer are stored.
+ */
+static StringInfo
+secret_aad(const Connector *connector)
+{
+	StringInfo aad = makeStringInfo();
+	StringInfo trust = makeStringInfo();
+	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
+	uint8 digest[PG_SHA256_DIGEST_LENGTH];
+
+	record_put_json(trust, connector->definition);
+	record_put_json(trust, connector->options);
+	record_put_json(trust, connector->connection_config);
+	record_put_text(trust, connector->client.client_id);
+	record_put_texts(trust, connector->scopes, connector->n_scopes);
+	record_put_texts(trust, connector->redirect_uris, connector->n_redirect_uris);
+	if (hash == NULL || pg_cryptohash_init(hash) < 0 ||
+		pg_cryptohash_update(hash, (uint8 *) trust->data, trust->len) < 0 ||
+		pg_cryptohash_final(hash, digest, sizeof(digest)) < 0)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute SHA-256")));
+	pg_cryptohash_free(hash);
+
+	record_put_text(aad, "client secret");
+	record_put_bytes(aad, installation_id(), sizeof(pg_uuid_t));
+	record_put_text(aad, connector->connector_id);
+	record_put_bytes(aad, digest, sizeof(digest));
+	return aad;
+}
+
+bytea *
+connector_seal_secret(const Connector *connector, const char *client_secret)
+{
+	StringInfoData plain;
+	bytea *sealed;
+
+	record_init(&plain, 1 + (client_secret != NULL ? strlen(client_secret) : 0));
+	appendStringInfoChar(&plain, client_secret != NULL ? SECRET_PRESENT : SECRET_ABSENT);
+	if (client_secret != NULL)
+		appendStringInfoString(&plain, client_secret);
+	sealed = keyring_seal(secret_aad(connector), plain.data, plain.len);
+	explicit_bzero(plain.data, plain.len);
+	pfree(plain.data);
+	return sealed;
+}
+
+bool
+connector_open(Connector *connector)
+{
+	int len;
+	char *plain = keyring_open(secret_aad(connector), connector->client_secret, &len);
+
+	if (plain == NULL || len < 1 || strlen(plain) != (size_t) len)
+		return false;
+	connector->client.client_secret = plain[0] == SECRET_PRESENT ? plain + 1 : NULL;
+	return true;
+}
+
+void
+connector_require_open(Connector *connector)
+{
+	if (!connector_open(connector))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UC_CONNECTOR_MISCONFIGURED),
+			 errmsg("connector \"%s\" was changed outside update_connector()",
+					connector->connector_id),
+			 errdetail("Its definition, options, connection_config, client id, scopes or redirect "
+					   "URIs are not those its client secret was sealed with; nothing is sent."),
+			 errhint("An admin calls appuser_connectors.update_connector() with everything "
+					 "but the name given anew.")));
+}

@@ -1,0 +1,224 @@
+/*
+ * installation.c
+ *	  Whose data this database holds.
+ *
+ * One row names the cluster (system identifier), database and timeline the data
+ * belongs to, and an id that is part of all associated data.  It is made at
+ * first use, so that a restored dump brings its own and is known for a copy: a
+ * copy that refreshed would spend the original's refresh tokens.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "base/errors.h"
+#include "base/settings.h"
+#include "store/installation.h"
+#include "store/shared_state.h"
+#include "store/store.h"
+
+/* Columns, in the order of the table */
+enum
+{
+	ANUM_INSTALLATION_ID = 2,
+	ANUM_SYSTEM_IDENTIFIER,
+	ANUM_DATABASE_OID,
+	ANUM_TIMELINE
+};
+
+typedef struct Installation
+{
+	bool found;
+	pg_uuid_t id;
+	uint64 system_identifier;
+	Oid database;
+	TimeLineID timeline;
+} Installation;
+
+/* The id alone is cached: it stays with the data, wherever that goes. */
+static pg_uuid_t cached_id;
+static uint64 cached_at = 0;
+
+static Installation read_installation(void);
+
+static bool
+visit_installation(TupleTableSlot *slot, void *arg)
+{
+	Installation *row = arg;
+	bool is_null;
+
+	row->found = true;
+	row->id = *DatumGetUUIDP(slot_getattr(slot, ANUM_INSTALLATION_ID, &is_null));
+	row->system_identifier =
+		(uint64) DatumGetInt64(slot_getattr(slot, ANUM_SYSTEM_IDENTIFIER, &is_null));
+	row->database = DatumGetObjectId(slot_getattr(slot, ANUM_DATABASE_OID, &is_null));
+	row->timeline = (TimeLineID) DatumGetInt32(slot_getattr(slot, ANUM_TIMELINE, &is_null));
+	return false;
+}
+
+static Installation
+read_installation(void)
+{
+	Installation row = {0};
+
+	store_scan_table("installation", GetLatestSnapshot(), visit_installation, &row);
+	return row;
+}
+
+const pg_uuid_t *
+installation_id(void)
+{
+	if (cached_at != store_invalidations())
+	{
+		Installation row = read_installation();
+
+		if (!row.found)
+			ereport(ERROR, (errcode(ERRCODE_UC_KEY_UNAVAILABLE),
+							errmsg("this database has no installation row"),
+							errdetail("Nothing has been registered here, or the row was deleted."),
+							errhint("Register a connector with "
+									"appuser_connectors.register_connector(), or restore the row "
+									"from a backup.")));
+		cached_id = row.id;
+		cached_at = store_invalidations();
+	}
+	return &cached_id;
+}
+
+void
+installation_forget(void)
+{
+	cached_at = 0;
+}
+
+/* A rollback takes the row away again. */
+static void
+forget_at_abort(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		cached_at = 0;
+}
+
+void
+installation_ensure(void)
+{
+	static bool registered = false;
+	static StoreStatement lock = {
+		"LOCK TABLE appuser_connectors.installation IN SHARE ROW EXCLUSIVE MODE"};
+	static StoreStatement insert = {
+		"INSERT INTO appuser_connectors.installation (installation_id, system_identifier, "
+		"database_oid, timeline, adopted_at) VALUES ($1, $2, $3, $4, $5)"};
+	StoreArgs none = {0};
+	StoreArgs args = {0};
+	pg_uuid_t id;
+
+	if (read_installation().found)
+		return;
+	if (!registered)
+	{
+		RegisterXactCallback(forget_at_abort, NULL);
+		registered = true;
+	}
+
+	store_begin(NULL);
+	store_run(&lock, &none);
+	if (!read_installation().found)
+	{
+		random_uuid(&id);
+		arg_uuid(&args, &id);
+		arg_bigint(&args, (int64) GetSystemIdentifier());
+		arg_oid(&args, MyDatabaseId);
+		arg_int(&args, (int32) GetWALInsertionTimeLine());
+		arg_timestamp(&args, GetCurrentTimestamp());
+		store_run(&insert, &args);
+		CommandCounterIncrement();
+	}
+	store_end();
+	cached_at = 0;
+}
+
+static InstallationState
+state_of(const Installation *row)
+{
+	if (!guc_provider_calls)
+		return INSTALLATION_SWITCHED_OFF;
+	if (!row->found)
+		return INSTALLATION_MISSING;
+	if (row->system_identifier != GetSystemIdentifier() || row->database != MyDatabaseId)
+		return INSTALLATION_COPY;
+	if (!RecoveryInProgress() && row->timeline != GetWALInsertionTimeLine())
+		return INSTALLATION_COPY;
+	return INSTALLATION_OURS;
+}
+
+InstallationState
+installation_state(void)
+{
+	Installation row = read_installation();
+
+	return state_of(&row);
+}
+
+/* Says that the data is this database's from now on. */
+static void
+adopt(void)
+{
+	static StoreStatement update = {
+		"UPDATE appuser_connectors.installation SET system_identifier = $1, database_oid = $2, "
+		"timeline = $3, adopted_at = $4"};
+	StoreArgs args = {0};
+
+	arg_bigint(&args, (int64) GetSystemIdentifier());
+	arg_oid(&args, MyDatabaseId);
+	arg_int(&args, (int32) GetWALInsertionTimeLine());
+	arg_timestamp(&args, GetCurrentTimestamp());
+	store_begin(NULL);
+	store_run(&update, &args);
+	store_end();
+	CommandCounterIncrement();
+}
+
+void
+installation_check(void)
+{
+	Installation row = read_installation();
+
+	if (state_of(&row) == INSTALLATION_COPY && row.system_identifier == GetSystemIdentifier() &&
+		row.database == MyDatabaseId && shared_state_saw_promotion())
+	{
+		ereport(LOG, (errmsg("appuser_connectors goes on here on timeline %u after promotion",
+							 GetWALInsertionTimeLine())));
+		adopt();
+		return;
+	}
+	if (state_of(&row) == INSTALLATION_COPY)
+		ereport(
+			LOG,
+			(errmsg("appuser_connectors holds calls to providers: this database is a copy"),
+			 errdetail("Its data belongs to cluster " UINT64_FORMAT ", database %u, timeline %u.",
+					   row.system_identifier, row.database, row.timeline),
+			 errhint("If it takes the original's place, call "
+					 "appuser_connectors.adopt_installation() as an admin.")));
+	if (state_of(&row) == INSTALLATION_SWITCHED_OFF)
+		ereport(LOG, (errmsg("appuser_connectors makes no calls to providers: "
+							 "appuser_connectors.provider_calls is off")));
+}
+
+bool
+installation_adopt(void)
+{
+	Installation row = read_installation();
+
+	(void) installation_id(); /* UC008 when there is nothing to adopt */
+	if (row.system_identifier == GetSystemIdentifier() && row.database == MyDatabaseId &&
+		row.timeline == GetWALInsertionTimeLine())
+		return false;
+	adopt();
+	return true;
+}

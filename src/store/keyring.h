@@ -1,0 +1,51 @@
+/*
+ * keyring.h
+ *	  The root key, which is not in the database, and the data keys, which are,
+ *	  sealed under it.
+ */
+#ifndef APPUSER_CONNECTORS_STORE_KEYRING_H
+#define APPUSER_CONNECTORS_STORE_KEYRING_H
+
+#include "lib/stringinfo.h"
+
+#include "crypto/seal.h"
+
+extern Size keyring_shmem_size(void);
+extern void keyring_shmem_init(void);
+
+/*
+ * Reads the root key from its file or command and publishes it; called by the
+ * launcher, at start and on reload.  A failure is logged, and keeps the key
+ * there is.
+ */
+extern void keyring_load(void);
+
+/* Is there a root key?  Waits for the launcher's first attempt. */
+extern bool keyring_available(void);
+
+/* Makes the first data key, if there is none yet. */
+extern void keyring_ensure(void);
+
+/* Raises UC008 where nothing can be sealed: no active data key, or none that opens. */
+extern void keyring_check(void);
+
+/*
+ * Seals under the active data key.  aad is a record that says what the value is
+ * and whose.  Raises UC008.
+ */
+extern bytea *keyring_seal(StringInfo aad, const char *plain, int len);
+
+/*
+ * Was this sealed under a key of this database?  To ask before opening what a
+ * stranger may have made, whose key is not missing but was never there.
+ */
+extern bool keyring_knows(const bytea *sealed);
+
+/*
+ * Opens: secret_alloc'ed and NUL-terminated, *len bytes.  NULL when the value
+ * was altered or belongs elsewhere, also to a key that was never here.  Raises
+ * UC008 when its key, or every key, is unavailable.
+ */
+extern char *keyring_open(StringInfo aad, const bytea *sealed, int *len);
+
+#endif

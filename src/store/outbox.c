@@ -1,0 +1,398 @@
+/*
+ * outbox.c
+ *	  Statements on pending_answers, revocations and connection_events.
+ */
+#include "postgres.h"
+
+#include "access/skey.h"
+#include "access/stratnum.h"
+#include "catalog/pg_collation.h"
+#include "executor/tuptable.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+
+#include "store/outbox.h"
+#include "store/store.h"
+
+/* The first columns of all three tables; of revocations two more */
+enum
+{
+	ANUM_APP_USER = 1,
+	ANUM_ID = 2,
+	ANUM_CONNECTOR_ID = 3,
+	ANUM_ATTEMPT_AT = 10
+};
+
+/* A growing list of keys */
+typedef struct OutboxList
+{
+	OutboxKey *keys;
+	int count;
+	int limit;
+	bool by_time; /* stop at what is due after now */
+	TimestampTz now;
+	TimestampTz next_due;
+} OutboxList;
+
+static bool
+visit_key(TupleTableSlot *slot, void *arg)
+{
+	OutboxList *list = arg;
+	bool is_null;
+
+	slot_getsomeattrs(slot, ANUM_ID);
+	if (list->by_time)
+	{
+		TimestampTz due = DatumGetTimestampTz(slot_getattr(slot, ANUM_ATTEMPT_AT, &is_null));
+
+		if (due > list->now || list->count >= list->limit)
+		{
+			list->next_due = due;
+			return false;
+		}
+	}
+	if (list->count >= list->limit)
+		return false;
+	if (list->count >= 16 && (list->count & (list->count - 1)) == 0)
+		list->keys = repalloc(list->keys, sizeof(OutboxKey) * list->count * 2);
+	list->keys[list->count].app_user = TextDatumGetCString(slot->tts_values[ANUM_APP_USER - 1]);
+	list->keys[list->count].id = *DatumGetUUIDP(slot->tts_values[ANUM_ID - 1]);
+	list->count++;
+	return true;
+}
+
+static OutboxList
+new_list(int limit)
+{
+	OutboxList list = {palloc(sizeof(OutboxKey) * 16), 0, limit, false, 0, DT_NOEND};
+
+	return list;
+}
+
+/* Runs a statement on one row, given by its key. */
+static uint64
+run_on_key(StoreStatement *statement, const char *app_user, const pg_uuid_t *id)
+{
+	StoreArgs args = {0};
+	uint64 rows;
+
+	arg_text(&args, app_user);
+	arg_uuid(&args, id);
+	store_begin(app_user);
+	rows = store_run(statement, &args);
+	store_end();
+	return rows;
+}
+
+void
+store_insert_pending_answer(const char *app_user, const pg_uuid_t *id, const bytea *sealed,
+							TimestampTz now)
+{
+	static StoreStatement insert = {
+		"INSERT INTO appuser_connectors.pending_answers (app_user, answer_id, sealed_answer, "
+		"received_at) VALUES ($1, $2, $3, $4)"};
+	StoreArgs args = {0};
+
+	arg_text(&args, app_user);
+	arg_uuid(&args, id);
+	arg_bytes(&args, sealed);
+	arg_timestamp(&args, now);
+	store_begin(app_user);
+	store_run(&insert, &args);
+	store_end();
+}
+
+bytea *
+store_get_pending_answer(const char *app_user, const pg_uuid_t *id)
+{
+	static StoreStatement get = {"SELECT sealed_answer FROM appuser_connectors.pending_answers "
+								 "WHERE app_user = $1 AND answer_id = $2"};
+	StoreArgs args = {0};
+	bytea *sealed = NULL;
+
+	arg_text(&args, app_user);
+	arg_uuid(&args, id);
+	store_begin(app_user);
+	if (store_run(&get, &args) > 0)
+		sealed = result_bytes(0, 1);
+	store_end();
+	return sealed;
+}
+
+void
+store_delete_pending_answer(const char *app_user, const pg_uuid_t *id)
+{
+	static StoreStatement delete = {"DELETE FROM appuser_connectors.pending_answers "
+									"WHERE app_user = $1 AND answer_id = $2"};
+
+	run_on_key(&delete, app_user, id);
+}
+
+OutboxKey *
+store_pending_answers(int *count)
+{
+	OutboxList list = new_list(INT_MAX);
+
+	store_scan_table("pending_answers", GetLatestSnapshot(), visit_key, &list);
+	*count = list.count;
+	return list.keys;
+}
+
+void
+store_insert_revocation(const Revocation *revocation)
+{
+	static StoreStatement insert = {
+		"INSERT INTO appuser_connectors.revocations (app_user, revocation_id, connector_id, "
+		"connection_name, account, grant_id, sealed_tokens, attempts, created_at, attempt_at) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $8)"};
+	StoreArgs args = {0};
+
+	arg_text(&args, revocation->app_user);
+	arg_uuid(&args, &revocation->id);
+	arg_text(&args, revocation->connector_id);
+	arg_text(&args, revocation->connection_name);
+	arg_text(&args, revocation->account);
+	arg_uuid(&args, &revocation->grant_id);
+	arg_bytes(&args, revocation->sealed_tokens);
+	arg_timestamp(&args, revocation->created_at);
+	store_begin(revocation->app_user);
+	store_run(&insert, &args);
+	store_end();
+}
+
+bool
+store_get_revocation(Revocation *revocation)
+{
+	static StoreStatement get = {
+		"SELECT connector_id, connection_name, account, grant_id, sealed_tokens, attempts, "
+		"created_at "
+		"FROM appuser_connectors.revocations WHERE app_user = $1 AND revocation_id = $2"};
+	StoreArgs args = {0};
+	bool found;
+
+	arg_text(&args, revocation->app_user);
+	arg_uuid(&args, &revocation->id);
+	store_begin(revocation->app_user);
+	found = store_run(&get, &args) > 0;
+	if (found)
+	{
+		revocation->connector_id = result_text(0, 1);
+		revocation->connection_name = result_text(0, 2);
+		revocation->account = result_text(0, 3);
+		revocation->grant_id = result_uuid(0, 4);
+		revocation->sealed_tokens = result_bytes(0, 5);
+		revocation->attempts = result_int(0, 6);
+		revocation->created_at = result_timestamp(0, 7);
+	}
+	store_end();
+	return found;
+}
+
+LockResult
+store_lock_revocation(Revocation *revocation)
+{
+	static StoreStatement lock = {
+		"SELECT 1 FROM appuser_connectors.revocations "
+		"WHERE app_user = $1 AND revocation_id = $2 FOR UPDATE SKIP LOCKED"};
+	static StoreStatement look = {"SELECT 1 FROM appuser_connectors.revocations "
+								  "WHERE app_user = $1 AND revocation_id = $2"};
+	StoreArgs args = {0};
+	LockResult result;
+
+	arg_text(&args, revocation->app_user);
+	arg_uuid(&args, &revocation->id);
+	result =
+		store_lock_row("revocations", RowExclusiveLock, &lock, &look, &args, revocation->app_user);
+	return result == LOCK_TAKEN && !store_get_revocation(revocation) ? LOCK_MISSING : result;
+}
+
+void
+store_forget_name(const char *app_user)
+{
+	static StoreStatement forget = {
+		"UPDATE appuser_connectors.revocations SET connection_name = NULL "
+		"WHERE app_user = $1 AND connection_name IS NOT NULL"};
+	StoreArgs args = {0};
+
+	arg_text(&args, app_user);
+	store_begin(app_user);
+	/* twice, since the first may have waited for the end of one that left another behind */
+	store_run(&forget, &args);
+	store_run(&forget, &args);
+	store_end();
+}
+
+void
+store_delete_revocation(const char *app_user, const pg_uuid_t *id)
+{
+	static StoreStatement delete = {"DELETE FROM appuser_connectors.revocations "
+									"WHERE app_user = $1 AND revocation_id = $2"};
+
+	run_on_key(&delete, app_user, id);
+}
+
+void
+store_postpone_revocation(const char *app_user, const pg_uuid_t *id, int attempts,
+						  TimestampTz attempt_at)
+{
+	static StoreStatement postpone = {
+		"UPDATE appuser_connectors.revocations SET attempts = $3, attempt_at = $4 "
+		"WHERE app_user = $1 AND revocation_id = $2"};
+	StoreArgs args = {0};
+
+	arg_text(&args, app_user);
+	arg_uuid(&args, id);
+	arg_int(&args, attempts);
+	arg_timestamp(&args, attempt_at);
+	store_begin(app_user);
+	store_run(&postpone, &args);
+	store_end();
+}
+
+static bool
+visit_connector(TupleTableSlot *slot, void *arg)
+{
+	slot_getsomeattrs(slot, ANUM_CONNECTOR_ID);
+	*(char **) arg = slot_text(slot, ANUM_CONNECTOR_ID);
+	return false;
+}
+
+char *
+store_connector_with_revocations(const char *after)
+{
+	ScanKeyData key;
+	char *connector_id = NULL;
+
+	ScanKeyEntryInitialize(&key, 0, 1, BTGreaterStrategyNumber, InvalidOid, C_COLLATION_OID,
+						   F_TEXT_GT, CStringGetTextDatum(after));
+	store_scan("revocations", "revocations_due", GetLatestSnapshot(), &key, 1, visit_connector,
+			   &connector_id);
+	return connector_id;
+}
+
+OutboxKey *
+store_due_revocations(const char *connector_id, TimestampTz now, int limit, int *count,
+					  TimestampTz *next_due)
+{
+	ScanKeyData key;
+	OutboxList list = new_list(limit);
+
+	list.by_time = true;
+	list.now = now;
+	text_key(&key, 1, connector_id);
+	store_scan("revocations", "revocations_due", GetLatestSnapshot(), &key, 1, visit_key, &list);
+	*count = list.count;
+	*next_due = list.next_due;
+	return list.keys;
+}
+
+void
+store_insert_event(const char *app_user, const pg_uuid_t *id, const char *connector_id,
+				   const char *connection_name, const char *event, const char *detail,
+				   TimestampTz now, bool announced)
+{
+	static StoreStatement insert = {
+		"INSERT INTO appuser_connectors.connection_events (app_user, event_id, connector_id, "
+		"connection_name, event, detail, occurred_at, announced) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8 <> 0)"};
+	StoreArgs args = {0};
+
+	arg_text(&args, app_user);
+	arg_uuid(&args, id);
+	arg_text(&args, connector_id);
+	arg_text(&args, connection_name);
+	arg_text(&args, event);
+	arg_text(&args, detail);
+	arg_timestamp(&args, now);
+	arg_int(&args, announced ? 1 : 0);
+	store_begin(app_user);
+	store_run(&insert, &args);
+	store_end();
+}
+
+bool
+store_event_exists(const char *app_user, const char *connector_id, const char *connection_name,
+				   const char *event, const char *detail, TimestampTz since)
+{
+	static StoreStatement look = {
+		"SELECT 1 FROM appuser_connectors.connection_events WHERE app_user = $1 "
+		"AND connector_id = $2 AND connection_name = $3 AND event = $4 AND detail = $5 "
+		"AND occurred_at >= $6 LIMIT 1"};
+	StoreArgs args = {0};
+	bool exists;
+
+	arg_text(&args, app_user);
+	arg_text(&args, connector_id);
+	arg_text(&args, connection_name);
+	arg_text(&args, event);
+	arg_text(&args, detail);
+	arg_timestamp(&args, since);
+	store_begin(app_user);
+	exists = store_run(&look, &args) > 0;
+	store_end();
+	return exists;
+}
+
+void
+store_delete_events(const char *app_user)
+{
+	static StoreStatement delete = {
+		"DELETE FROM appuser_connectors.connection_events WHERE app_user = $1"};
+	StoreArgs args = {0};
+
+	arg_text(&args, app_user);
+	store_begin(app_user);
+	store_run(&delete, &args);
+	store_end();
+}
+
+/* Events that erase_app_user() is deleting are not waited for, nor a locked table. */
+#define FREE_EVENT                                                                                 \
+	"(SELECT event_id FROM appuser_connectors.connection_events "                                  \
+	"WHERE app_user = $1 AND event_id = $2 FOR UPDATE SKIP LOCKED)"
+
+static bool
+may_change_events(void)
+{
+	return ConditionalLockRelationOid(store_relation("connection_events"), RowExclusiveLock);
+}
+
+int
+store_trim_events(TimestampTz before, int limit)
+{
+	static StoreStatement delete = {"DELETE FROM appuser_connectors.connection_events "
+									"WHERE app_user = $1 AND event_id = " FREE_EVENT};
+	ScanKeyData key;
+	OutboxList list = new_list(limit);
+	int deleted = 0;
+
+	if (!may_change_events())
+		return 0;
+	ScanKeyInit(&key, 1, BTLessStrategyNumber, F_TIMESTAMPTZ_LT, TimestampTzGetDatum(before));
+	store_scan("connection_events", "connection_events_occurred_at", GetLatestSnapshot(), &key, 1,
+			   visit_key, &list);
+	for (int i = 0; i < list.count; i++)
+		deleted += (int) run_on_key(&delete, list.keys[i].app_user, &list.keys[i].id);
+	return deleted;
+}
+
+OutboxKey *
+store_take_unannounced_events(int limit, int *count)
+{
+	static StoreStatement mark = {
+		"UPDATE appuser_connectors.connection_events SET announced = true "
+		"WHERE app_user = $1 AND event_id = " FREE_EVENT};
+	OutboxList list = new_list(limit);
+
+	*count = 0;
+	if (!may_change_events())
+		return list.keys;
+	store_scan("connection_events", "connection_events_unannounced", GetLatestSnapshot(), NULL, 0,
+			   visit_key, &list);
+	for (int i = 0; i < list.count; i++)
+		if (run_on_key(&mark, list.keys[i].app_user, &list.keys[i].id) > 0)
+			list.keys[(*count)++] = list.keys[i];
+	return list.keys;
+}

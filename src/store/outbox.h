@@ -1,0 +1,72 @@
+/*
+ * outbox.h
+ *	  Statements on pending_answers, revocations and connection_events.
+ */
+#ifndef APPUSER_CONNECTORS_STORE_OUTBOX_H
+#define APPUSER_CONNECTORS_STORE_OUTBOX_H
+
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "store/store.h"
+
+/* A row to come back to, in either table */
+typedef struct OutboxKey
+{
+	char *app_user;
+	pg_uuid_t id;
+} OutboxKey;
+
+extern void store_insert_pending_answer(const char *app_user, const pg_uuid_t *id,
+										const bytea *sealed, TimestampTz now);
+extern bytea *store_get_pending_answer(const char *app_user, const pg_uuid_t *id);
+extern void store_delete_pending_answer(const char *app_user, const pg_uuid_t *id);
+extern OutboxKey *store_pending_answers(int *count);
+
+typedef struct Revocation
+{
+	const char *app_user;
+	pg_uuid_t id;
+	char *connector_id;
+	char *connection_name; /* NULL: of a person who was erased */
+	char *account;         /* NULL: unknown */
+	pg_uuid_t grant_id;
+	bytea *sealed_tokens;
+	int attempts;
+	TimestampTz created_at;
+} Revocation;
+
+extern void store_insert_revocation(const Revocation *revocation);
+extern bool store_get_revocation(Revocation *revocation);
+
+/* Locks it without waiting, and reads it as it is then. */
+extern LockResult store_lock_revocation(Revocation *revocation);
+
+/* Of what is still to be revoked of an app user, events shall name nobody. */
+extern void store_forget_name(const char *app_user);
+extern void store_delete_revocation(const char *app_user, const pg_uuid_t *id);
+extern void store_postpone_revocation(const char *app_user, const pg_uuid_t *id, int attempts,
+									  TimestampTz attempt_at);
+
+/* The next connector, in order, that has revocations ("" to begin with); NULL: no more */
+extern char *store_connector_with_revocations(const char *after);
+
+/* Up to limit revocations of a connector due now; *next_due as in store_due_connections */
+extern OutboxKey *store_due_revocations(const char *connector_id, TimestampTz now, int limit,
+										int *count, TimestampTz *next_due);
+
+extern void store_insert_event(const char *app_user, const pg_uuid_t *id, const char *connector_id,
+							   const char *connection_name, const char *event, const char *detail,
+							   TimestampTz now, bool announced);
+extern bool store_event_exists(const char *app_user, const char *connector_id,
+							   const char *connection_name, const char *event, const char *detail,
+							   TimestampTz since);
+extern void store_delete_events(const char *app_user);
+
+/* Deletes events older than that, at most limit; returns how many. */
+extern int store_trim_events(TimestampTz before, int limit);
+
+/* Events that callers wrote and nobody was told of yet; marks them told. */
+extern OutboxKey *store_take_unannounced_events(int limit, int *count);
+
+#endif

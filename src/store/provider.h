@@ -1,0 +1,33 @@
+/*
+ * provider.h
+ *	  The catalogue of providers: definitions as they are given and stored.
+ */
+#ifndef APPUSER_CONNECTORS_STORE_PROVIDER_H
+#define APPUSER_CONNECTORS_STORE_PROVIDER_H
+
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "oauth/definition.h"
+
+#define MAX_PROVIDER_NAME 100 /* bytes */
+
+/*
+ * A definition or options for definition.h to read, palloc'ed; NULL for NULL and for
+ * what is no object or beyond the tree's caps, as one that was edited by SQL may be.
+ */
+extern const JsonValue *provider_json(const Jsonb *object);
+
+/* Raises 22023 with the list of known names, or what is wrong with a value. */
+extern void provider_check_definition(const Jsonb *definition);
+
+/* Raises 22023 unless options (NULL is fine) are a connector's options. */
+extern void provider_check_options(const Jsonb *options);
+
+/* Inserts or replaces; a built-in one becomes the user's own. */
+extern void store_put_provider(const char *provider, const Jsonb *definition, TimestampTz now);
+
+/* NULL when there is none */
+extern Jsonb *store_get_provider(const char *provider);
+
+#endif

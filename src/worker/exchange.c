@@ -1,0 +1,635 @@
+/*
+ * exchange.c
+ *	  An authorization code on its way to being a connection (RFC 6749 §4.1).
+ *
+ * The worker checks the callback, because only it may consume the state, and does
+ * so before the code is sent: a state is used up on success and on refusal, and
+ * whatever becomes of the caller's transaction.
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include <openssl/crypto.h>
+
+#include "base/record.h"
+#include "base/url.h"
+#include "oauth/id_token.h"
+#include "store/authorization.h"
+#include "store/authorization_secret.h"
+#include "store/connection.h"
+#include "store/connection_token.h"
+#include "store/event.h"
+#include "store/installation.h"
+#include "store/provider.h"
+#include "store/store.h"
+#include "worker/exchange.h"
+#include "worker/flight.h"
+#include "worker/jwks.h"
+#include "worker/revocation.h"
+#include "worker/token_lifetime.h"
+
+/*
+ * What is on its way.  The provider's keys come before the code is sent, so that
+ * nothing can go wrong between the tokens' arrival and their being stored; only
+ * a key that was rotated just now is fetched afterwards.
+ */
+typedef enum ExchangePhase
+{
+	PHASE_KEYS,
+	PHASE_CODE,
+	PHASE_KEYS_AGAIN
+} ExchangePhase;
+
+typedef struct ExchangeDetails
+{
+	Callback callback;
+	ExchangePhase phase;
+	char *redirect_uri;
+	char *code_verifier;
+	char *nonce;
+	char account[MAX_SUBJECT + 1]; /* by the ID token; empty: unknown */
+	const char *failure;           /* NULL: none so far */
+	const char *why;               /* more for the event; NULL: nothing */
+	char *return_to;
+	char **requested;
+	int n_requested;
+	Jsonb *connection_config;
+} ExchangeDetails;
+
+static bool begin_exchange(Flight *flight, Authorization *authorization);
+static bool expects_id_token(const Flight *flight);
+static void request_keys(Flight *flight, ExchangePhase phase);
+static void request_tokens(Flight *flight);
+static bool refuse(Flight *flight, const char *why);
+static bool fail(Flight *flight, const char *failure);
+static void answer_with_row(Flight *flight, const char *failure);
+
+void
+callback_put(StringInfo record, const Callback *c)
+{
+	record_put_text(record, c->app_user);
+	record_put_bytes(record, c->state_hash, sizeof(c->state_hash));
+	record_put_text(record, c->session_app_user);
+	record_put_int(record, c->is_service);
+	record_put_bytes(record, c->has_binding ? c->binding_hash : NULL, sizeof(c->binding_hash));
+	record_put_text(record, c->code);
+	record_put_text(record, c->iss);
+	record_put_text(record, c->error);
+	record_put_text(record, c->redirect_uri);
+	record_put_int(record, c->repeated);
+	record_put_int(record, c->n_params);
+	for (int i = 0; i < c->n_params; i++)
+	{
+		record_put_text(record, c->params[i].name);
+		record_put_text(record, c->params[i].value);
+	}
+}
+
+void
+callback_get(StringInfo record, Callback *c)
+{
+	const char *bytes;
+	int len;
+
+	memset(c, 0, sizeof(Callback));
+	c->app_user = record_get_text(record);
+	bytes = record_get_bytes(record, &len);
+	if (bytes != NULL && len == sizeof(c->state_hash))
+		memcpy(c->state_hash, bytes, len);
+	c->session_app_user = record_get_text(record);
+	c->is_service = record_get_int(record) != 0;
+	bytes = record_get_bytes(record, &len);
+	c->has_binding = bytes != NULL && len == sizeof(c->binding_hash);
+	if (c->has_binding)
+		memcpy(c->binding_hash, bytes, len);
+	c->code = record_get_text(record);
+	c->iss = record_get_text(record);
+	c->error = record_get_text(record);
+	c->redirect_uri = record_get_text(record);
+	c->repeated = record_get_int(record) != 0;
+	c->n_params = (int) record_get_int(record);
+	c->params = palloc(sizeof(NameValue) * (c->n_params + 1));
+	for (int i = 0; i < c->n_params; i++)
+	{
+		c->params[i].name = record_get_text(record);
+		c->params[i].value = record_get_text(record);
+	}
+}
+
+void
+exchange_take(StringInfo record, ProviderCallWaiter waiter)
+{
+	Callback callback;
+	ExchangeDetails *details;
+	Flight *flight;
+	MemoryContext old;
+
+	callback_get(record, &callback);
+	flight = flight_create(&exchange_flight, callback.app_user, "", "");
+	old = MemoryContextSwitchTo(flight->context);
+	details = palloc0(sizeof(ExchangeDetails));
+	record->cursor = 0;
+	callback_get(record, &details->callback);
+	flight->details = details;
+	MemoryContextSwitchTo(old);
+	flight_add_waiter(flight, waiter);
+}
+
+/* Not the one who began this flow, or no such flow: UC005. */
+static bool
+refuse(Flight *flight, const char *why)
+{
+	flight_fail(flight, CALL_AUTHORIZATION_REFUSED, "%s", why);
+	return false;
+}
+
+/* The flow was found and ends here: a row with failure. */
+static bool
+fail(Flight *flight, const char *failure)
+{
+	const ExchangeDetails *details = flight->details;
+
+	answer_with_row(flight, failure);
+	event_record(flight->app_user, flight->connector_id, flight->connection_name, "connect_failed",
+				 details->why != NULL ? psprintf("%s: %s", failure, details->why) : failure);
+	return false;
+}
+
+/* failure is NULL on success. */
+static void
+answer_with_row(Flight *flight, const char *failure)
+{
+	const ExchangeDetails *details = flight->details;
+	MemoryContext old = MemoryContextSwitchTo(flight->context);
+
+	flight->outcome = CALL_SUCCEEDED;
+	flight->refused = failure != NULL;
+	flight->answer = makeStringInfo();
+	record_put_text(flight->answer, flight->connector_id);
+	record_put_text(flight->answer, flight->app_user);
+	record_put_text(flight->answer, flight->connection_name);
+	record_put_text(flight->answer, details->return_to);
+	record_put_text(flight->answer, failure);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * May this caller finish the flow?  Either the session's app user began it, or
+ * the service role brings the binding from the browser that did.  An attacker's
+ * link followed by a victim would otherwise attach the victim's account to the
+ * attacker.
+ */
+static bool
+may_finish(const Callback *callback, const Authorization *authorization)
+{
+	if (callback->has_binding)
+	{
+		/* A binding that was given must match, whoever the caller is. */
+		if (authorization->binding_hash == NULL ||
+			VARSIZE_ANY_EXHDR(authorization->binding_hash) != PG_SHA256_DIGEST_LENGTH ||
+			CRYPTO_memcmp(VARDATA_ANY(authorization->binding_hash), callback->binding_hash,
+						  PG_SHA256_DIGEST_LENGTH) != 0)
+			return false;
+		if (callback->is_service && callback->session_app_user == NULL)
+			return true;
+	}
+	return callback->session_app_user != NULL &&
+		   strcmp(callback->session_app_user, callback->app_user) == 0;
+}
+
+/* {} with the callback's and token response's values, over what is there */
+static Jsonb *
+merge_values(Jsonb *config, const NameValue *values, int count)
+{
+	JsonbParseState *state = NULL;
+	Jsonb *object;
+
+	if (count == 0)
+		return config;
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < count; i++)
+	{
+		JsonbValue name = {.type = jbvString};
+		JsonbValue value = {.type = jbvString};
+
+		name.val.string.val = unconstify(char *, values[i].name);
+		name.val.string.len = strlen(values[i].name);
+		value.val.string.val = unconstify(char *, values[i].value);
+		value.val.string.len = strlen(values[i].value);
+		pushJsonbValue(&state, WJB_KEY, &name);
+		pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	object = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	if (config == NULL)
+		return object;
+	return DatumGetJsonbP(
+		DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(config), JsonbPGetDatum(object)));
+}
+
+static Jsonb *
+callback_config(const Connector *connector, const Callback *callback, Jsonb *config)
+{
+	int count;
+	const char **names = definition_texts(connector->definition_json, "callback_values", &count);
+	NameValue *kept = palloc(sizeof(NameValue) * (count + 1));
+	int n_kept = 0;
+
+	for (int i = 0; i < count; i++)
+		for (int j = 0; j < callback->n_params; j++)
+			if (strcmp(names[i], callback->params[j].name) == 0)
+				kept[n_kept++] = callback->params[j];
+	return merge_values(config, kept, n_kept);
+}
+
+static bool
+exchange_prepare(Flight *flight)
+{
+	const Callback *callback = &((ExchangeDetails *) flight->details)->callback;
+	Authorization *authorization;
+
+	/* a copy must not spend the original's codes either, nor use up the state */
+	if (installation_state() != INSTALLATION_OURS)
+	{
+		flight_fail(flight, CALL_COPY_HELD, "%s", "");
+		return false;
+	}
+	authorization = store_consume_authorization(flight->app_user, callback->state_hash);
+	if (authorization == NULL)
+		return refuse(flight, "The state is unknown, or was used before.");
+	if (!begin_exchange(flight, authorization))
+	{
+		(void) store_delete_authorization(flight->app_user, callback->state_hash);
+		return false;
+	}
+	return true;
+}
+
+/* Checks the callback; true when the first request is ready. */
+static bool
+begin_exchange(Flight *flight, Authorization *authorization)
+{
+	ExchangeDetails *details = flight->details;
+	const Callback *callback = &details->callback;
+	Connector *connector;
+
+	flight_set_connection(flight, authorization->connector_id, authorization->connection_name);
+	details->return_to = authorization->return_to;
+	details->requested = authorization->scopes;
+	details->n_requested = authorization->n_scopes;
+
+	if (!authorization_open(authorization, &details->code_verifier, &details->nonce))
+		return refuse(flight, "The stored flow cannot be opened.");
+	if (!may_finish(callback, authorization))
+		return refuse(flight,
+					  callback->has_binding
+						  ? "The browser binding is not the one of this flow."
+						  : "Another person began this flow, or nobody says who is asking.");
+	if (authorization->expires_at <= GetCurrentTimestamp())
+		return refuse(flight, "The state has expired.");
+	if (callback->redirect_uri != NULL &&
+		strcmp(authorization->redirect_uri, callback->redirect_uri) != 0)
+		return refuse(flight, "The browser came back to another redirect URI than it was sent to.");
+
+	/* from here on a row comes back, always */
+	connector = connector_find(authorization->connector_id);
+	if (connector == NULL || !connector_open(connector) ||
+		!TIMESTAMP_IS_NOEND(connector->stopped_at) ||
+		strcmp(authorization->party, authorization_party(connector)) != 0)
+		return fail(flight, "connector_misconfigured");
+	flight->connector = connector;
+
+	if (callback->repeated)
+		return fail(flight, "invalid_response");
+	/* RFC 9207 §2.4, on errors too */
+	if (connector->client.issuer != NULL &&
+		(callback->iss != NULL ? !issuer_matches(connector->client.issuer, callback->iss)
+							   : connector->client.iss_required))
+		return fail(flight, "issuer_mismatch");
+	if (callback->error != NULL && callback->error[0] != '\0')
+		return fail(flight,
+					valid_error_code(callback->error) ? callback->error : "invalid_response");
+	if (callback->code == NULL || callback->code[0] == '\0')
+		return fail(flight, "invalid_response");
+	for (const char *c = callback->code; *c != '\0'; c++)
+		if (*c < 0x20 || *c > 0x7e) /* VSCHAR, RFC 6749 appendix A.11 */
+			return fail(flight, "invalid_response");
+
+	details->redirect_uri = authorization->redirect_uri;
+	details->connection_config =
+		callback_config(connector, callback, authorization->connection_config);
+	if (expects_id_token(flight) && jwks_get(connector->client.jwks_uri) == NULL)
+		request_keys(flight, PHASE_KEYS);
+	else
+		request_tokens(flight);
+	return true;
+}
+
+/* A nonce is there if openid was asked for. */
+static bool
+expects_id_token(const Flight *flight)
+{
+	const ExchangeDetails *details = flight->details;
+
+	return details->nonce != NULL && flight->connector->client.issuer != NULL &&
+		   flight->connector->client.jwks_uri != NULL;
+}
+
+static void
+request_keys(Flight *flight, ExchangePhase phase)
+{
+	ExchangeDetails *details = flight->details;
+
+	details->phase = phase;
+	flight->request.url = flight->connector->client.jwks_uri;
+}
+
+static void
+request_tokens(Flight *flight)
+{
+	ExchangeDetails *details = flight->details;
+
+	details->phase = PHASE_CODE;
+	build_code_request(&flight->connector->client, details->callback.code, details->redirect_uri,
+					   details->code_verifier, &flight->request);
+}
+
+/* True when the keys must be fetched again first. */
+static bool
+check_id_token(Flight *flight)
+{
+	ExchangeDetails *details = flight->details;
+	const OAuthClient *client = &flight->connector->client;
+	IdTokenExpectation expected = {.issuer = client->issuer,
+								   .client_id = client->client_id,
+								   .nonce = details->nonce,
+								   .nonce_optional = client->nonce_optional,
+								   .access_token = flight->tokens.access_token,
+								   .algorithms = client->id_token_algorithms,
+								   .now = (int64_t) time(NULL)};
+	const JwtKeySet *keys = jwks_get(client->jwks_uri); /* NULL: too old by now */
+	IdTokenResult result = ID_TOKEN_MALFORMED;
+
+	/* a person may have agreed to less than openid */
+	if (flight->tokens.id_token == NULL && flight->tokens.has_scope)
+	{
+		bool granted = false;
+
+		for (int i = 0; i < flight->tokens.n_scopes; i++)
+			granted |= strcmp(flight->tokens.scopes[i], "openid") == 0;
+		if (!granted)
+			return false;
+	}
+	if (flight->tokens.id_token != NULL)
+		result = id_token_check(flight->tokens.id_token, keys, &expected, details->account);
+
+	/* a new key may have the place of the old one, without a kid of its own */
+	if ((result == ID_TOKEN_KEY_NOT_FOUND || result == ID_TOKEN_SIGNATURE) &&
+		details->phase == PHASE_CODE && jwks_may_refetch(client->jwks_uri))
+		return true;
+	if (result != ID_TOKEN_ACCEPTED)
+	{
+		details->failure = "invalid_id_token";
+		details->why = id_token_result_text(result);
+	}
+	return false;
+}
+
+/* Keys came, or did not; true when the next request is ready. */
+static bool
+keys_answered(Flight *flight, const HttpResponse *response)
+{
+	ExchangeDetails *details = flight->details;
+
+	if (response->outcome != HTTP_ANSWERED || response->status != 200 ||
+		!jwks_put(flight->connector->client.jwks_uri, response->body, response->body_len))
+	{
+		details->failure =
+			details->phase == PHASE_KEYS ? "provider_unavailable" : "invalid_id_token";
+		details->why = "the provider's keys could not be fetched";
+		return false;
+	}
+	if (details->phase == PHASE_KEYS)
+	{
+		request_tokens(flight);
+		return true;
+	}
+	(void) check_id_token(flight);
+	return false;
+}
+
+static bool
+exchange_answered(Flight *flight, const HttpResponse *response)
+{
+	ExchangeDetails *details = flight->details;
+	TokenResponse *tokens = &flight->tokens;
+
+	if (details->phase != PHASE_CODE)
+		return keys_answered(flight, response);
+	if (response->outcome != HTTP_ANSWERED)
+		details->why = pstrdup(response->error);
+	switch (response->outcome)
+	{
+		case HTTP_ANSWERED:
+			break;
+		case HTTP_NOT_SENT:
+		case HTTP_UNANSWERED:
+		case HTTP_FAILED:
+			details->failure = "provider_unavailable";
+			return false;
+		case HTTP_FORBIDDEN:
+			details->failure = "connector_misconfigured";
+			return false;
+		case HTTP_TOO_LARGE:
+			details->failure = "invalid_response";
+			return false;
+	}
+	parse_token_response(&flight->connector->client, response->status, response->content_type,
+						 response->body, response->body_len, tokens);
+	switch (tokens->outcome)
+	{
+		case TOKEN_GRANTED:
+			if (!expects_id_token(flight) || !check_id_token(flight))
+				break;
+			request_keys(flight, PHASE_KEYS_AGAIN);
+			return true;
+		case TOKEN_INVALID_GRANT:
+		case TOKEN_REFUSED:
+			details->failure = tokens->error[0] != '\0' ? tokens->error : "invalid_response";
+			break;
+		case TOKEN_INVALID_CLIENT:
+			details->failure = "connector_misconfigured";
+			break;
+		case TOKEN_RATE_LIMITED:
+		case TOKEN_UNAVAILABLE:
+			details->failure = "provider_unavailable";
+			break;
+		case TOKEN_MALFORMED:
+			details->failure = "invalid_response";
+			details->why = tokens->malformed;
+			break;
+	}
+	return false;
+}
+
+/* Tokens that nobody will have; without a name, the person may have been erased. */
+static void
+revoke_tokens(Flight *flight, const char *connection_name)
+{
+	const ExchangeDetails *details = flight->details;
+	Connection connection = {.app_user = flight->app_user, .connection_name = connection_name};
+
+	if (details->failure != NULL)
+		return;
+	if (details->account[0] != '\0')
+		connection.account = pstrdup(details->account);
+	random_uuid(&connection.grant_id);
+	(void) revocation_queue(flight->connector, &connection, flight->tokens.access_token,
+							flight->tokens.refresh_token);
+}
+
+/* The flow has come to its end: its row goes, and the caller gets a row. */
+static bool
+end_flow(Flight *flight, const char *failure)
+{
+	const ExchangeDetails *details = flight->details;
+
+	(void) store_delete_authorization(flight->app_user, details->callback.state_hash);
+	if (failure != NULL)
+		(void) fail(flight, failure);
+	else
+		answer_with_row(flight, NULL);
+	return true;
+}
+
+static bool
+exchange_apply(Flight *flight)
+{
+	ExchangeDetails *details = flight->details;
+	const TokenResponse *tokens = &flight->tokens;
+	Connection connection = {0};
+	LockResult lock;
+	TimestampTz now = GetCurrentTimestamp();
+
+	flight->is_failure = details->failure != NULL;
+	lock = store_lock_authorization(flight->app_user, details->callback.state_hash);
+	if (lock == LOCK_MISSING)
+	{
+		revoke_tokens(flight, NULL);
+		(void) refuse(flight, "It was disconnected, or the app user erased, meanwhile.");
+		return true;
+	}
+	if (lock == LOCK_HELD)
+	{
+		/* what came of it is told now, and recorded if its holder leaves it there */
+		if (flight->is_failure && flight->answer == NULL)
+			answer_with_row(flight, details->failure);
+		return false;
+	}
+	if (flight->is_failure)
+		return end_flow(flight, details->failure);
+
+	lock = store_lock_connector(flight->connector_id);
+	if (lock == LOCK_HELD)
+		return false;
+	if (lock == LOCK_MISSING)
+	{
+		revoke_tokens(flight, flight->connection_name);
+		return end_flow(flight, "connector_misconfigured");
+	}
+	lock = store_lock_connection(flight->app_user, flight->connector_id, flight->connection_name,
+								 &connection);
+	if (lock == LOCK_HELD)
+		return false;
+
+	connection.app_user = flight->app_user;
+	connection.connector_id = flight->connector_id;
+	connection.connection_name = flight->connection_name;
+	random_uuid(&connection.grant_id);
+	connection.generation = 1;
+	connection.reconnect_required = false;
+	connection.status_reason = NULL;
+	connection.status_since = connection.connected_at = connection.updated_at = now;
+	connection.account = details->account[0] != '\0' ? details->account : NULL;
+	connection.token_type = tokens->token_type;
+	connection.requested_scopes = texts_to_array(details->requested, details->n_requested);
+	connection.scopes = tokens->has_scope ? texts_to_array(tokens->scopes, tokens->n_scopes)
+										  : connection.requested_scopes;
+	connection.connection_config =
+		merge_values(details->connection_config, tokens->values, tokens->n_values);
+	connection.expires_at = token_expires_at(flight->sent_at, tokens->expires_in);
+	connection.refresh_at = token_refresh_at(flight->connector, tokens->refresh_token != NULL, now,
+											 connection.expires_at);
+	connection.failures = connection.refusals = 0;
+	connection.failing_since = DT_NOEND;
+	connection.origins = flight->connector->origins;
+	connection_seal_tokens(&connection, tokens->access_token, tokens->refresh_token);
+
+	if (lock == LOCK_MISSING)
+		store_insert_connection(&connection);
+	else
+		store_update_connection(&connection);
+	event_record(flight->app_user, flight->connector_id, flight->connection_name,
+				 lock == LOCK_MISSING ? "connected" : "reconnected",
+				 tokens->expires_in_ignored ? "an absurd expires_in was ignored" : NULL);
+	return end_flow(flight, NULL);
+}
+
+bool
+exchange_under_way(const char *app_user, const uint8 *state_hash)
+{
+	dlist_iter iter;
+
+	dlist_foreach (iter, flight_list())
+	{
+		const Flight *flight = dlist_container(Flight, node, iter.cur);
+		const ExchangeDetails *details = flight->details;
+
+		if (flight->kind == &exchange_flight && strcmp(flight->app_user, app_user) == 0 &&
+			memcmp(details->callback.state_hash, state_hash, PG_SHA256_DIGEST_LENGTH) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+exchange_save(Flight *flight, StringInfo record)
+{
+	ExchangeDetails *details = flight->details;
+
+	flight_put_tokens(record, flight);
+	record_put_bytes(record, details->callback.state_hash, PG_SHA256_DIGEST_LENGTH);
+	record_put_texts(record, details->requested, details->n_requested);
+	record_put_bytes(record, details->connection_config,
+					 details->connection_config != NULL ? VARSIZE(details->connection_config) : 0);
+	record_put_text(record, details->return_to);
+	record_put_text(record, details->account);
+}
+
+static void
+exchange_load(Flight *flight, StringInfo record)
+{
+	ExchangeDetails *details = palloc0(sizeof(ExchangeDetails));
+	const char *config;
+	int len;
+
+	flight->details = details;
+	flight_get_tokens(record, flight);
+	memcpy(details->callback.state_hash, record_get_bytes(record, &len), PG_SHA256_DIGEST_LENGTH);
+	details->requested = record_get_texts(record, &details->n_requested);
+	config = record_get_bytes(record, &len);
+	if (config != NULL)
+	{
+		details->connection_config = palloc(len);
+		memcpy(details->connection_config, config, len);
+	}
+	details->return_to = record_get_text(record);
+	strlcpy(details->account, record_get_text(record), sizeof(details->account));
+}
+
+const FlightKind exchange_flight = {"exchange",        STATS_EXCHANGE, exchange_prepare,
+									exchange_answered, exchange_apply, exchange_save,
+									exchange_load};

@@ -1,0 +1,642 @@
+/*
+ * flight.c
+ *	  Driving calls to providers through their states.
+ *
+ * All answers that have arrived are committed in one transaction; if that fails,
+ * each in its own; one that fails alone is put into pending_answers.  An answer
+ * stays in memory until COMMIT has returned, and nobody is told before.
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "postmaster/interrupt.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#include "base/errors.h"
+#include "base/record.h"
+#include "base/secret.h"
+#include "base/settings.h"
+#include "oauth/retry_after.h"
+#include "store/installation.h"
+#include "store/keyring.h"
+#include "store/outbox.h"
+#include "store/store.h"
+#include "worker/flight.h"
+#include "worker/transaction.h"
+
+#define HELD_RETRY 100 /* ms */
+#define HELD_RETRY_MAX 1000
+#define MAX_BATCH 500
+
+static bool failed = false; /* see flights_failed */
+
+typedef bool (*FlightStep)(Flight *flight);
+
+static void finish_flight(Flight *flight);
+static bool must_save(const Flight *flight);
+static bool prepare_step(Flight *flight);
+static StringInfo pending_aad(const char *app_user, const pg_uuid_t *answer_id);
+
+Flight *
+flight_create(const FlightKind *kind, const char *app_user, const char *connector_id,
+			  const char *connection_name)
+{
+	MemoryContext context =
+		AllocSetContextCreate(TopMemoryContext, "provider call", ALLOCSET_SMALL_SIZES);
+	Flight *flight = MemoryContextAllocZero(context, sizeof(Flight));
+
+	flight->context = context;
+	flight->kind = kind;
+	flight->state = FLIGHT_NEW;
+	flight->app_user = MemoryContextStrdup(context, app_user);
+	flight->connector_id = MemoryContextStrdup(context, connector_id);
+	flight->connection_name = MemoryContextStrdup(context, connection_name);
+	flight->outcome = CALL_FAILED;
+	flight->retry_after = -1;
+	flight_list_add(flight);
+	return flight;
+}
+
+void
+flight_add_waiter(Flight *flight, ProviderCallWaiter waiter)
+{
+	MemoryContext old = MemoryContextSwitchTo(flight->context);
+
+	if (flight->waiters == NULL)
+		flight->waiters = palloc(sizeof(ProviderCallWaiter) * 4);
+	else if (flight->n_waiters >= 4 && (flight->n_waiters & (flight->n_waiters - 1)) == 0)
+		flight->waiters =
+			repalloc(flight->waiters, sizeof(ProviderCallWaiter) * flight->n_waiters * 2);
+	flight->waiters[flight->n_waiters++] = waiter;
+	MemoryContextSwitchTo(old);
+}
+
+void
+flight_fail(Flight *flight, ProviderCallOutcome outcome, const char *format, ...)
+{
+	va_list args;
+
+	flight->outcome = outcome;
+	va_start(args, format);
+	vsnprintf(flight->message, sizeof(flight->message), format, args);
+	va_end(args);
+}
+
+static StatsResult
+stats_result(const Flight *flight)
+{
+	switch (flight->outcome)
+	{
+		case CALL_SUCCEEDED:
+			return flight->refused ? STATS_REFUSED : STATS_SUCCEEDED;
+		case CALL_PROVIDER_UNAVAILABLE:
+		case CALL_FAILED:
+			return STATS_UNAVAILABLE;
+		default:
+			return STATS_REFUSED;
+	}
+}
+
+static void
+answer_waiters(Flight *flight)
+{
+	for (int i = 0; i < flight->n_waiters; i++)
+		provider_call_answer(flight->waiters[i], flight->outcome, flight->message, flight->answer);
+	flight->n_waiters = 0;
+}
+
+static void
+finish_flight(Flight *flight)
+{
+	if (flight->first_sent_at != 0 && !flight->loaded)
+		stats_finished(flight->kind->stats_kind, stats_result(flight),
+					   (flight->answered_at - flight->first_sent_at) / 1000000.0);
+	answer_waiters(flight);
+	oauth_request_free(&flight->request);
+	token_response_cleanse(&flight->tokens);
+	flight_list_remove(flight);
+	MemoryContextDelete(flight->context);
+}
+
+/*
+ * Runs a step of several flights in one transaction.  False: it failed, and
+ * nothing of it happened; the flights are as they were.
+ */
+static bool
+run_batch(Flight **batch, bool *done, int count, FlightStep step)
+{
+	volatile bool committed = false;
+
+	worker_begin();
+	PG_TRY();
+	{
+		for (int i = 0; i < count; i++)
+		{
+			/* What prepare makes is kept with the flight; the rest is not. */
+			MemoryContext old = step == prepare_step ? MemoryContextSwitchTo(batch[i]->context)
+													 : CurrentMemoryContext;
+
+			done[i] = step(batch[i]);
+			MemoryContextSwitchTo(old);
+		}
+		worker_commit();
+		committed = true;
+	}
+	PG_CATCH();
+	{
+		worker_rollback();
+	}
+	PG_END_TRY();
+	return committed;
+}
+
+static void
+set_lock_timeout(const char *value)
+{
+	SetConfigOption("lock_timeout", value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/*
+ * The same, one by one if together fails; done[i] is false where that failed.
+ * Where somebody has locked a table, the first wait was for all of them.
+ */
+static void
+run_step(Flight **batch, bool *done, bool *ran, int count, FlightStep step)
+{
+	if (count == 0)
+		return;
+	memset(ran, true, sizeof(bool) * count);
+	if (run_batch(batch, done, count, step))
+		return;
+	set_lock_timeout("1ms");
+	for (int i = 0; i < count; i++)
+	{
+		ran[i] = count > 1 && run_batch(&batch[i], &done[i], 1, step);
+		if (!ran[i])
+			batch[i]->error = worker_last_error();
+	}
+	set_lock_timeout(WORKER_LOCK_TIMEOUT);
+}
+
+/* The oldest flights in a state, at most MAX_BATCH */
+static int
+collect(FlightState state, Flight **batch)
+{
+	dlist_iter iter;
+	int count = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	dlist_foreach (iter, flight_list())
+	{
+		Flight *flight = dlist_container(Flight, node, iter.cur);
+
+		if (flight->state == state && count < MAX_BATCH &&
+			(state != FLIGHT_HELD || flight->apply_at <= now))
+			batch[count++] = flight;
+	}
+	return count;
+}
+
+static bool
+prepare_step(Flight *flight)
+{
+	return flight->kind->prepare(flight);
+}
+
+static bool
+must_save(const Flight *flight)
+{
+	return !flight->saved && !flight->is_failure && flight->kind->save != NULL;
+}
+
+/* Seals an answer that cannot be applied now into pending_answers. */
+static void
+save_answer(Flight *flight)
+{
+	StringInfoData record;
+
+	random_uuid(&flight->answer_id);
+	record_init(&record, 4 * MAX_TOKEN_BYTES);
+	record_put_text(&record, flight->kind->name);
+	record_put_text(&record, flight->connector_id);
+	record_put_text(&record, flight->connection_name);
+	flight->kind->save(flight, &record);
+	store_insert_pending_answer(
+		flight->app_user, &flight->answer_id,
+		keyring_seal(pending_aad(flight->app_user, &flight->answer_id), record.data, record.len),
+		GetCurrentTimestamp());
+	secret_cleanse(record.data, record.len);
+	pfree(record.data);
+}
+
+static bool
+apply_step(Flight *flight)
+{
+	if (flight->kind->apply(flight))
+	{
+		if (flight->saved)
+			store_delete_pending_answer(flight->app_user, &flight->answer_id);
+		return true;
+	}
+	if (must_save(flight))
+		save_answer(flight);
+	return false;
+}
+
+static bool
+save_step(Flight *flight)
+{
+	save_answer(flight);
+	return false;
+}
+
+static StringInfo
+pending_aad(const char *app_user, const pg_uuid_t *answer_id)
+{
+	StringInfo aad = makeStringInfo();
+
+	record_put_text(aad, "pending answer");
+	record_put_bytes(aad, installation_id(), sizeof(pg_uuid_t));
+	record_put_text(aad, app_user);
+	record_put_bytes(aad, answer_id, sizeof(pg_uuid_t));
+	return aad;
+}
+
+/*
+ * Waits for its turn: the caps on what is under way at once.  What nobody waits for
+ * leaves a quarter to the others, since one provider that does not answer may be
+ * that of many connectors.
+ */
+static bool
+has_room(const Flight *flight, int starting)
+{
+	int most = guc_max_concurrent_requests;
+
+	if (flight->n_waiters == 0)
+		most -= most / 4;
+	return http_in_flight() + starting < most &&
+		   flight_count_sent(flight) < guc_max_concurrent_requests_per_connector;
+}
+
+/* The oldest new flights that may start; those that may not stand in nobody's way. */
+static int
+collect_new(Flight **batch)
+{
+	dlist_iter iter;
+	int count = 0;
+
+	dlist_foreach (iter, flight_list())
+	{
+		Flight *flight = dlist_container(Flight, node, iter.cur);
+
+		if (flight->state == FLIGHT_NEW && count < MAX_BATCH && has_room(flight, count))
+		{
+			flight_set_state(flight, FLIGHT_READY);
+			batch[count++] = flight;
+		}
+	}
+	return count;
+}
+
+static void
+send_request(Flight *flight)
+{
+	HttpRequest request = {.url = flight->request.url,
+						   .content_type = flight->request.content_type,
+						   .body = flight->request.body.data,
+						   .body_len = flight->request.body.len,
+						   .authorization = flight->request.authorization};
+
+	flight->sent_at = GetCurrentTimestamp();
+	if (flight->first_sent_at == 0)
+	{
+		flight->first_sent_at = flight->sent_at;
+		stats_sent(flight->kind->stats_kind);
+	}
+	if (http_start(&request, flight) == NULL)
+	{
+		HttpResponse failed = {.outcome = HTTP_FAILED};
+
+		strlcpy(failed.error, "out of memory", sizeof(failed.error));
+		flight->answered_at = flight->sent_at;
+		flight->http_outcome = HTTP_FAILED;
+		(void) flight->kind->answered(flight, &failed);
+		flight_set_state(flight, FLIGHT_ANSWERED);
+	}
+	else
+		flight_set_state(flight, FLIGHT_SENT);
+	oauth_request_free(&flight->request);
+}
+
+static bool
+put_off_step(Flight *flight)
+{
+	/* where no value can be opened, this one is not to blame */
+	keyring_check();
+	flight->kind->put_off(flight);
+	return true;
+}
+
+static void
+prepare_failed(Flight *flight)
+{
+	bool key_unavailable = flight->error == ERRCODE_UC_KEY_UNAVAILABLE;
+	bool done;
+
+	failed = true;
+	flight_fail(flight, key_unavailable ? CALL_KEY_UNAVAILABLE : CALL_FAILED,
+				"an error in the worker; the server log says which");
+	if (key_unavailable && flight->kind->put_off != NULL)
+		(void) run_batch(&flight, &done, 1, put_off_step);
+}
+
+/* NEW to READY to SENT; what has nothing to send is finished. */
+static bool
+prepare_flights(void)
+{
+	Flight *batch[MAX_BATCH];
+	bool done[MAX_BATCH];
+	bool ran[MAX_BATCH];
+	int count;
+
+	/* A worker that ends might not see the answer: its callers ask the next one. */
+	if (ShutdownRequestPending)
+		return false;
+	count = collect_new(batch);
+	run_step(batch, done, ran, count, prepare_step);
+	for (int i = 0; i < count; i++)
+	{
+		if (ran[i] && done[i])
+			send_request(batch[i]);
+		else
+		{
+			if (!ran[i])
+				prepare_failed(batch[i]);
+			finish_flight(batch[i]);
+		}
+	}
+	return count > 0;
+}
+
+static bool
+collect_responses(void)
+{
+	HttpResponse response;
+	Flight *flight;
+	bool any = false;
+
+	http_drive();
+	while ((flight = http_next_completed(&response)) != NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(flight->context);
+
+		flight->answered_at = GetCurrentTimestamp();
+		flight->http_outcome = response.outcome;
+		flight->retry_after = parse_retry_after(response.retry_after, (int64) time(NULL));
+		if (flight->kind->answered(flight, &response))
+			send_request(flight);
+		else
+			flight_set_state(flight, FLIGHT_ANSWERED);
+		http_response_free(&response);
+		MemoryContextSwitchTo(old);
+		any = true;
+	}
+	return any;
+}
+
+/* ANSWERED and HELD to finished, or to HELD. */
+static bool
+apply_flights(FlightState state)
+{
+	Flight *batch[MAX_BATCH];
+	bool done[MAX_BATCH];
+	bool ran[MAX_BATCH];
+	int count = collect(state, batch);
+	bool any = false;
+
+	run_step(batch, done, ran, count, apply_step);
+	for (int i = 0; i < count; i++)
+	{
+		Flight *flight = batch[i];
+		TimestampTz now = GetCurrentTimestamp();
+
+		if (ran[i] && done[i])
+		{
+			finish_flight(flight);
+			any = true;
+		}
+		else if (ran[i])
+		{
+			flight->saved = flight->saved || must_save(flight);
+			if (flight->is_failure)
+				answer_waiters(flight);
+			flight->apply_at = TimestampTzPlusMilliseconds(
+				now, flight->state == FLIGHT_HELD ? HELD_RETRY_MAX : HELD_RETRY);
+			flight_set_state(flight, FLIGHT_HELD);
+		}
+		else
+		{
+			bool ignored;
+
+			/* It keeps being tried, from memory if it cannot even be saved. */
+			if (must_save(flight) && run_batch(&flight, &ignored, 1, save_step))
+				flight->saved = true;
+			if (flight->is_failure)
+				answer_waiters(flight);
+			flight->apply_at = TimestampTzPlusMilliseconds(now, HELD_RETRY_MAX);
+			flight_set_state(flight, FLIGHT_HELD);
+		}
+	}
+	return any;
+}
+
+bool
+flights_turn(void)
+{
+	bool any;
+
+	failed = false;
+	any = prepare_flights();
+	any |= collect_responses();
+	any |= apply_flights(FLIGHT_ANSWERED);
+	any |= apply_flights(FLIGHT_HELD);
+	return any;
+}
+
+bool
+flights_failed(void)
+{
+	return failed;
+}
+
+long
+flights_timeout(void)
+{
+	dlist_iter iter;
+	long timeout = -1;
+
+	dlist_foreach (iter, flight_list())
+	{
+		Flight *flight = dlist_container(Flight, node, iter.cur);
+		long left;
+
+		if (flight->state == FLIGHT_ANSWERED)
+			return 0;
+		if (flight->state != FLIGHT_HELD)
+			continue;
+		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), flight->apply_at);
+		timeout = timeout < 0 ? left : Min(timeout, left);
+	}
+	return timeout;
+}
+
+bool
+flights_in_air(void)
+{
+	dlist_iter iter;
+
+	dlist_foreach (iter, flight_list())
+	{
+		Flight *flight = dlist_container(Flight, node, iter.cur);
+
+		if (flight->state == FLIGHT_SENT || flight->state == FLIGHT_ANSWERED ||
+			(flight->state == FLIGHT_HELD && must_save(flight)))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_loaded(const OutboxKey *key)
+{
+	dlist_iter iter;
+
+	dlist_foreach (iter, flight_list())
+	{
+		Flight *flight = dlist_container(Flight, node, iter.cur);
+
+		if (flight->loaded && strcmp(flight->app_user, key->app_user) == 0 &&
+			memcmp(&flight->answer_id, &key->id, sizeof(pg_uuid_t)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Makes a flight of a row of pending_answers again. */
+static void
+load_pending(const OutboxKey *key, const FlightKind *const *kinds, int n_kinds)
+{
+	bytea *sealed = store_get_pending_answer(key->app_user, &key->id);
+	StringInfoData record = {0};
+	Flight *flight;
+	MemoryContext old;
+	char *kind;
+	char *connector_id;
+
+	if (sealed != NULL)
+		record.data = keyring_open(pending_aad(key->app_user, &key->id), sealed, &record.len);
+	if (record.data == NULL)
+	{
+		ereport(WARNING, (errmsg("a pending answer of a provider cannot be opened"),
+						  errhint("Restore appuser_connectors.pending_answers from a backup.")));
+		return;
+	}
+	/* what it is of is in the record, whose copies belong to the flight */
+	flight = flight_create(kinds[0], key->app_user, "", "");
+	old = MemoryContextSwitchTo(flight->context);
+	flight->answer_id = key->id;
+	kind = record_get_text(&record);
+	for (int i = 0; i < n_kinds; i++)
+		if (strcmp(kind, kinds[i]->name) == 0)
+			flight->kind = kinds[i];
+	connector_id = record_get_text(&record);
+	flight_set_connection(flight, connector_id, record_get_text(&record));
+	flight->kind->load(flight, &record);
+	flight->saved = flight->loaded = true;
+	flight_set_state(flight, FLIGHT_HELD);
+	flight->apply_at = GetCurrentTimestamp();
+	MemoryContextSwitchTo(old);
+}
+
+void
+flights_load_pending(const FlightKind *const *kinds, int n_kinds)
+{
+	int count;
+	OutboxKey *keys = store_pending_answers(&count);
+
+	for (int i = 0; i < count; i++)
+		if (!is_loaded(&keys[i]))
+			load_pending(&keys[i], kinds, n_kinds);
+}
+
+void
+flight_put_tokens(StringInfo record, const Flight *flight)
+{
+	const TokenResponse *tokens = &flight->tokens;
+	const Connector *connector = flight->connector;
+
+	record_put_int(record, flight->sent_at);
+	record_put_text(record, tokens->access_token);
+	record_put_text(record, tokens->refresh_token);
+	record_put_text(record, tokens->token_type);
+	record_put_int(record, tokens->has_scope);
+	record_put_texts(record, tokens->scopes, tokens->n_scopes);
+	record_put_int(record, tokens->expires_in);
+	record_put_int(record, tokens->n_values);
+	for (int i = 0; i < tokens->n_values; i++)
+	{
+		record_put_text(record, tokens->values[i].name);
+		record_put_text(record, tokens->values[i].value);
+	}
+
+	/* what it takes to revoke them, should the connector be gone by then */
+	record_put_text(record, connector->client.token_endpoint);
+	record_put_text(record, connector->client.revocation_endpoint);
+	record_put_text(record, connector->client.client_id);
+	record_put_text(record, connector->client.client_secret);
+	record_put_int(record, connector->client.auth_method);
+	record_put_int(record, connector->client.token_body_format);
+	record_put_int(record, connector->refresh_margin);
+	record_put_int(record, connector->revocation_ends_grant);
+	record_put_text(record, connector->origins);
+}
+
+void
+flight_get_tokens(StringInfo record, Flight *flight)
+{
+	TokenResponse *tokens = &flight->tokens;
+	Connector *connector = palloc0(sizeof(Connector));
+
+	flight->http_outcome = HTTP_ANSWERED;
+	flight->connector = connector;
+	flight->sent_at = record_get_int(record);
+	tokens->outcome = TOKEN_GRANTED;
+	tokens->access_token = record_get_text(record);
+	tokens->refresh_token = record_get_text(record);
+	tokens->token_type = record_get_text(record);
+	tokens->has_scope = record_get_int(record) != 0;
+	tokens->scopes = record_get_texts(record, &tokens->n_scopes);
+	tokens->expires_in = record_get_int(record);
+	tokens->n_values = (int) record_get_int(record);
+	tokens->values = palloc(sizeof(NameValue) * (tokens->n_values + 1));
+	for (int i = 0; i < tokens->n_values; i++)
+	{
+		tokens->values[i].name = record_get_text(record);
+		tokens->values[i].value = record_get_text(record);
+	}
+
+	connector->connector_id = pstrdup(flight->connector_id);
+	connector->client.token_endpoint = record_get_text(record);
+	connector->client.revocation_endpoint = record_get_text(record);
+	connector->client.client_id = record_get_text(record);
+	connector->client.client_secret = record_get_text(record);
+	connector->client.auth_method = (TokenEndpointAuthMethod) record_get_int(record);
+	connector->client.token_body_format = (TokenBodyFormat) record_get_int(record);
+	connector->refresh_margin = (int) record_get_int(record);
+	connector->revocation_ends_grant = record_get_int(record) != 0;
+	connector->origins = record_get_text(record);
+}

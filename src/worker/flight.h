@@ -1,0 +1,155 @@
+/*
+ * flight.h
+ *	  One call to a provider on its way through the worker.
+ *
+ *	  NEW --prepare--> READY --> SENT --answered--> ANSWERED --apply--> finished
+ *	                                                    \--> HELD --apply--/
+ *
+ * prepare and apply run in transactions of the worker; between them there is
+ * none.  HELD: somebody holds the row, the answer is in pending_answers and is
+ * applied as soon as possible.
+ */
+#ifndef APPUSER_CONNECTORS_WORKER_FLIGHT_H
+#define APPUSER_CONNECTORS_WORKER_FLIGHT_H
+
+#include "lib/ilist.h"
+#include "lib/stringinfo.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "http/http.h"
+#include "oauth/request.h"
+#include "oauth/response.h"
+#include "store/connector.h"
+#include "worker/provider_call.h"
+#include "worker/stats.h"
+
+typedef enum FlightState
+{
+	FLIGHT_NEW,
+	FLIGHT_READY,
+	FLIGHT_SENT,
+	FLIGHT_ANSWERED,
+	FLIGHT_HELD,
+	FLIGHT_STATES
+} FlightState;
+
+typedef struct Flight Flight;
+typedef struct ConnectorFlights ConnectorFlights;
+
+/* What the kinds of calls do differently */
+typedef struct FlightKind
+{
+	const char *name;
+	StatsKind stats_kind;
+
+	/* In a transaction: reads what is needed and builds the request.  False: there is
+	 * nothing to send, and outcome says why. */
+	bool (*prepare)(Flight *flight);
+
+	/* Outside any transaction; must not fail.  True: request is another one to send. */
+	bool (*answered)(Flight *flight, const HttpResponse *response);
+
+	/* In a transaction: stores what was answered.  False: the row is held. */
+	bool (*apply)(Flight *flight);
+
+	/* Sealed into pending_answers while held, and back */
+	void (*save)(Flight *flight, StringInfo record);
+	void (*load)(Flight *flight, StringInfo record);
+
+	/* In a transaction: what prepare could not open is not due again for long. */
+	void (*put_off)(Flight *flight);
+} FlightKind;
+
+struct Flight
+{
+	dlist_node node;
+	dlist_node app_user_node;
+	ConnectorFlights *of_connector;
+	const FlightKind *kind;
+	FlightState state;
+	MemoryContext context; /* everything of this flight, itself included */
+	void *details;         /* of the kind */
+
+	const char *app_user;
+	const char *connector_id;
+	const char *connection_name;
+
+	Connector *connector; /* open, from prepare on */
+	OAuthRequest request;
+	TimestampTz first_sent_at; /* 0: not yet */
+	TimestampTz sent_at;
+	TimestampTz answered_at;
+	HttpOutcome http_outcome;
+	TokenResponse tokens;
+	char problem[CALL_MESSAGE_SIZE]; /* what went wrong with the call */
+	int retry_after;                 /* seconds; -1: the provider did not say */
+	int error;                       /* SQLSTATE of a step that failed */
+
+	/* what its callers are told when it is finished */
+	ProviderCallOutcome outcome;
+	bool refused; /* for statistics: it ended with a refusal that was told */
+	char message[CALL_MESSAGE_SIZE];
+	StringInfo answer;
+	ProviderCallWaiter *waiters;
+	int n_waiters;
+
+	/* HELD */
+	bool is_failure; /* no answer that must not be lost; its callers are not kept waiting */
+	bool row_held;   /* set by apply, for a failure */
+	bool saved;
+	bool loaded; /* from pending_answers, by another worker's saving */
+	pg_uuid_t answer_id;
+	TimestampTz apply_at;
+};
+
+/* What the worker does with them */
+extern Flight *flight_create(const FlightKind *kind, const char *app_user, const char *connector_id,
+							 const char *connection_name);
+extern void flight_add_waiter(Flight *flight, ProviderCallWaiter waiter);
+extern void flight_fail(Flight *flight, ProviderCallOutcome outcome, const char *format, ...)
+	pg_attribute_printf(3, 4);
+
+/* All there are, the oldest first */
+extern dlist_head *flight_list(void);
+
+/* For flight.c, which creates and finishes them */
+extern void flight_list_add(Flight *flight);
+extern void flight_list_remove(Flight *flight);
+
+/* The only ways to change these, since flights are counted by them */
+extern void flight_set_state(Flight *flight, FlightState state);
+extern void flight_set_connection(Flight *flight, const char *connector_id,
+								  const char *connection_name);
+
+/* The one under way for this connection, or NULL */
+extern Flight *flight_find(const FlightKind *kind, const char *app_user, const char *connector_id,
+						   const char *connection_name);
+/* How many of a connector are under way, and how many wait for a row */
+extern int flight_count(const char *connector_id, int *held);
+/* How many of the same connector are sent, or about to be */
+extern int flight_count_sent(const Flight *flight);
+
+/* One turn: prepare, send, collect, apply, answer.  True when something was done. */
+extern bool flights_turn(void);
+
+/* In the last turn something could not even be prepared: not again at once. */
+extern bool flights_failed(void);
+
+/* How long until a held answer is tried again; -1: there is none */
+extern long flights_timeout(void);
+
+/* Answers on their way, that ending now would lose */
+extern bool flights_in_air(void);
+
+/*
+ * Reads pending_answers, when the worker starts, of these kinds of calls; may be
+ * repeated if it fails.
+ */
+extern void flights_load_pending(const FlightKind *const *kinds, int n_kinds);
+
+/* Fields of a granted token response, as a flight is saved with */
+extern void flight_put_tokens(StringInfo record, const Flight *flight);
+extern void flight_get_tokens(StringInfo record, Flight *flight);
+
+#endif

@@ -1,0 +1,644 @@
+/*
+ * refresh.c
+ *	  Keeping access tokens fresh (RFC 6749 §6): what is due, what an answer means
+ *	  for the connection, when to try again.
+ *
+ * One refresh a connection at a time, by construction: there is one worker, and
+ * who asks for a refresh that is under way joins it.  A provider's trouble changes
+ * no status; a dead grant does, and only if the refresh token that was refused is
+ * still the stored one.
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "common/pg_prng.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "base/record.h"
+#include "base/settings.h"
+#include "oauth/id_token.h"
+#include "store/connection.h"
+#include "store/connection_token.h"
+#include "store/connector.h"
+#include "store/event.h"
+#include "store/installation.h"
+#include "store/keyring.h"
+#include "store/store.h"
+#include "worker/circuit.h"
+#include "worker/flight.h"
+#include "worker/jwks.h"
+#include "worker/exchange.h"
+#include "worker/refresh.h"
+#include "worker/revocation.h"
+#include "worker/token_lifetime.h"
+
+#define RESENDS 2                 /* at once, within RESEND_WINDOW of the first */
+#define RESEND_WINDOW 5000        /* ms */
+#define PROMPT_RETRIES 3          /* of a token whose answer was lost, within PROMPT_DELAY */
+#define PROMPT_DELAY 1000         /* ms */
+#define REFUSAL_DELAY (30 * 1000) /* ms, doubled with each */
+#define REFUSALS_TO_GIVE_UP 5     /* spread over 7.5 minutes */
+#define UNREADABLE_DELAY (60 * 60 * 1000)
+#define PROBE_INTERVAL (60 * 60 * 1000)
+#define STOPPED_DELAY (5 * 60 * 1000) /* ms; of its connections, and of a probe not answered */
+#define STOPPED_REASON "connector_stopped"
+#define MAX_HELD 16 /* answers, times the requests there may be */
+
+typedef struct RefreshDetails
+{
+	pg_uuid_t asked_grant_id; /* as the askers saw the row; asked_generation 0: it is due */
+	int64 asked_generation;
+	pg_uuid_t grant_id; /* as it was when the request was made */
+	int64 generation;
+	char *refresh_token;
+	char *account; /* NULL: unknown */
+	TimestampTz connected_at;
+	IdTokenResult id_token; /* of the one that came; accepted when none did */
+	int lost;               /* answers, in a row */
+	bool probing;           /* of a stopped connector */
+	bool counted;           /* by the circuit */
+} RefreshDetails;
+
+static void note_failure(Flight *flight);
+static void note_success(const Flight *flight);
+static void note_client_refusal(const Flight *flight);
+
+static void
+note_failure(Flight *flight)
+{
+	RefreshDetails *details = flight->details;
+
+	/* counted before, when it could not be stored */
+	if (!details->counted)
+		circuit_note_failure(flight->connector_id);
+	details->counted = true;
+}
+
+static void
+note_success(const Flight *flight)
+{
+	const RefreshDetails *details = flight->details;
+
+	circuit_note_success(flight->connector_id);
+	if (details->probing)
+	{
+		store_stop_connector(flight->connector_id, NULL, GetCurrentTimestamp(), DT_NOEND);
+		event_record("", flight->connector_id, NULL, "connector_resumed", NULL);
+	}
+}
+
+static void
+note_client_refusal(const Flight *flight)
+{
+	const RefreshDetails *details = flight->details;
+	TimestampTz now = GetCurrentTimestamp();
+	const Connector *connector = store_get_connector(flight->connector_id);
+
+	/* of a client that an admin has corrected meanwhile it says nothing */
+	if (connector == NULL || connector->updated_at != flight->connector->updated_at)
+		return;
+	if (!details->probing && !circuit_note_client_refusal(flight->connector_id, flight->app_user,
+														  flight->connection_name))
+		return;
+	store_stop_connector(flight->connector_id, "invalid_client", now,
+						 TimestampTzPlusMilliseconds(now, PROBE_INTERVAL));
+	if (!details->probing)
+		event_record("", flight->connector_id, NULL, "connector_stopped", "invalid_client");
+}
+
+void
+refresh_call_put(StringInfo record, const Connection *connection)
+{
+	record_put_text(record, connection->app_user);
+	record_put_text(record, connection->connector_id);
+	record_put_text(record, connection->connection_name);
+	record_put_bytes(record, &connection->grant_id, sizeof(pg_uuid_t));
+	record_put_int(record, connection->generation);
+}
+
+/* The flight for this connection, new or under way */
+static Flight *
+join_or_create(const char *app_user, const char *connector_id, const char *connection_name)
+{
+	Flight *flight = flight_find(&refresh_flight, app_user, connector_id, connection_name);
+
+	if (flight == NULL)
+	{
+		flight = flight_create(&refresh_flight, app_user, connector_id, connection_name);
+		flight->details = MemoryContextAllocZero(flight->context, sizeof(RefreshDetails));
+	}
+	return flight;
+}
+
+void
+refresh_take(StringInfo record, ProviderCallWaiter waiter)
+{
+	char *app_user = record_get_text(record);
+	char *connector_id = record_get_text(record);
+	char *connection_name = record_get_text(record);
+	Flight *flight = flight_find(&exchange_flight, app_user, connector_id, connection_name);
+	RefreshDetails *details;
+	int len;
+
+	/* a reconnect under way brings a token, and its answer may be held */
+	if (flight == NULL || flight->state != FLIGHT_HELD || flight->is_failure)
+		flight = join_or_create(app_user, connector_id, connection_name);
+	if (flight->kind == &refresh_flight && flight->state == FLIGHT_NEW)
+	{
+		const char *grant_id = record_get_bytes(record, &len);
+		int64 generation = record_get_int(record);
+
+		/* of several askers, who saw the row last says whether it needs a refresh */
+		details = flight->details;
+		if (generation > details->asked_generation)
+		{
+			memcpy(&details->asked_grant_id, grant_id, sizeof(pg_uuid_t));
+			details->asked_generation = generation;
+		}
+	}
+	flight_add_waiter(flight, waiter);
+}
+
+TimestampTz
+refresh_start_due(void)
+{
+	int n_connectors;
+	char **connectors = store_connector_ids(&n_connectors);
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = DT_NOEND;
+	InstallationState state = installation_state();
+
+	if (state != INSTALLATION_OURS)
+		return DT_NOEND;
+	for (int i = 0; i < n_connectors; i++)
+	{
+		TimestampTz open_until = circuit_open_until(connectors[i]);
+		int held;
+		int under_way = flight_count(connectors[i], &held);
+		int room = guc_max_concurrent_requests_per_connector - under_way;
+		int count;
+		TimestampTz next_due;
+		ConnectionKey *keys;
+
+		/* while the circuit is open nothing; then one at a time until it closes */
+		if (open_until > now)
+		{
+			next = Min(next, open_until);
+			continue;
+		}
+		if (circuit_is_half_open(connectors[i]))
+			room = Min(room, 1 - under_way);
+		/* while rows are held, answers would pile up in memory and pending_answers */
+		if (room <= 0 || held >= MAX_HELD * guc_max_concurrent_requests_per_connector)
+			continue;
+
+		keys =
+			store_due_connections(connectors[i], now, room + under_way + held, &count, &next_due);
+		if (count > 0)
+			keyring_check();
+		for (int j = 0; j < count && room > 0; j++)
+			if (flight_find(&refresh_flight, keys[j].app_user, keys[j].connector_id,
+							keys[j].connection_name) == NULL)
+			{
+				(void) join_or_create(keys[j].app_user, keys[j].connector_id,
+									  keys[j].connection_name);
+				room--;
+			}
+		next = Min(next, next_due);
+	}
+	return next;
+}
+
+/*
+ * For a change that is no new token.  False: there is nothing to change, or (with
+ * flight->row_held) somebody holds the row, and it is tried again later.
+ */
+static bool
+lock_same_grant(Flight *flight, Connection *connection)
+{
+	RefreshDetails *details = flight->details;
+	LockResult lock = store_lock_connection(flight->app_user, flight->connector_id,
+											flight->connection_name, connection);
+
+	flight->row_held = lock == LOCK_HELD;
+	if (lock == LOCK_TAKEN &&
+		memcmp(&connection->grant_id, &details->grant_id, sizeof(pg_uuid_t)) == 0 &&
+		connection->generation == details->generation)
+		return true;
+
+	/* The failure is not about what is stored now, which the callers read. */
+	if (lock == LOCK_MISSING)
+		flight_fail(flight, CALL_CONNECTION_NOT_FOUND, "%s", "");
+	else if (lock == LOCK_TAKEN)
+		flight->outcome = CALL_SUCCEEDED;
+	return false;
+}
+
+/* The grant is gone: the person must connect again. */
+static void
+require_reconnect(Flight *flight, const char *reason)
+{
+	Connection connection = {0};
+
+	flight_fail(flight, CALL_RECONNECT_REQUIRED, "%s", reason);
+	if (!lock_same_grant(flight, &connection))
+		return;
+	connection.reconnect_required = true;
+	connection.status_reason = unconstify(char *, reason);
+	connection.status_since = GetCurrentTimestamp();
+	connection.refresh_at = DT_NOEND;
+	store_update_connection(&connection);
+	event_record(flight->app_user, flight->connector_id, flight->connection_name,
+				 "reconnect_required", reason);
+}
+
+/* Tried in vain: not before delay (ms) again. */
+static void
+postpone(Flight *flight, const char *reason, int64 delay, bool is_refusal)
+{
+	Connection connection = {0};
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!lock_same_grant(flight, &connection))
+		return;
+	/* what an admin has corrected since is not counted */
+	if (connection.failures > 0 && flight->connector != NULL &&
+		flight->connector->updated_at > connection.failing_since)
+		connection.failures = connection.refusals = 0;
+	if (connection.failures++ == 0)
+	{
+		connection.failing_since = now;
+		event_record(flight->app_user, flight->connector_id, flight->connection_name,
+					 "refresh_failing", reason);
+	}
+	connection.refusals =
+		!is_refusal ? 0
+		: connection.status_reason != NULL && strcmp(connection.status_reason, reason) == 0
+			? connection.refusals + 1
+			: 1;
+	connection.status_reason = unconstify(char *, reason);
+	if (is_refusal && connection.refusals >= REFUSALS_TO_GIVE_UP)
+	{
+		require_reconnect(flight, reason);
+		return;
+	}
+	if (is_refusal)
+		delay = (int64) REFUSAL_DELAY << Min(connection.refusals - 1, 6);
+	connection.refresh_at = TimestampTzPlusMilliseconds(now, delay);
+	store_update_connection(&connection);
+}
+
+static bool
+refresh_prepare(Flight *flight)
+{
+	RefreshDetails *details = flight->details;
+	Connection connection = {0};
+	Connector *connector;
+	TimestampTz now = GetCurrentTimestamp();
+	bool asked = flight->n_waiters > 0;
+	bool resting;
+
+	if (installation_state() != INSTALLATION_OURS)
+	{
+		flight_fail(flight, CALL_COPY_HELD, "%s", "");
+		return false;
+	}
+	if (!store_read_connection(flight->app_user, flight->connector_id, flight->connection_name,
+							   GetLatestSnapshot(), &connection))
+	{
+		flight_fail(flight, CALL_CONNECTION_NOT_FOUND, "%s", "");
+		return false;
+	}
+	details->grant_id = connection.grant_id;
+	details->generation = connection.generation;
+	details->account = connection.account;
+	details->connected_at = connection.connected_at;
+	if (connection.reconnect_required)
+	{
+		flight_fail(flight, CALL_RECONNECT_REQUIRED, "%s",
+					connection.status_reason ? connection.status_reason : "");
+		return false;
+	}
+	if (details->asked_generation != 0 &&
+		(memcmp(&details->asked_grant_id, &connection.grant_id, sizeof(pg_uuid_t)) != 0 ||
+		 details->asked_generation != connection.generation))
+	{
+		/* somebody's refresh came first: there is a newer token to read */
+		flight->outcome = CALL_SUCCEEDED;
+		return false;
+	}
+	if (connection.refresh_token == NULL)
+	{
+		/* rejected by the API, or expired, and nothing to renew it with */
+		require_reconnect(flight, "no_refresh_token");
+		return false;
+	}
+	resting = connection.failures > 0 && !TIMESTAMP_IS_NOEND(connection.refresh_at) &&
+			  connection.refresh_at > now;
+
+	connector = connector_find(flight->connector_id);
+	if (connector == NULL)
+	{
+		flight_fail(flight, CALL_CONNECTION_NOT_FOUND, "%s", "");
+		return false;
+	}
+	flight->connector = connector;
+	if (!TIMESTAMP_IS_NOEND(connector->stopped_at))
+	{
+		details->probing = !TIMESTAMP_IS_NOEND(connector->probe_at) && connector->probe_at <= now;
+		if (!details->probing)
+		{
+			flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED, "The connector is stopped: %s.",
+						connector->stopped_reason ? connector->stopped_reason : "");
+			if (!resting)
+				postpone(flight, STOPPED_REASON, STOPPED_DELAY, false);
+			return false;
+		}
+	}
+	else
+		circuit_note_resumed(flight->connector_id);
+	if (!connector_open(connector))
+	{
+		flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED,
+					"The connector was changed outside update_connector().");
+		if (!resting)
+			postpone(flight, "connector_changed", STOPPED_DELAY, false);
+		return false;
+	}
+	if (resting && connector->updated_at <= connection.failing_since &&
+		strcmp(connection.status_reason ? connection.status_reason : "", STOPPED_REASON) != 0)
+	{
+		const char *reason = connection.status_reason ? connection.status_reason : "";
+
+		flight_fail(flight,
+					strcmp(reason, "invalid_client") == 0 ? CALL_CONNECTOR_MISCONFIGURED
+														  : CALL_PROVIDER_UNAVAILABLE,
+					"The last attempt failed (%s); the next is at %s.", reason,
+					timestamptz_to_str(connection.refresh_at));
+		return false;
+	}
+	if (asked && circuit_open_until(flight->connector_id) > now)
+	{
+		flight_fail(flight, CALL_PROVIDER_UNAVAILABLE,
+					"The provider has not been answering; the next attempt is at %s.",
+					timestamptz_to_str(circuit_open_until(flight->connector_id)));
+		return false;
+	}
+	if (strcmp(connector->origins, connection.origins) != 0)
+	{
+		/* never collect refresh tokens at another server than the person chose */
+		require_reconnect(flight, "endpoints_changed");
+		return false;
+	}
+	details->refresh_token = connection_open_refresh_token(&connection);
+	if (details->refresh_token == NULL)
+	{
+		flight_fail(flight, CALL_FAILED, "The stored refresh token cannot be opened.");
+		postpone(flight, "unreadable", UNREADABLE_DELAY, false);
+		return false;
+	}
+	if (details->probing)
+		/* one is enough; whoever comes next finds that it is not time */
+		store_stop_connector(flight->connector_id,
+							 connector->stopped_reason ? connector->stopped_reason : "", now,
+							 TimestampTzPlusMilliseconds(now, STOPPED_DELAY));
+	build_refresh_request(&connector->client, details->refresh_token, &flight->request);
+	return true;
+}
+
+/*
+ * An ID token of a refresh is new, for the same account, and its nonce is not
+ * looked at (OpenID Connect Core §12.2).  The keys are those that are at hand:
+ * what was granted hangs on none of it.
+ */
+static IdTokenResult
+check_id_token(const Flight *flight)
+{
+	const RefreshDetails *details = flight->details;
+	const OAuthClient *client = &flight->connector->client;
+	char subject[MAX_SUBJECT + 1];
+	IdTokenExpectation expected = {.issuer = client->issuer,
+								   .client_id = client->client_id,
+								   .subject = details->account,
+								   .access_token = flight->tokens.access_token,
+								   .algorithms = client->id_token_algorithms,
+								   .now = (int64_t) time(NULL),
+								   .issued_from = timestamptz_to_time_t(details->connected_at),
+								   .key_optional = true};
+
+	if (flight->tokens.id_token == NULL || details->account == NULL || client->issuer == NULL ||
+		client->jwks_uri == NULL)
+		return ID_TOKEN_ACCEPTED;
+	return id_token_check(flight->tokens.id_token, jwks_get(client->jwks_uri), &expected, subject);
+}
+
+static bool
+refresh_answered(Flight *flight, const HttpResponse *response)
+{
+	RefreshDetails *details = flight->details;
+
+	/*
+	 * What a provider did whose answer was lost is unknown.  Those that rotate
+	 * take the old token again for a moment, so: at once, while the callers wait.
+	 */
+	if (response->outcome == HTTP_UNANSWERED && details->lost++ < RESENDS &&
+		!TimestampDifferenceExceeds(flight->first_sent_at, GetCurrentTimestamp(), RESEND_WINDOW))
+	{
+		build_refresh_request(&flight->connector->client, details->refresh_token, &flight->request);
+		return true;
+	}
+	if (response->outcome != HTTP_ANSWERED)
+	{
+		strlcpy(flight->problem, response->error, sizeof(flight->problem));
+		return false;
+	}
+	parse_token_response(&flight->connector->client, response->status, response->content_type,
+						 response->body, response->body_len, &flight->tokens);
+	if (flight->tokens.outcome == TOKEN_GRANTED)
+		details->id_token = check_id_token(flight);
+	if (flight->tokens.outcome == TOKEN_MALFORMED && flight->tokens.malformed != NULL)
+		strlcpy(flight->problem, flight->tokens.malformed, sizeof(flight->problem));
+	else if (flight->tokens.error[0] != '\0')
+		strlcpy(flight->problem, flight->tokens.error, sizeof(flight->problem));
+	else
+		snprintf(flight->problem, sizeof(flight->problem), "HTTP status %d", response->status);
+	return false;
+}
+
+/*
+ * Stores what was granted.  False: the row is held.  The row may be gone
+ * (disconnected meanwhile): then the tokens nobody will have are revoked.  It
+ * may hold another grant (reconnected): then they are discarded, since revoking
+ * one could end the new grant as well.
+ */
+static bool
+store_granted(Flight *flight)
+{
+	RefreshDetails *details = flight->details;
+	const TokenResponse *tokens = &flight->tokens;
+	Connection connection = {0};
+	char *refresh_token = tokens->refresh_token;
+	TimestampTz now = GetCurrentTimestamp();
+
+	switch (store_lock_connection(flight->app_user, flight->connector_id, flight->connection_name,
+								  &connection))
+	{
+		case LOCK_HELD:
+			return false;
+		case LOCK_MISSING:
+			/* nameless, since the person may have been erased */
+			(void) revocation_queue(flight->connector,
+									&(Connection){.app_user = flight->app_user,
+												  .account = details->account,
+												  .grant_id = details->grant_id},
+									tokens->access_token,
+									refresh_token ? refresh_token : details->refresh_token);
+			flight_fail(flight, CALL_CONNECTION_NOT_FOUND, "%s", "");
+			return true;
+		case LOCK_TAKEN:
+			break;
+	}
+	if (memcmp(&connection.grant_id, &details->grant_id, sizeof(pg_uuid_t)) != 0 ||
+		connection.generation != details->generation)
+	{
+		flight->outcome = CALL_SUCCEEDED;
+		return true;
+	}
+
+	if (connection.reconnect_required)
+	{
+		/* the connector was pointed elsewhere meanwhile: the later word stands */
+		(void) revocation_queue(flight->connector, &connection, tokens->access_token,
+								refresh_token ? refresh_token : details->refresh_token);
+		flight_fail(flight, CALL_RECONNECT_REQUIRED, "%s",
+					connection.status_reason ? connection.status_reason : "");
+		return true;
+	}
+
+	/* RFC 6749 §6: no new refresh token means the old one stays */
+	if (refresh_token == NULL)
+		refresh_token = details->refresh_token;
+	connection.generation++;
+	connection.token_type = tokens->token_type;
+	if (tokens->has_scope)
+		connection.scopes = texts_to_array(tokens->scopes, tokens->n_scopes);
+	connection.updated_at = now;
+	connection.expires_at = token_expires_at(flight->sent_at, tokens->expires_in);
+	connection.refresh_at =
+		token_refresh_at(flight->connector, refresh_token != NULL, now, connection.expires_at);
+	connection.failures = connection.refusals = 0;
+	connection.failing_since = DT_NOEND;
+	connection.status_reason = NULL;
+	connection_seal_tokens(&connection, tokens->access_token, refresh_token);
+	store_update_connection(&connection);
+	if (details->id_token != ID_TOKEN_ACCEPTED)
+		event_record_once(flight->app_user, flight->connector_id, flight->connection_name,
+						  "invalid_id_token", id_token_result_text(details->id_token),
+						  connection.connected_at);
+	if (tokens->expires_in_ignored)
+		event_record_once(flight->app_user, flight->connector_id, flight->connection_name,
+						  "expires_in_ignored", "it is absurd", connection.connected_at);
+	note_success(flight);
+	flight->outcome = CALL_SUCCEEDED;
+	return true;
+}
+
+/* Nothing was granted; says what to tell the callers, and records it. */
+static void
+store_failure(Flight *flight)
+{
+	const char *problem = flight->problem;
+	Connection connection = {0};
+	int failures = 1;
+	int64 delay;
+
+	if (store_read_connection(flight->app_user, flight->connector_id, flight->connection_name,
+							  GetLatestSnapshot(), &connection))
+		failures = connection.failures + 1;
+	delay = retry_delay(failures, flight->retry_after);
+	flight_fail(flight, CALL_PROVIDER_UNAVAILABLE, "The provider's token endpoint: %s.", problem);
+
+	if (flight->http_outcome == HTTP_UNANSWERED && failures <= PROMPT_RETRIES)
+		delay = Min(delay, PROMPT_DELAY);
+	if (flight->http_outcome == HTTP_FORBIDDEN)
+		flight->outcome = CALL_CONNECTOR_MISCONFIGURED;
+	if (flight->http_outcome != HTTP_ANSWERED)
+	{
+		note_failure(flight);
+		postpone(flight, problem, delay, false);
+		return;
+	}
+	switch (flight->tokens.outcome)
+	{
+		case TOKEN_INVALID_GRANT:
+			require_reconnect(flight, problem);
+			break;
+		case TOKEN_INVALID_CLIENT:
+			flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED,
+						"The provider refused the client: %s.", problem);
+			note_client_refusal(flight);
+			postpone(flight, "invalid_client", Max(delay, REFUSAL_DELAY), false);
+			break;
+		case TOKEN_REFUSED:
+			postpone(flight, problem, delay, true);
+			break;
+		case TOKEN_RATE_LIMITED:
+		case TOKEN_UNAVAILABLE:
+		case TOKEN_MALFORMED:
+		case TOKEN_GRANTED:
+			note_failure(flight);
+			postpone(flight, problem, delay, false);
+			break;
+	}
+}
+
+static bool
+refresh_apply(Flight *flight)
+{
+	if (flight->http_outcome == HTTP_ANSWERED && flight->tokens.outcome == TOKEN_GRANTED)
+		return store_granted(flight);
+	flight->is_failure = true;
+	store_failure(flight);
+	return !flight->row_held;
+}
+
+static void
+refresh_save(Flight *flight, StringInfo record)
+{
+	RefreshDetails *details = flight->details;
+
+	flight_put_tokens(record, flight);
+	record_put_bytes(record, &details->grant_id, sizeof(pg_uuid_t));
+	record_put_int(record, details->generation);
+	record_put_text(record, details->refresh_token);
+	record_put_text(record, details->account);
+	record_put_int(record, details->id_token);
+}
+
+static void
+refresh_load(Flight *flight, StringInfo record)
+{
+	RefreshDetails *details = palloc0(sizeof(RefreshDetails));
+	int len;
+
+	flight->details = details;
+	flight_get_tokens(record, flight);
+	memcpy(&details->grant_id, record_get_bytes(record, &len), sizeof(pg_uuid_t));
+	details->generation = record_get_int(record);
+	details->refresh_token = record_get_text(record);
+	details->account = record_get_text(record);
+	details->id_token = (IdTokenResult) record_get_int(record);
+}
+
+static void
+refresh_put_off(Flight *flight)
+{
+	postpone(flight, "unreadable", UNREADABLE_DELAY, false);
+}
+
+const FlightKind refresh_flight = {"refresh",     STATS_REFRESH, refresh_prepare, refresh_answered,
+								   refresh_apply, refresh_save,  refresh_load,    refresh_put_off};

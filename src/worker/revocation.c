@@ -1,0 +1,377 @@
+/*
+ * revocation.c
+ *	  The outbox of tokens to revoke at their provider (RFC 7009).
+ *
+ * Tokens come in with the transaction that removed their connection, sealed with
+ * all that is needed to revoke them after the connector is gone; the worker sends
+ * them after that committed, the refresh token first, and gives up after a limit
+ * with an event.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+
+#include "base/record.h"
+#include "base/secret.h"
+#include "base/settings.h"
+#include "base/url.h"
+#include "store/connection.h"
+#include "store/connection_token.h"
+#include "store/connector.h"
+#include "store/event.h"
+#include "store/installation.h"
+#include "store/keyring.h"
+#include "store/outbox.h"
+#include "store/store.h"
+#include "worker/circuit.h"
+#include "worker/flight.h"
+#include "worker/revocation.h"
+#include "worker/roster.h"
+
+#define MAX_ATTEMPTS 12                   /* about a day, with the backoff of refreshes */
+#define UNREADABLE_DELAY (60 * 60 * 1000) /* ms */
+
+typedef struct RevocationDetails
+{
+	Revocation row;
+	bool refresh_token_next; /* the first of the two requests */
+	char *access_token;
+	char *refresh_token;
+	RevocationOutcome revoked;
+	char error[MAX_ERROR_CODE + 1];
+} RevocationDetails;
+
+static bool wake_at_commit = false;
+
+static void
+wake_worker(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT && wake_at_commit)
+		roster_wake_worker(MyDatabaseId);
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		wake_at_commit = false;
+}
+
+static StringInfo
+revocation_aad(const Revocation *row)
+{
+	StringInfo aad = makeStringInfo();
+
+	record_put_text(aad, "revocation");
+	record_put_bytes(aad, installation_id(), sizeof(pg_uuid_t));
+	record_put_text(aad, row->app_user);
+	record_put_bytes(aad, &row->id, sizeof(pg_uuid_t));
+	return aad;
+}
+
+bool
+revocation_queue(const Connector *connector, const Connection *connection, const char *access_token,
+				 const char *refresh_token)
+{
+	static bool registered = false;
+	Revocation row = {.app_user = connection->app_user,
+					  .connector_id = connector->connector_id,
+					  .connection_name = unconstify(char *, connection->connection_name),
+					  .account = connection->account,
+					  .grant_id = connection->grant_id,
+					  .created_at = GetCurrentTimestamp()};
+	StringInfoData record;
+
+	if (connector->client.revocation_endpoint == NULL)
+		return false;
+	random_uuid(&row.id);
+	record_init(&record, 2 * MAX_TOKEN_BYTES + 8192);
+	record_put_text(&record, connector->client.revocation_endpoint);
+	record_put_text(&record, connector->client.client_id);
+	record_put_text(&record, connector->client.client_secret);
+	record_put_int(&record, connector->client.auth_method);
+	record_put_int(&record, connector->client.token_body_format);
+	record_put_int(&record, connector->revocation_ends_grant);
+	record_put_text(&record, access_token);
+	record_put_text(&record, refresh_token);
+	row.sealed_tokens = keyring_seal(revocation_aad(&row), record.data, record.len);
+	secret_cleanse(record.data, record.len);
+	pfree(record.data);
+	store_insert_revocation(&row);
+
+	if (!registered)
+	{
+		RegisterXactCallback(wake_worker, NULL);
+		registered = true;
+	}
+	wake_at_commit = true;
+	return true;
+}
+
+void
+revocation_queue_deleted(Connector *connector, const Connection *deleted, const char *event)
+{
+	char *access_token = connection_open_access_token(deleted);
+	char *refresh_token =
+		deleted->refresh_token != NULL ? connection_open_refresh_token(deleted) : NULL;
+	const char *detail = NULL;
+	Connection revoked = *deleted;
+
+	if (event == NULL)
+		revoked.connection_name = NULL;
+	if (access_token == NULL)
+		detail = "not revoked: the stored tokens cannot be opened";
+	else if (!connector_open(connector) || strcmp(connector->origins, deleted->origins) != 0)
+		detail = "not revoked: the connector's endpoints have changed";
+	else if (!revocation_queue(connector, &revoked, access_token, refresh_token))
+		detail = "not revoked: the provider has no revocation endpoint";
+	if (event == NULL)
+		event_record("", deleted->connector_id, NULL, "erased", detail);
+	else
+		event_record(deleted->app_user, deleted->connector_id, deleted->connection_name, event,
+					 detail);
+}
+
+static void
+start_revocation(const OutboxKey *key)
+{
+	Flight *flight;
+	RevocationDetails *details;
+	Revocation row = {.app_user = key->app_user, .id = key->id};
+	char id[2 * UUID_LEN + 1] = {0};
+
+	/* the id makes the flight's key, so that one is not taken twice */
+	hex_encode((const char *) &key->id, UUID_LEN, id);
+	if (!store_get_revocation(&row) ||
+		flight_find(&revocation_flight, key->app_user, row.connector_id, id) != NULL)
+		return;
+	flight = flight_create(&revocation_flight, key->app_user, row.connector_id, id);
+	details = MemoryContextAllocZero(flight->context, sizeof(RevocationDetails));
+	details->row.app_user = flight->app_user;
+	details->row.id = key->id;
+	flight->details = details;
+}
+
+/*
+ * Each connector has a share of its own, so that a provider that does not answer
+ * is in no other's way; half of what may be under way there is left for those who
+ * wait for a token.
+ */
+TimestampTz
+revocation_start_due(void)
+{
+	int share = Max(guc_max_concurrent_requests_per_connector / 2, 1);
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = DT_NOEND;
+	const char *connector_id = "";
+
+	if (installation_state() != INSTALLATION_OURS)
+		return DT_NOEND;
+	while ((connector_id = store_connector_with_revocations(connector_id)) != NULL)
+	{
+		int count;
+		TimestampTz next_due;
+		OutboxKey *keys = store_due_revocations(connector_id, now, share, &count, &next_due);
+
+		if (count > 0)
+			keyring_check();
+		/* those under way are due as well, the oldest: there are never more of them */
+		for (int i = 0; i < count; i++)
+			start_revocation(&keys[i]);
+		next = Min(next, next_due);
+	}
+	return next;
+}
+
+/* The row is locked. */
+static void
+finish(const Revocation *row, const char *event, const char *detail)
+{
+	store_delete_revocation(row->app_user, &row->id);
+	event_record(row->connection_name != NULL ? row->app_user : "", row->connector_id,
+				 row->connection_name, event, detail);
+}
+
+/* Before anything is sent; while somebody holds the row it stays due. */
+static void
+finish_unsent(Revocation *row, const char *event, const char *detail)
+{
+	if (store_lock_revocation(row) == LOCK_TAKEN)
+		finish(row, event, detail);
+}
+
+static bool
+same_client(const OAuthClient *a, const OAuthClient *b)
+{
+	char *origin = a->revocation_endpoint != NULL ? url_origin(a->revocation_endpoint) : NULL;
+	char *other = b->revocation_endpoint != NULL ? url_origin(b->revocation_endpoint) : NULL;
+
+	return strcmp(a->client_id, b->client_id) == 0 && origin != NULL && other != NULL &&
+		   strcmp(origin, other) == 0;
+}
+
+/*
+ * At many providers revoking one token ends the whole grant of that account and
+ * client, which another connection may live on, at whatever connector.  Where the
+ * account is unknown, one that has come since in this one's place is most likely of
+ * the same.
+ */
+static bool
+is_shared(const Revocation *row, const OAuthClient *client)
+{
+	Connection connection;
+	int count;
+	char **connectors;
+
+	if (row->account == NULL)
+		return row->connection_name != NULL &&
+			   store_read_connection(row->app_user, row->connector_id, row->connection_name,
+									 GetLatestSnapshot(), &connection) &&
+			   !connection.reconnect_required &&
+			   memcmp(&connection.grant_id, &row->grant_id, sizeof(pg_uuid_t)) != 0;
+	connectors = store_connector_ids(&count);
+	for (int i = 0; i < count; i++)
+	{
+		const Connector *connector;
+
+		if (strcmp(connectors[i], row->connector_id) != 0)
+		{
+			connector = connector_find(connectors[i]);
+			if (connector == NULL || !same_client(&connector->client, client))
+				continue;
+		}
+		if (store_account_is_shared(connectors[i], row->account, &row->grant_id))
+			return true;
+	}
+	return false;
+}
+
+static bool
+revocation_prepare(Flight *flight)
+{
+	RevocationDetails *details = flight->details;
+	Revocation *row = &details->row;
+	Connector *connector = palloc0(sizeof(Connector));
+	StringInfoData record = {0};
+	const char *token;
+
+	if (!store_get_revocation(row))
+		return false;
+	record.data = keyring_open(revocation_aad(row), row->sealed_tokens, &record.len);
+	if (record.data == NULL)
+	{
+		finish_unsent(row, "revocation_failed", "the stored tokens cannot be opened");
+		return false;
+	}
+	connector->connector_id = row->connector_id;
+	connector->client.revocation_endpoint = record_get_text(&record);
+	connector->client.client_id = record_get_text(&record);
+	connector->client.client_secret = record_get_text(&record);
+	connector->client.auth_method = (TokenEndpointAuthMethod) record_get_int(&record);
+	connector->client.token_body_format = (TokenBodyFormat) record_get_int(&record);
+	connector->revocation_ends_grant = record_get_int(&record) != 0;
+	details->access_token = record_get_text(&record);
+	details->refresh_token = record_get_text(&record);
+	flight->connector = connector;
+
+	if (connector->revocation_ends_grant && is_shared(row, &connector->client))
+	{
+		finish_unsent(row, "revocation_skipped",
+					  "another connection holds the same account through this client");
+		return false;
+	}
+
+	details->refresh_token_next = details->refresh_token != NULL;
+	token = details->refresh_token_next ? details->refresh_token : details->access_token;
+	if (token == NULL)
+	{
+		finish_unsent(row, "revocation_failed", "there is no token to revoke");
+		return false;
+	}
+	build_revocation_request(&connector->client, token,
+							 details->refresh_token_next ? "refresh_token" : "access_token",
+							 &flight->request);
+	return true;
+}
+
+static bool
+revocation_answered(Flight *flight, const HttpResponse *response)
+{
+	RevocationDetails *details = flight->details;
+
+	if (response->outcome == HTTP_ANSWERED)
+		details->revoked = classify_revocation_response(response->status, response->body,
+														response->body_len, details->error);
+	else
+	{
+		details->revoked =
+			response->outcome == HTTP_FORBIDDEN ? REVOCATION_REFUSED : REVOCATION_RETRY;
+		strlcpy(details->error, "no answer", sizeof(details->error));
+	}
+	return false;
+}
+
+static bool
+revocation_apply(Flight *flight)
+{
+	RevocationDetails *details = flight->details;
+	Revocation locked = details->row;
+	Revocation *row = &locked;
+	LockResult lock = store_lock_revocation(row);
+
+	if (lock != LOCK_TAKEN)
+		return lock == LOCK_MISSING;
+	flight->outcome = details->revoked == REVOCATION_DONE    ? CALL_SUCCEEDED
+					  : details->revoked == REVOCATION_RETRY ? CALL_PROVIDER_UNAVAILABLE
+															 : CALL_CONNECTOR_MISCONFIGURED;
+	if (details->revoked == REVOCATION_RETRY && row->attempts + 1 < MAX_ATTEMPTS)
+	{
+		int attempts = row->attempts + 1;
+
+		store_postpone_revocation(
+			row->app_user, &row->id, attempts,
+			TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+										retry_delay(attempts, flight->retry_after) << 3));
+		return true;
+	}
+	if (details->revoked != REVOCATION_DONE)
+	{
+		finish(row, "revocation_failed",
+			   details->error[0] != '\0' ? details->error : "refused by the provider");
+		return true;
+	}
+
+	/* RFC 7009 §2.1 leaves it open whether that ended the access token as well */
+	if (details->refresh_token_next && details->access_token != NULL)
+	{
+		Connection connection = {.app_user = row->app_user,
+								 .connection_name = row->connection_name,
+								 .account = row->account,
+								 .grant_id = row->grant_id};
+
+		(void) revocation_queue(flight->connector, &connection, details->access_token, NULL);
+		store_delete_revocation(row->app_user, &row->id);
+	}
+	else
+		finish(row, "revoked", NULL);
+	return true;
+}
+
+/* The key it is sealed under may come back; until then it waits. */
+static void
+revocation_put_off(Flight *flight)
+{
+	RevocationDetails *details = flight->details;
+
+	if (store_lock_revocation(&details->row) != LOCK_TAKEN)
+		return;
+	store_postpone_revocation(details->row.app_user, &details->row.id, details->row.attempts,
+							  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), UNREADABLE_DELAY));
+}
+
+const FlightKind revocation_flight = {"revocation",
+									  STATS_REVOCATION,
+									  revocation_prepare,
+									  revocation_answered,
+									  revocation_apply,
+									  NULL,
+									  NULL,
+									  revocation_put_off};
