@@ -39,16 +39,26 @@ store_insert_authorization(const Authorization *a)
 		"connection_name, redirect_uri, return_to, scopes, connection_config, binding_hash, "
 		"sealed_secrets, created_at, expires_at) "
 		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"};
-	/* SKIP LOCKED: two tabs of one person need not wait for each other */
+	/*
+	 * SKIP LOCKED: two tabs of one person need not wait for each other.  Which are too
+	 * many is found without locks, since FOR UPDATE beside OFFSET would lock those that
+	 * OFFSET skips as well (see LockRows below Limit), and nobody could finish those
+	 * flows while this transaction is open.
+	 */
 	static StoreStatement prune = {
 		"DELETE FROM appuser_connectors.authorizations WHERE app_user = $1 AND state_hash = ANY "
 		"(ARRAY(SELECT state_hash FROM appuser_connectors.authorizations WHERE app_user = $1 "
-		"AND connector_id = $2 AND NOT consumed ORDER BY created_at DESC OFFSET $3 "
+		"AND NOT consumed AND state_hash = ANY (ARRAY("
+		"SELECT state_hash FROM appuser_connectors.authorizations WHERE app_user = $1 "
+		"AND connector_id = $2 AND NOT consumed ORDER BY created_at DESC OFFSET $3)) "
 		"FOR UPDATE SKIP LOCKED))"};
 	static StoreStatement prune_all = {
 		"DELETE FROM appuser_connectors.authorizations WHERE app_user = $1 AND state_hash = ANY "
 		"(ARRAY(SELECT state_hash FROM appuser_connectors.authorizations WHERE app_user = $1 "
-		"AND NOT consumed ORDER BY created_at DESC OFFSET $2 FOR UPDATE SKIP LOCKED))"};
+		"AND NOT consumed AND state_hash = ANY (ARRAY("
+		"SELECT state_hash FROM appuser_connectors.authorizations WHERE app_user = $1 "
+		"AND NOT consumed ORDER BY created_at DESC OFFSET $2)) "
+		"FOR UPDATE SKIP LOCKED))"};
 	StoreArgs args = {0};
 	StoreArgs prune_args = {0};
 	StoreArgs prune_all_args = {0};
