@@ -82,6 +82,14 @@ define_settings(void)
 		"The call to the provider is finished and kept all the same.", &guc_wait_timeout, 25000, 1,
 		600000, PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 
+	/* less than what pg_ctl (-t), systemd (TimeoutStopSec) or Kubernetes
+	 * (terminationGracePeriodSeconds) give the whole server to stop */
+	DefineCustomIntVariable(
+		"appuser_connectors.shutdown_timeout",
+		"How long a worker that is told to end waits for answers of providers.",
+		"Nothing new is sent meanwhile. An answer may be the only copy of a rotated token.",
+		&guc_shutdown_timeout, 10000, 0, 600000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
 	DefineCustomIntVariable("appuser_connectors.max_concurrent_requests",
 							"Calls to providers under way at once in a database.", NULL,
 							&guc_max_concurrent_requests, 256, 1, 4096, PGC_SIGHUP, 0, NULL, NULL,

@@ -19,6 +19,7 @@ char *guc_ca_file = NULL;
 int guc_connect_timeout = 5000;
 int guc_request_timeout = 20000;
 int guc_wait_timeout = 25000;
+int guc_shutdown_timeout = 10000;
 int guc_max_concurrent_requests = 256;
 int guc_max_concurrent_requests_per_connector = 32;
 int guc_refresh_margin = 300;

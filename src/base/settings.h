@@ -13,9 +13,10 @@ extern bool guc_allow_insecure_loopback;
 extern char *guc_allowed_networks;
 extern char *guc_allowed_hosts;
 extern char *guc_ca_file;
-extern int guc_connect_timeout; /* ms */
-extern int guc_request_timeout; /* ms */
-extern int guc_wait_timeout;    /* ms */
+extern int guc_connect_timeout;  /* ms */
+extern int guc_request_timeout;  /* ms */
+extern int guc_wait_timeout;     /* ms */
+extern int guc_shutdown_timeout; /* ms */
 extern int guc_max_concurrent_requests;
 extern int guc_max_concurrent_requests_per_connector;
 extern int guc_refresh_margin;         /* s */

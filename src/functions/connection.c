@@ -205,6 +205,7 @@ ask_for_refresh(const Connection *connection)
 		case CALL_AUTHORIZATION_REFUSED:
 		case CALL_WORKER_NOT_RUNNING:
 		case CALL_WORKER_ENDED:
+		case CALL_NOT_STARTED:
 		case CALL_FAILED:
 			ereport(ERROR, (errcode(ERRCODE_UC_PROVIDER_UNAVAILABLE),
 							errmsg("the token of connector \"%s\" could not be refreshed",

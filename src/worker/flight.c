@@ -32,7 +32,8 @@
 #define HELD_RETRY_MAX 1000
 #define MAX_BATCH 500
 
-static bool failed = false; /* see flights_failed */
+static bool failed = false;   /* see flights_failed */
+static bool stopping = false; /* see flights_stop */
 
 typedef bool (*FlightStep)(Flight *flight);
 
@@ -364,7 +365,7 @@ prepare_flights(void)
 	int count;
 
 	/* A worker that ends might not see the answer: its callers ask the next one. */
-	if (ShutdownRequestPending)
+	if (stopping || ShutdownRequestPending)
 		return false;
 	count = collect_new(batch);
 	run_step(batch, done, ran, count, prepare_step);
@@ -380,6 +381,25 @@ prepare_flights(void)
 		}
 	}
 	return count > 0;
+}
+
+/*
+ * Sends the next request of a flight.  Not while the worker ends, unless it is one for
+ * keys, which spends nothing: then this flight's call failed here.
+ */
+static void
+send_next_request(Flight *flight)
+{
+	HttpResponse unsent = {.outcome = HTTP_NOT_SENT, .error = "the server is stopping"};
+
+	if ((stopping || ShutdownRequestPending) && flight->request.body.data != NULL)
+	{
+		oauth_request_free(&flight->request);
+		(void) flight->kind->answered(flight, &unsent);
+		flight_set_state(flight, FLIGHT_ANSWERED);
+	}
+	else
+		send_request(flight);
 }
 
 static bool
@@ -398,7 +418,7 @@ collect_responses(void)
 		flight->http_outcome = response.outcome;
 		flight->retry_after = parse_retry_after(response.retry_after, (int64) time(NULL));
 		if (flight->kind->answered(flight, &response))
-			send_request(flight);
+			send_next_request(flight);
 		else
 			flight_set_state(flight, FLIGHT_ANSWERED);
 		http_response_free(&response);
@@ -494,20 +514,37 @@ flights_timeout(void)
 	return timeout;
 }
 
-bool
+void
+flights_stop(void)
+{
+	dlist_mutable_iter iter;
+
+	stopping = true;
+	dlist_foreach_modify (iter, flight_list())
+	{
+		Flight *flight = dlist_container(Flight, node, iter.cur);
+
+		if (flight->state != FLIGHT_NEW)
+			continue;
+		flight_fail(flight, CALL_NOT_STARTED, "%s", "");
+		finish_flight(flight);
+	}
+}
+
+int
 flights_in_air(void)
 {
 	dlist_iter iter;
+	int count = 0;
 
 	dlist_foreach (iter, flight_list())
 	{
 		Flight *flight = dlist_container(Flight, node, iter.cur);
 
-		if (flight->state == FLIGHT_SENT || flight->state == FLIGHT_ANSWERED ||
-			(flight->state == FLIGHT_HELD && must_save(flight)))
-			return true;
+		count += flight->state == FLIGHT_SENT || flight->state == FLIGHT_ANSWERED ||
+				 (flight->state == FLIGHT_HELD && must_save(flight));
 	}
-	return false;
+	return count;
 }
 
 static bool

@@ -139,8 +139,14 @@ extern bool flights_failed(void);
 /* How long until a held answer is tried again; -1: there is none */
 extern long flights_timeout(void);
 
-/* Answers on their way, that ending now would lose */
-extern bool flights_in_air(void);
+/*
+ * The worker ends: nothing new is sent from now on.  Whoever waits for what was not
+ * sent yet is told so.
+ */
+extern void flights_stop(void);
+
+/* How many answers are on their way, that ending now would lose */
+extern int flights_in_air(void);
 
 /*
  * Reads pending_answers, when the worker starts, of these kinds of calls; may be

@@ -106,10 +106,9 @@ abandon_call(int code, Datum arg)
 
 /* Waits until the slot is done; false at the deadline. */
 static bool
-wait_for_answer(ProviderCallSlot *slot)
+wait_for_answer(ProviderCallSlot *slot, TimestampTz deadline)
 {
 	static uint32 wait_event = 0;
-	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), guc_wait_timeout);
 
 	if (wait_event == 0)
 		wait_event = new_wait_event("AppuserConnectorsProviderCall");
@@ -133,10 +132,29 @@ wait_for_answer(ProviderCallSlot *slot)
 	}
 }
 
+/* Puts a call into this backend's slot, and sees to it that a worker takes it. */
+static void
+submit_call(ProviderCallSlot *slot, ProviderCallKind kind, StringInfo record)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	free_slot(slot);
+	slot->database = MyDatabaseId;
+	slot->latch = MyLatch;
+	slot->kind = kind;
+	slot->payload_len = record->len;
+	memcpy(slot->payload, record->data, record->len);
+	slot->state = SLOT_SUBMITTED;
+	LWLockRelease(shared->lock);
+
+	roster_want_worker(MyDatabaseId);
+	roster_wake_worker(MyDatabaseId);
+}
+
 ProviderCallOutcome
 provider_call(ProviderCallKind kind, StringInfo record, char *message)
 {
 	ProviderCallSlot *slot;
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), guc_wait_timeout);
 	volatile ProviderCallOutcome outcome = CALL_FAILED;
 	volatile bool answered = false;
 	volatile bool taken = false;
@@ -152,21 +170,14 @@ provider_call(ProviderCallKind kind, StringInfo record, char *message)
 							   CALL_PAYLOAD_SIZE)));
 
 	slot = &shared->slots[my_process_number()];
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	free_slot(slot);
-	slot->database = MyDatabaseId;
-	slot->latch = MyLatch;
-	slot->kind = kind;
-	slot->payload_len = record->len;
-	memcpy(slot->payload, record->data, record->len);
-	slot->state = SLOT_SUBMITTED;
-	LWLockRelease(shared->lock);
-
 	PG_ENSURE_ERROR_CLEANUP(abandon_call, (Datum) 0);
 	{
-		roster_want_worker(MyDatabaseId);
-		roster_wake_worker(MyDatabaseId);
-		answered = wait_for_answer(slot);
+		/* a worker that ends before it comes to it leaves it to the next one */
+		do
+		{
+			submit_call(slot, kind, record);
+			answered = wait_for_answer(slot, deadline);
+		} while (answered && slot->outcome == CALL_NOT_STARTED);
 		LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 		taken = slot->state != SLOT_SUBMITTED;
 		if (answered)

@@ -29,6 +29,7 @@ typedef enum ProviderCallOutcome
 	CALL_KEY_UNAVAILABLE,
 	CALL_WORKER_NOT_RUNNING,
 	CALL_WORKER_ENDED, /* while it had this call */
+	CALL_NOT_STARTED,  /* the same, and it had not come to it: provider_call asks the next one */
 	CALL_FAILED        /* an error in the worker; see the server log */
 } ProviderCallOutcome;
 

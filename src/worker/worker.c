@@ -46,7 +46,6 @@
 #define SCAN_PAUSE 50        /* ms between two looks at what is due */
 #define SWEEP_INTERVAL 60000 /* ms */
 #define SWEEP_PAUSE 100      /* ms, while there is more to sweep */
-#define DRAIN_TIMEOUT 800    /* ms to wait for answers when told to end */
 #define SWEEP_BATCH 1000
 #define LOAD_RETRY 1000 /* ms */
 
@@ -266,17 +265,30 @@ loop_timeout(TimestampTz next_due)
 }
 
 /*
- * Told to end: no new calls, but answers that are on their way get a moment, since
- * each may be the only copy of a rotated token.
+ * Told to end: nothing new is sent, but answers that are on their way are waited for,
+ * since each may be the only copy of a rotated token.
  */
 static void
 drain(WaitEventSet *events)
 {
-	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DRAIN_TIMEOUT);
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), guc_shutdown_timeout);
 	WaitEvent occurred[3];
+	int left;
 
-	while (flights_in_air() && GetCurrentTimestamp() < deadline)
+	flights_stop();
+	while ((left = flights_in_air()) > 0)
 	{
+		if (GetCurrentTimestamp() >= deadline)
+		{
+			ereport(
+				LOG,
+				(errmsg("appuser_connectors gives up waiting for %d answers of providers", left),
+				 errdetail("A refresh token that was rotated in one of them is lost."),
+				 errhint("Raise appuser_connectors.shutdown_timeout above %d ms, and what stops "
+						 "the server above that.",
+						 guc_shutdown_timeout)));
+			break;
+		}
 		(void) WaitEventSetWait(events, Min(loop_timeout(deadline), remaining(deadline)), occurred,
 								lengthof(occurred), PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);

@@ -14,7 +14,7 @@ use PsqlSession;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $node = new_node('deadlines', "appuser_connectors.wait_timeout = '60s'", "appuser_connectors.request_timeout = '60s'",
+my $node = new_node('deadlines', "appuser_connectors.shutdown_timeout = '500ms'", "appuser_connectors.wait_timeout = '60s'", "appuser_connectors.request_timeout = '60s'",
 	"appuser_connectors.connect_timeout = '60s'", 'max_connections = 60');
 my %server;
 
