@@ -48,7 +48,10 @@ CREATE TABLE appuser_connectors.connectors (
 	updated_at timestamptz NOT NULL,
 	stopped_at timestamptz,
 	stopped_reason text,
-	probe_at timestamptz
+	probe_at timestamptz,
+	built_in boolean NOT NULL DEFAULT false,
+	allowed_endpoints text COLLATE "C",
+	former_endpoints text[] NOT NULL DEFAULT '{}'
 );
 ALTER TABLE appuser_connectors.connectors ALTER COLUMN client_secret SET STATISTICS 0;
 COMMENT ON TABLE appuser_connectors.connectors IS
@@ -76,7 +79,7 @@ CREATE TABLE appuser_connectors.connections (
 	failures integer NOT NULL,
 	failing_since timestamptz,
 	refusals integer NOT NULL,
-	origins text COLLATE "C" NOT NULL,
+	endpoints text COLLATE "C" NOT NULL,
 	access_token bytea NOT NULL,
 	refresh_token bytea,
 	PRIMARY KEY (app_user, connector_id, connection_name)
@@ -88,12 +91,18 @@ CREATE INDEX connections_account ON appuser_connectors.connections (connector_id
 	WHERE account IS NOT NULL;
 ALTER TABLE appuser_connectors.connections ALTER COLUMN access_token SET STATISTICS 0;
 ALTER TABLE appuser_connectors.connections ALTER COLUMN refresh_token SET STATISTICS 0;
+COMMENT ON COLUMN appuser_connectors.connectors.built_in IS
+'Its definition is one that came with the extension.';
+COMMENT ON COLUMN appuser_connectors.connectors.allowed_endpoints IS
+'Token and revocation endpoint that the next update_connector() may move it to without the client secret; by allow_endpoint_change().';
+COMMENT ON COLUMN appuser_connectors.connectors.former_endpoints IS
+'Token and revocation endpoints whose connections go on at the present ones, since no admin chose these.';
 COMMENT ON TABLE appuser_connectors.connections IS
 'One row a connection of an app user; tokens are sealed with the whole key, grant and generation as associated data.';
 COMMENT ON COLUMN appuser_connectors.connections.refresh_at IS
 'When the worker will try next; NULL when there is nothing to do.';
-COMMENT ON COLUMN appuser_connectors.connections.origins IS
-'Scheme, host and port of the token and revocation endpoints these tokens may be sent to.';
+COMMENT ON COLUMN appuser_connectors.connections.endpoints IS
+'The token and revocation endpoint, whole URLs, that these tokens may be sent to.';
 
 CREATE TABLE appuser_connectors.authorizations (
 	app_user text COLLATE "C" NOT NULL,

@@ -3,7 +3,7 @@
 -- exactly these columns.
 
 GRANT SELECT (connector_id, provider, name, client_id, scopes, redirect_uris, connection_config, options, definition,
-			  created_at, updated_at, stopped_at, stopped_reason, probe_at)
+			  created_at, updated_at, stopped_at, stopped_reason, probe_at, built_in, allowed_endpoints, former_endpoints)
 	ON appuser_connectors.connectors TO appuser_connectors_admin;
 GRANT SELECT ON appuser_connectors.providers TO appuser_connectors_admin;
 GRANT SELECT (app_user, connector_id, connection_name, status, status_reason, status_since, account, token_type,

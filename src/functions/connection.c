@@ -428,9 +428,9 @@ connection_delete_all_of_connector(Connector *connector)
 }
 
 void
-connection_require_reconnect_of_connector(const char *connector_id, const char *origins,
-										  const char *reason)
+connection_require_reconnect_of_connector(const Connector *connector, const char *reason)
 {
+	const char *connector_id = connector->connector_id;
 	int count;
 	ConnectionKey *keys = store_keys_of_connector(connector_id, &count);
 	TimestampTz now = GetCurrentTimestamp();
@@ -439,7 +439,7 @@ connection_require_reconnect_of_connector(const char *connector_id, const char *
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (store_require_reconnect(keys[i].app_user, connector_id, keys[i].connection_name,
-									origins, reason, now))
+									connector->endpoints, reason, now))
 			event_record(keys[i].app_user, connector_id, keys[i].connection_name,
 						 "reconnect_required", reason);
 	}

@@ -14,7 +14,7 @@
 extern int64 connection_delete_all_of_connector(Connector *connector);
 
 /* Those whose tokens may not be sent to where the connector points now */
-extern void connection_require_reconnect_of_connector(const char *connector_id, const char *origins,
+extern void connection_require_reconnect_of_connector(const Connector *connector,
 													  const char *reason);
 
 #endif

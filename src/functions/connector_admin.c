@@ -30,6 +30,7 @@
 PG_FUNCTION_INFO_V1(register_connector);
 PG_FUNCTION_INFO_V1(update_connector);
 PG_FUNCTION_INFO_V1(delete_connector);
+PG_FUNCTION_INFO_V1(allow_endpoint_change);
 
 static char *
 optional_text(FunctionCallInfo fcinfo, int i)
@@ -97,9 +98,9 @@ check_connector(const Connector *connector, const char *client_secret)
 }
 
 static Jsonb *
-require_provider(const char *provider)
+require_provider(const char *provider, bool *built_in)
 {
-	Jsonb *definition = store_get_provider(provider);
+	Jsonb *definition = store_get_provider(provider, built_in);
 
 	if (definition == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UC_CONNECTOR_NOT_FOUND),
@@ -172,7 +173,7 @@ register_connector(PG_FUNCTION_ARGS)
 			array_to_texts(PG_GETARG_ARRAYTYPE_P(4), &connector.n_redirect_uris);
 	connector.connector_id =
 		PG_ARGISNULL(5) ? pstrdup(connector.provider) : optional_text(fcinfo, 5);
-	connector.definition = require_provider(connector.provider);
+	connector.definition = require_provider(connector.provider, &connector.built_in);
 	connector.connection_config = PG_ARGISNULL(7) ? NULL : PG_GETARG_JSONB_P(7);
 	connector.options = PG_ARGISNULL(8) ? NULL : PG_GETARG_JSONB_P(8);
 	connector_derive(&connector);
@@ -214,27 +215,88 @@ changed_object(FunctionCallInfo fcinfo, int i, Jsonb *old)
 	return JB_ROOT_IS_OBJECT(given) && JB_ROOT_COUNT(given) == 0 ? NULL : given;
 }
 
+static bool
+same_params(const NameValue *a, int n_a, const NameValue *b, int n_b)
+{
+	if (n_a != n_b)
+		return false;
+	for (int i = 0; i < n_a; i++)
+		if (strcmp(a[i].name, b[i].name) != 0 || strcmp(a[i].value, b[i].value) != 0)
+			return false;
+	return true;
+}
+
+/* Do secrets and tokens go out in the same requests, wherever they go to? */
+static bool
+same_requests(const OAuthClient *a, const OAuthClient *b)
+{
+	return a->auth_method == b->auth_method && a->token_body_format == b->token_body_format &&
+		   same_params(a->token_params, a->n_token_params, b->token_params, b->n_token_params) &&
+		   same_params(a->refresh_params, a->n_refresh_params, b->refresh_params,
+					   b->n_refresh_params);
+}
+
+/*
+ * An admin who may say where secrets go could have one sent to themselves, or to
+ * another's page on the same host, that they must never see.  So whoever changes a
+ * URL that secrets go to, or what goes along with them, must know the secret: unless
+ * it is the extension's own catalogue that moved, or a superuser has named the URLs.
+ * Connections go on at changed URLs in these two cases only.
+ */
+static void
+check_destination(const Connector *before, Connector *after, bool secret_given)
+{
+	bool moved = strcmp(before->endpoints, after->endpoints) != 0;
+	bool by_catalogue =
+		before->built_in && after->built_in && strcmp(before->provider, after->provider) == 0;
+	bool by_superuser = before->allowed_endpoints != NULL &&
+						strcmp(before->allowed_endpoints, after->endpoints) == 0;
+
+	if (before->client.client_secret != NULL && !secret_given && !by_catalogue &&
+		((moved && !by_superuser) || !same_requests(&before->client, &after->client)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("client_secret must be given anew"),
+				 moved ? errdetail("The URLs that the secret is sent to change from \"%s\" to "
+								   "\"%s\".",
+								   before->endpoints, after->endpoints)
+					   : errdetail("How the client authenticates, the body's format or the "
+								   "parameters that are sent with the secret change."),
+				 errhint("Give client_secret in the same call of update_connector(). Where the "
+						 "provider has moved, a superuser may call "
+						 "appuser_connectors.allow_endpoint_change() instead.")));
+	after->allowed_endpoints = NULL;
+	if (!moved)
+		return;
+	if (by_catalogue || by_superuser)
+		connector_keep_endpoints(after, before->endpoints);
+	else
+		after->n_former_endpoints = 0;
+}
+
 Datum
 update_connector(PG_FUNCTION_ARGS)
 {
 	char *connector_id = optional_text(fcinfo, 0);
 	Connector *connector;
+	Connector before;
 	char *client_secret;
-	char *old_origins;
 	bool complete = true;
+	bool opened;
 
 	shared_state_require_preload();
 	check_text("connector_id", connector_id, MAX_CONNECTOR_ID);
 	/* of two who change it, the later builds on what the earlier has done */
 	store_lock_connector_for_change(connector_id, false);
 	connector = connector_require(connector_id);
-	old_origins = connector->origins;
 
 	/* A tampered connector is mended by giving all anew: nothing of it is sealed again. */
 	for (int i = 1; i <= 8; i++)
 		complete &= i == 6 || !PG_ARGISNULL(i);
-	if (!complete)
+	opened = connector_open(connector);
+	if (!opened && !complete)
 		connector_require_open(connector);
+	before = *connector;
 	client_secret = secret_arg(fcinfo, 3);
 	if (client_secret == NULL)
 		client_secret = unconstify(char *, connector->client.client_secret);
@@ -244,7 +306,7 @@ update_connector(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(1))
 	{
 		connector->provider = optional_text(fcinfo, 1);
-		connector->definition = require_provider(connector->provider);
+		connector->definition = require_provider(connector->provider, &connector->built_in);
 	}
 	if (!PG_ARGISNULL(2))
 		connector->client.client_id = optional_text(fcinfo, 2);
@@ -264,12 +326,65 @@ update_connector(PG_FUNCTION_ARGS)
 
 	connector_derive(connector);
 	check_connector(connector, client_secret);
+	if (opened)
+		check_destination(&before, connector, !PG_ARGISNULL(3));
+	else
+	{
+		/* whoever edited it may have written these too */
+		connector->allowed_endpoints = NULL;
+		connector->n_former_endpoints = 0;
+	}
 	connector->client_secret = connector_seal_secret(connector, client_secret);
 	store_update_connector(connector, GetCurrentTimestamp());
-	event_record("", connector_id, NULL, "connector_updated", NULL);
-	if (strcmp(old_origins, connector->origins) != 0)
-		connection_require_reconnect_of_connector(connector_id, connector->origins,
-												  "endpoints_changed");
+	event_record("", connector_id, NULL, "connector_updated",
+				 strcmp(before.endpoints, connector->endpoints) != 0
+					 ? psprintf("endpoints: %s", connector->endpoints)
+					 : NULL);
+	if (!opened || !connector_receives(connector, before.endpoints))
+		connection_require_reconnect_of_connector(connector, "endpoints_changed");
+	PG_RETURN_VOID();
+}
+
+static const char *
+endpoint_arg(FunctionCallInfo fcinfo, int i, const char *name)
+{
+	char *url = optional_text(fcinfo, i);
+	const char *problem = url != NULL ? url_endpoint_problem(url) : NULL;
+
+	if (problem != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("this %s cannot be used", name), errdetail("%s", problem)));
+	return url;
+}
+
+/*
+ * Naming the URLs, and not whatever the catalogue will say, so that nobody can put
+ * others in their place between a superuser's look and the admin's update.
+ */
+Datum
+allow_endpoint_change(PG_FUNCTION_ARGS)
+{
+	char *connector_id = optional_text(fcinfo, 0);
+	const char *token_endpoint = endpoint_arg(fcinfo, 1, "token_endpoint");
+	const char *revocation_endpoint = endpoint_arg(fcinfo, 2, "revocation_endpoint");
+	Connector *connector;
+
+	if (!superuser())
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("must be superuser to let a connector's secret go elsewhere"),
+						errhint("Give client_secret anew in update_connector() instead.")));
+	shared_state_require_preload();
+	check_text("connector_id", connector_id, MAX_CONNECTOR_ID);
+	store_lock_connector_for_change(connector_id, false);
+	connector = connector_require(connector_id);
+	connector_require_open(connector);
+	connector->allowed_endpoints =
+		token_endpoint != NULL ? connector_endpoints(token_endpoint, revocation_endpoint) : NULL;
+	connector->client_secret = connector_seal_secret(connector, connector->client.client_secret);
+	store_allow_endpoints(connector);
+	event_record("", connector_id, NULL, "endpoint_change_allowed",
+				 connector->allowed_endpoints != NULL ? connector->allowed_endpoints
+													  : "taken back");
 	PG_RETURN_VOID();
 }
 

@@ -48,7 +48,7 @@ flow_aad(const Authorization *a)
 char *
 authorization_party(const Connector *connector)
 {
-	return psprintf("%s %s %s", connector->origins, connector->client.client_id,
+	return psprintf("%s %s %s", connector->endpoints, connector->client.client_id,
 					connector->client.issuer != NULL ? connector->client.issuer : "-");
 }
 

@@ -9,7 +9,7 @@
 #include "store/connector.h"
 
 /*
- * Whom a code of this connector is for: issuer, origins, client.  A connector
+ * Whom a code of this connector is for: issuer, endpoints, client.  A connector
  * that has moved since must not take it elsewhere (RFC 9700 §4.4).
  */
 extern char *authorization_party(const Connector *connector);

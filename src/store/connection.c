@@ -36,7 +36,7 @@ enum
 	ANUM_FAILURES,
 	ANUM_FAILING_SINCE,
 	ANUM_REFUSALS,
-	ANUM_ORIGINS,
+	ANUM_ENDPOINTS,
 	ANUM_ACCESS_TOKEN,
 	ANUM_REFRESH_TOKEN,
 	CONNECTION_COLUMNS = ANUM_REFRESH_TOKEN
@@ -71,7 +71,7 @@ visit_connection(TupleTableSlot *slot, void *arg)
 	c->failures = DatumGetInt32(slot->tts_values[ANUM_FAILURES - 1]);
 	c->failing_since = slot_timestamp(slot, ANUM_FAILING_SINCE);
 	c->refusals = DatumGetInt32(slot->tts_values[ANUM_REFUSALS - 1]);
-	c->origins = slot_text(slot, ANUM_ORIGINS);
+	c->endpoints = slot_text(slot, ANUM_ENDPOINTS);
 	c->access_token = slot_varlena(slot, ANUM_ACCESS_TOKEN);
 	c->refresh_token = slot_varlena(slot, ANUM_REFRESH_TOKEN);
 	((ReadArg *) arg)->found = true;
@@ -160,7 +160,7 @@ connection_args(StoreArgs *args, const Connection *c)
 	arg_int(args, c->failures);
 	arg_timestamp(args, c->failing_since);
 	arg_int(args, c->refusals);
-	arg_text(args, c->origins);
+	arg_text(args, c->endpoints);
 	arg_bytes(args, c->access_token);
 	arg_bytes(args, c->refresh_token);
 }
@@ -183,7 +183,7 @@ store_insert_connection(const Connection *connection)
 		"INSERT INTO appuser_connectors.connections (app_user, connector_id, connection_name, "
 		"grant_id, generation, status, status_reason, status_since, account, token_type, scopes, "
 		"requested_scopes, connection_config, connected_at, updated_at, expires_at, refresh_at, "
-		"failures, failing_since, refusals, origins, access_token, refresh_token) "
+		"failures, failing_since, refusals, endpoints, access_token, refresh_token) "
 		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, "
 		"$18, $19, $20, $21, $22, $23)"};
 
@@ -198,7 +198,7 @@ store_update_connection(const Connection *connection)
 		"status_reason = $7, status_since = $8, account = $9, token_type = $10, scopes = $11, "
 		"requested_scopes = $12, connection_config = $13, connected_at = $14, updated_at = $15, "
 		"expires_at = $16, refresh_at = $17, failures = $18, failing_since = $19, refusals = $20, "
-		"origins = $21, access_token = $22, refresh_token = $23 "
+		"endpoints = $21, access_token = $22, refresh_token = $23 "
 		"WHERE app_user = $1 AND connector_id = $2 AND connection_name = $3"};
 
 	run_with_connection(&update, connection);
@@ -234,13 +234,13 @@ store_delete_connection(const char *app_user, const char *connector_id, const ch
 
 bool
 store_require_reconnect(const char *app_user, const char *connector_id, const char *connection_name,
-						const char *origins, const char *reason, TimestampTz now)
+						const char *endpoints, const char *reason, TimestampTz now)
 {
 	static StoreStatement update = {
 		"UPDATE appuser_connectors.connections SET status = 'reconnect_required', "
 		"status_reason = $4, status_since = $5, refresh_at = NULL "
 		"WHERE app_user = $1 AND connector_id = $2 AND connection_name = $3 "
-		"AND status = 'connected' AND origins <> $6"};
+		"AND status = 'connected' AND endpoints <> $6"};
 	StoreArgs args = {0};
 	bool found;
 
@@ -249,7 +249,7 @@ store_require_reconnect(const char *app_user, const char *connector_id, const ch
 	arg_text(&args, connection_name);
 	arg_text(&args, reason);
 	arg_timestamp(&args, now);
-	arg_text(&args, origins);
+	arg_text(&args, endpoints);
 	store_begin(app_user);
 	found = store_run(&update, &args) > 0;
 	store_end();

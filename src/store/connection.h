@@ -40,7 +40,7 @@ typedef struct Connection
 	int failures;           /* in a row */
 	TimestampTz failing_since;
 	int refusals; /* the same definite refusal, in a row */
-	char *origins;
+	char *endpoints;
 	bytea *access_token;  /* sealed */
 	bytea *refresh_token; /* sealed, or NULL */
 } Connection;
@@ -69,9 +69,9 @@ extern void store_update_connection(const Connection *connection);
 extern bool store_delete_connection(const char *app_user, const char *connector_id,
 									const char *connection_name, Connection *deleted);
 
-/* False when there is none that is connected at other origins than these. */
+/* False when there is none that is connected at other endpoints than these. */
 extern bool store_require_reconnect(const char *app_user, const char *connector_id,
-									const char *connection_name, const char *origins,
+									const char *connection_name, const char *endpoints,
 									const char *reason, TimestampTz now);
 
 /* Those of the app user at the connector with other names than this one */

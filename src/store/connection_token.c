@@ -3,7 +3,7 @@
  *	  Sealing and opening a connection's tokens.
  *
  * The associated data names the installation, the whole key of the row, the
- * field, the grant, the generation, the origins the token may be sent to and what
+ * field, the grant, the generation, the endpoints the token may be sent to and what
  * says where an application sends it (connection_config): a ciphertext that was
  * copied, moved or put back does not open.
  */
@@ -28,7 +28,7 @@ token_aad(const Connection *connection, const char *field)
 	record_put_text(aad, field);
 	record_put_bytes(aad, &connection->grant_id, sizeof(pg_uuid_t));
 	record_put_int(aad, connection->generation);
-	record_put_text(aad, connection->origins);
+	record_put_text(aad, connection->endpoints);
 	record_put_json(aad, connection->connection_config);
 	return aad;
 }

@@ -9,7 +9,7 @@
 
 /*
  * Seals both tokens (refresh_token may be NULL) for the connection's present key,
- * grant, generation and origins.  Raises UC008 without a key.
+ * grant, generation and endpoints.  Raises UC008 without a key.
  */
 extern void connection_seal_tokens(Connection *connection, const char *access_token,
 								   const char *refresh_token);

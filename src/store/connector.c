@@ -16,7 +16,6 @@
 
 #include "base/errors.h"
 #include "base/record.h"
-#include "base/url.h"
 #include "store/connector.h"
 #include "store/installation.h"
 #include "store/keyring.h"
@@ -25,7 +24,11 @@
 
 #define CONNECTOR_COLUMNS                                                                          \
 	"connector_id, provider, name, client_id, client_secret, scopes, redirect_uris, "              \
-	"connection_config, options, definition, stopped_at, stopped_reason, probe_at, updated_at"
+	"connection_config, options, definition, stopped_at, stopped_reason, probe_at, updated_at, "   \
+	"built_in::integer, allowed_endpoints, former_endpoints"
+
+/* Moves of a connector whose connections have not been refreshed since; more are cut off. */
+#define MAX_FORMER_ENDPOINTS 8
 
 /* What a client without a secret has sealed in its place */
 #define SECRET_PRESENT 'S'
@@ -61,6 +64,9 @@ store_get_connector(const char *connector_id)
 		connector->stopped_reason = result_text(0, 12);
 		connector->probe_at = result_timestamp(0, 13);
 		connector->updated_at = result_timestamp(0, 14);
+		connector->built_in = result_int(0, 15) != 0;
+		connector->allowed_endpoints = result_text(0, 16);
+		connector->former_endpoints = result_texts(0, 17, &connector->n_former_endpoints);
 	}
 	store_end();
 	return found ? connector : NULL;
@@ -80,6 +86,9 @@ connector_args(StoreArgs *args, const Connector *connector, TimestampTz now)
 	arg_jsonb(args, connector->options);
 	arg_jsonb(args, connector->definition);
 	arg_timestamp(args, now);
+	arg_int(args, connector->built_in);
+	arg_text(args, connector->allowed_endpoints);
+	arg_texts(args, connector->former_endpoints, connector->n_former_endpoints);
 }
 
 bool
@@ -88,7 +97,8 @@ store_insert_connector(const Connector *connector, TimestampTz now)
 	static StoreStatement insert = {
 		"INSERT INTO appuser_connectors.connectors (connector_id, provider, name, client_id, "
 		"client_secret, scopes, redirect_uris, connection_config, options, definition, "
-		"created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11) "
+		"created_at, updated_at, built_in, allowed_endpoints, former_endpoints) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12 <> 0, $13, $14) "
 		"ON CONFLICT (connector_id) DO NOTHING"};
 	StoreArgs args = {0};
 	bool inserted;
@@ -106,13 +116,30 @@ store_update_connector(const Connector *connector, TimestampTz now)
 	static StoreStatement update = {
 		"UPDATE appuser_connectors.connectors SET provider = $2, name = $3, client_id = $4, "
 		"client_secret = $5, scopes = $6, redirect_uris = $7, connection_config = $8, "
-		"options = $9, definition = $10, updated_at = $11, "
+		"options = $9, definition = $10, updated_at = $11, built_in = $12 <> 0, "
+		"allowed_endpoints = $13, former_endpoints = $14, "
 		"stopped_at = NULL, stopped_reason = NULL, probe_at = NULL WHERE connector_id = $1"};
 	StoreArgs args = {0};
 
 	connector_args(&args, connector, now);
 	store_begin(NULL);
 	store_run(&update, &args);
+	store_end();
+}
+
+void
+store_allow_endpoints(const Connector *connector)
+{
+	static StoreStatement allow = {
+		"UPDATE appuser_connectors.connectors SET client_secret = $2, allowed_endpoints = $3 "
+		"WHERE connector_id = $1"};
+	StoreArgs args = {0};
+
+	arg_text(&args, connector->connector_id);
+	arg_bytes(&args, connector->client_secret);
+	arg_text(&args, connector->allowed_endpoints);
+	store_begin(NULL);
+	store_run(&allow, &args);
 	store_end();
 }
 
@@ -223,13 +250,37 @@ connector_check_scopes(char *const *scopes, int n_scopes)
 	}
 }
 
-/* An endpoint that was edited by SQL may be missing, or no URL. */
-static const char *
-origin_of(const char *url)
+/* No URL holds a space, so no two pairs make the same text. */
+char *
+connector_endpoints(const char *token_endpoint, const char *revocation_endpoint)
 {
-	char *origin = url != NULL ? url_origin(url) : NULL;
+	return psprintf("%s %s", token_endpoint != NULL ? token_endpoint : "-",
+					revocation_endpoint != NULL ? revocation_endpoint : "-");
+}
 
-	return origin != NULL ? origin : "-";
+bool
+connector_receives(const Connector *connector, const char *endpoints)
+{
+	if (strcmp(connector->endpoints, endpoints) == 0)
+		return true;
+	for (int i = 0; i < connector->n_former_endpoints; i++)
+		if (strcmp(connector->former_endpoints[i], endpoints) == 0)
+			return true;
+	return false;
+}
+
+void
+connector_keep_endpoints(Connector *connector, const char *endpoints)
+{
+	char **kept = palloc(sizeof(char *) * (connector->n_former_endpoints + 1));
+	int count = 0;
+
+	for (int i = Max(connector->n_former_endpoints - MAX_FORMER_ENDPOINTS + 1, 0);
+		 i < connector->n_former_endpoints; i++)
+		kept[count++] = connector->former_endpoints[i];
+	kept[count++] = pstrdup(endpoints);
+	connector->former_endpoints = kept;
+	connector->n_former_endpoints = count;
 }
 
 void
@@ -245,8 +296,7 @@ connector_derive(Connector *connector)
 	pkce = definition_text(connector->options_json, "pkce");
 	if (pkce != NULL)
 		client->pkce = strcmp(pkce, "off") != 0;
-	connector->origins = psprintf("%s %s", origin_of(client->token_endpoint),
-								  origin_of(client->revocation_endpoint));
+	connector->endpoints = connector_endpoints(client->token_endpoint, client->revocation_endpoint);
 	connector->refresh_margin = (int) definition_seconds(definition, "refresh_margin", -1);
 	connector->revocation_ends_grant = definition_bool(definition, "revocation_ends_grant", true);
 }
@@ -270,6 +320,9 @@ secret_aad(const Connector *connector)
 	record_put_text(trust, connector->client.client_id);
 	record_put_texts(trust, connector->scopes, connector->n_scopes);
 	record_put_texts(trust, connector->redirect_uris, connector->n_redirect_uris);
+	record_put_int(trust, connector->built_in);
+	record_put_text(trust, connector->allowed_endpoints);
+	record_put_texts(trust, connector->former_endpoints, connector->n_former_endpoints);
 	if (hash == NULL || pg_cryptohash_init(hash) < 0 ||
 		pg_cryptohash_update(hash, (uint8 *) trust->data, trust->len) < 0 ||
 		pg_cryptohash_final(hash, digest, sizeof(digest)) < 0)

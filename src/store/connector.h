@@ -34,11 +34,17 @@ typedef struct Connector
 	char *stopped_reason;
 	TimestampTz probe_at;
 
+	/* see connector_receives */
+	bool built_in;           /* the definition is the extension's own */
+	char *allowed_endpoints; /* where a superuser lets it move next; NULL: nowhere */
+	char **former_endpoints;
+	int n_former_endpoints;
+
 	/* from the above; client.client_secret after connector_open only */
 	const JsonValue *definition_json;
 	const JsonValue *options_json;
 	OAuthClient client;
-	char *origins;      /* of the token and revocation endpoints */
+	char *endpoints;    /* the URLs that secrets and tokens go to, whole */
 	int refresh_margin; /* seconds; -1: the setting's */
 	bool revocation_ends_grant;
 } Connector;
@@ -61,11 +67,24 @@ extern void connector_require_open(Connector *connector);
 /* Raises 22023 for one that cannot be a scope. */
 extern void connector_check_scopes(char *const *scopes, int n_scopes);
 
-/* Derives client, origins … from the stored columns. */
+/* Derives client, endpoints … from the stored columns. */
 extern void connector_derive(Connector *connector);
 
 /* Seals a client secret (NULL: none) to what the connector says now. */
 extern bytea *connector_seal_secret(const Connector *connector, const char *client_secret);
+
+/*
+ * May tokens that were granted at these endpoints be sent to where the connector
+ * points now?  Only if it is still there, or was moved by the extension's own
+ * catalogue or with a superuser's word.  Of an open connector.
+ */
+extern bool connector_receives(const Connector *connector, const char *endpoints);
+
+/* Remembers that tokens granted at these endpoints may be sent to its present ones. */
+extern void connector_keep_endpoints(Connector *connector, const char *endpoints);
+
+/* The endpoints of a client as they are compared and bound: whole URLs */
+extern char *connector_endpoints(const char *token_endpoint, const char *revocation_endpoint);
 
 /* The stored columns only; NULL when there is none. */
 extern Connector *store_get_connector(const char *connector_id);
@@ -79,6 +98,9 @@ extern void store_update_connector(const Connector *connector, TimestampTz now);
 /* Keeps the worker from adding connections until this transaction ends. */
 /* To be read after: who else changes or deletes it has then finished. */
 extern void store_lock_connector_for_change(const char *connector_id, bool deletes);
+
+/* The same for its allowed_endpoints, with the secret sealed to them; a stop stays. */
+extern void store_allow_endpoints(const Connector *connector);
 
 extern bool store_delete_connector(const char *connector_id);
 

@@ -89,17 +89,20 @@ store_put_provider(const char *provider, const Jsonb *definition, TimestampTz no
 }
 
 Jsonb *
-store_get_provider(const char *provider)
+store_get_provider(const char *provider, bool *built_in)
 {
-	static StoreStatement get = {
-		"SELECT definition FROM appuser_connectors.providers WHERE provider = $1"};
+	static StoreStatement get = {"SELECT definition, built_in::integer FROM "
+								 "appuser_connectors.providers WHERE provider = $1"};
 	StoreArgs args = {0};
 	Jsonb *definition = NULL;
 
 	arg_text(&args, provider);
 	store_begin(NULL);
 	if (store_run(&get, &args) > 0)
+	{
 		definition = result_jsonb(0, 1);
+		*built_in = result_int(0, 2) != 0;
+	}
 	store_end();
 	return definition;
 }

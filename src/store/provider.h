@@ -27,7 +27,7 @@ extern void provider_check_options(const Jsonb *options);
 /* Inserts or replaces; a built-in one becomes the user's own. */
 extern void store_put_provider(const char *provider, const Jsonb *definition, TimestampTz now);
 
-/* NULL when there is none */
-extern Jsonb *store_get_provider(const char *provider);
+/* NULL when there is none; *built_in: it came with the extension. */
+extern Jsonb *store_get_provider(const char *provider, bool *built_in);
 
 #endif

@@ -565,7 +565,7 @@ exchange_apply(Flight *flight)
 											 connection.expires_at);
 	connection.failures = connection.refusals = 0;
 	connection.failing_since = DT_NOEND;
-	connection.origins = flight->connector->origins;
+	connection.endpoints = flight->connector->endpoints;
 	connection_seal_tokens(&connection, tokens->access_token, tokens->refresh_token);
 
 	if (lock == LOCK_MISSING)

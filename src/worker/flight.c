@@ -639,7 +639,7 @@ flight_put_tokens(StringInfo record, const Flight *flight)
 	record_put_int(record, connector->client.token_body_format);
 	record_put_int(record, connector->refresh_margin);
 	record_put_int(record, connector->revocation_ends_grant);
-	record_put_text(record, connector->origins);
+	record_put_text(record, connector->endpoints);
 }
 
 void
@@ -675,5 +675,5 @@ flight_get_tokens(StringInfo record, Flight *flight)
 	connector->client.token_body_format = (TokenBodyFormat) record_get_int(record);
 	connector->refresh_margin = (int) record_get_int(record);
 	connector->revocation_ends_grant = record_get_int(record) != 0;
-	connector->origins = record_get_text(record);
+	connector->endpoints = record_get_text(record);
 }

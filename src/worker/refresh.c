@@ -388,7 +388,7 @@ refresh_prepare(Flight *flight)
 					timestamptz_to_str(circuit_open_until(flight->connector_id)));
 		return false;
 	}
-	if (strcmp(connector->origins, connection.origins) != 0)
+	if (!connector_receives(connector, connection.endpoints))
 	{
 		/* never collect refresh tokens at another server than the person chose */
 		require_reconnect(flight, "endpoints_changed");
@@ -533,6 +533,7 @@ store_granted(Flight *flight)
 	connection.failures = connection.refusals = 0;
 	connection.failing_since = DT_NOEND;
 	connection.status_reason = NULL;
+	connection.endpoints = flight->connector->endpoints;
 	connection_seal_tokens(&connection, tokens->access_token, refresh_token);
 	store_update_connection(&connection);
 	if (details->id_token != ID_TOKEN_ACCEPTED)

@@ -119,7 +119,7 @@ revocation_queue_deleted(Connector *connector, const Connection *deleted, const 
 		revoked.connection_name = NULL;
 	if (access_token == NULL)
 		detail = "not revoked: the stored tokens cannot be opened";
-	else if (!connector_open(connector) || strcmp(connector->origins, deleted->origins) != 0)
+	else if (!connector_open(connector) || !connector_receives(connector, deleted->endpoints))
 		detail = "not revoked: the connector's endpoints have changed";
 	else if (!revocation_queue(connector, &revoked, access_token, refresh_token))
 		detail = "not revoked: the provider has no revocation endpoint";

@@ -453,7 +453,7 @@ foreach my $move ([ 'to another server', $elsewhere, {} ], [ 'to another issuer'
 	register_at($faulty, 'moved', {});
 	my $state = begin('alice', 'moved');
 	query($node, 'app_admin', "SELECT appuser_connectors.register_provider('moved', " . AppuserConnectors::quote({ %{ $move->[1]->definition }, issuer => undef, %{ $move->[2] } }) . ')');
-	query($node, 'app_admin', "SELECT appuser_connectors.update_connector('moved', provider => 'moved'" . ($move->[0] =~ /client/ ? ", client_id => 'other'" : '') . ')');
+	query($node, 'app_admin', "SELECT appuser_connectors.update_connector('moved', provider => 'moved', client_secret => 'a secret'" . ($move->[0] =~ /client/ ? ", client_id => 'other'" : '') . ')');
 	failed("the connector has moved $move->[0]", 'connector_misconfigured', 'moved', $state, {});
 	is(scalar($elsewhere->requests), 0, 'the code goes nowhere else');
 	query($node, 'app_admin', "SELECT appuser_connectors.delete_connector('moved')");

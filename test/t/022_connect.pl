@@ -76,9 +76,9 @@ sub finish
 {
 	my ($url) = @_;
 
-	$faulty->rules({ path => '/token', body => { access_token => 'an access token', refresh_token => 'a refresh token', token_type => 'Bearer', expires_in => 7200 } });
+	$faulty->rules({ path => '*', body => { access_token => 'an access token', refresh_token => 'a refresh token', token_type => 'Bearer', expires_in => 7200 } });
 	is(callback($node, 'alice', { state => url_parameters($url)->{state}, code => 'a code' })->{failure}, undef, 'the flow is finished');
-	return url_parameters('?' . ($faulty->requests('/token'))[-1]{body});
+	return url_parameters('?' . ($faulty->requests)[-1]{body});
 }
 
 # The URL
@@ -347,8 +347,11 @@ admin('register_provider', provider => 'moving', definition => definition(token_
 $faulty->rules({ path => '/token', body => { access_token => 'from the old path', token_type => 'Bearer', expires_in => 7200 } },
 	{ path => '/other/token', body => { access_token => 'from the new path', token_type => 'Bearer', expires_in => 7200 } });
 is(row($node, 'app_service', "$mine, min_validity => '1 day')")->{access_token}, 'from the old path', 'the catalogue changes: the connector stays');
-admin('update_connector', connector_id => 'moving', provider => 'moving');
-is(row($node, 'app_service', "$mine, min_validity => '1 day')")->{access_token}, 'from the new path', 'until it is told; another path costs no connection');
+admin('update_connector', connector_id => 'moving', provider => 'moving', client_secret => 'the secret of the client');
+is((failure($node, 'app_service', "SELECT * FROM appuser_connectors.app_user_connection('alice', 'moving')"))[0], 'UC002', 'until it is told; on another path there may be somebody else');
+finish(url('moving'));
+$faulty->rules({ path => '/other/token', body => { access_token => 'from the new path', token_type => 'Bearer', expires_in => 7200 } });
+is(row($node, 'app_service', "$mine, min_validity => '1 day')")->{access_token}, 'from the new path', 'and whoever connects again is served from there');
 
 foreach my $move ([ 'the token endpoint', token_endpoint => $elsewhere->url . '/token' ], [ 'the revocation endpoint', revocation_endpoint => $elsewhere->url . '/revoke' ])
 {
@@ -359,7 +362,8 @@ foreach my $move ([ 'the token endpoint', token_endpoint => $elsewhere->url . '/
 	my $asked = $faulty->requests;
 	admin('register_provider', provider => $connector, definition => definition(%members));
 	is(row($node, 'app_admin', $status)->{status}, 'connected', "$what of the catalogue moves: nothing happens");
-	admin('update_connector', connector_id => $connector, provider => $connector);
+	admin_fails("$what of the connector moves without the secret", '42501', 'update_connector', connector_id => $connector, provider => $connector);
+	admin('update_connector', connector_id => $connector, provider => $connector, client_secret => 'the secret of the client');
 	is_deeply(row($node, 'app_admin', $status), { status => 'reconnect_required', status_reason => 'endpoints_changed' }, "$what of the connector moves: the person must connect again");
 	foreach my $demand ('', ", min_validity => '1 day'", ", rejected_token => 'an access token'")
 	{

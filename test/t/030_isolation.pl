@@ -18,7 +18,7 @@ my @app_users = ('', 'alice', 'bob');
 my %admin_reads = (
 	providers => [qw(provider definition built_in updated_at)],
 	connectors => [qw(connector_id provider name client_id scopes redirect_uris connection_config options definition
-		  created_at updated_at stopped_at stopped_reason probe_at)],
+		  created_at updated_at stopped_at stopped_reason probe_at built_in allowed_endpoints former_endpoints)],
 	connections => [qw(app_user connector_id connection_name status status_reason status_since account token_type
 		  scopes requested_scopes connected_at updated_at expires_at refresh_at failures failing_since)],
 	connection_events => [qw(app_user event_id connector_id connection_name event detail occurred_at announced)],
@@ -64,6 +64,7 @@ my %functions = (
 		call => "$token.current_app_user_connection('crm') WHERE access_token <> '')",
 		app_service => [ '28000', '1', 'UC001' ],
 	},
+	'allow_endpoint_change(text,text,text)' => { call => "$ns.allow_endpoint_change('crm', 'https://a.example/token')" },
 	'delete_connector(text)' => { call => "$ns.delete_connector('crm')", app_admin => '2' },
 	'delete_issuer(text)' => { call => "$ns.delete_issuer('https://issuer.example')", app_admin => 'true' },
 	'disconnect_app_user(text,text)' => {

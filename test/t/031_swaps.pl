@@ -136,10 +136,10 @@ foreach my $value ("''", "substr(access_token, 1, 45)", "substr(access_token, 1,
 # ------------------------------------------- the row around it: which columns bind
 
 # For each column of the table, what a change of it does to a read.
-my %bound = map { $_ => 1 } qw(app_user connector_id connection_name grant_id generation origins connection_config);
+my %bound = map { $_ => 1 } qw(app_user connector_id connection_name grant_id generation endpoints connection_config);
 my %change = (
 	app_user => "'dora'", connector_id => "'two'", connection_name => "'other'", grant_id => 'gen_random_uuid()',
-	generation => 'generation + 1', origins => "'https://127.0.0.1:1 -'",
+	generation => 'generation + 1', endpoints => "'https://127.0.0.1:1 -'",
 	status => 'status', status_reason => "'x'", status_since => 'now()', account => "'x'", token_type => "'x'", scopes => "'{x}'",
 	requested_scopes => "'{x}'", connection_config => "'{\"a\": 1}'", connected_at => 'now()', updated_at => 'now()',
 	expires_at => "now() + interval '2 hours'", refresh_at => 'NULL', failures => '1', failing_since => 'now()', refusals => '1',
