@@ -9,11 +9,17 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_namespace.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "nodes/value.h"
@@ -23,6 +29,7 @@
 
 #include "base/compat.h"
 #include "store/identity.h"
+#include "store/store.h"
 #include "utility_hook.h"
 #include "worker/roster.h"
 
@@ -56,90 +63,186 @@ database_option(List *options, const char *name)
 	return NULL;
 }
 
+/* An attribute of the current role */
+static bool
+may_create_databases(void)
+{
+	HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	bool may = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		may = ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
+		ReleaseSysCache(tuple);
+	}
+	return may;
+}
+
+static bool
+is_template(Oid database)
+{
+	HeapTuple tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	bool is = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		is = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+		ReleaseSysCache(tuple);
+	}
+	return is;
+}
+
 /*
- * Whoever may not run the command anyway must not be able to stop the worker by
- * trying.
+ * The database that a command needs to itself, and that the current role may do this
+ * to; InvalidOid: none.  Whoever may not run the command must not be able to stop the
+ * worker by trying.
+ */
+static Oid
+database_of_command(Node *command)
+{
+	const char *name = NULL;
+	bool allowed = superuser();
+	Oid database;
+
+	switch (nodeTag(command))
+	{
+		case T_DropdbStmt:
+			name = castNode(DropdbStmt, command)->dbname;
+			break;
+		case T_RenameStmt:
+			if (castNode(RenameStmt, command)->renameType == OBJECT_DATABASE)
+				name = castNode(RenameStmt, command)->subname;
+			break;
+		case T_AlterDatabaseStmt:
+			if (database_option(castNode(AlterDatabaseStmt, command)->options, "tablespace"))
+				name = castNode(AlterDatabaseStmt, command)->dbname;
+			break;
+		case T_CreatedbStmt:
+			name = database_option(castNode(CreatedbStmt, command)->options, "template");
+			if (name == NULL)
+				name = "template1";
+			break;
+		default:
+			break;
+	}
+	database = name != NULL ? get_database_oid(name, true) : InvalidOid;
+	if (!OidIsValid(database))
+		return InvalidOid;
+
+	/* what nobody may do to the database they are in */
+	if (database == MyDatabaseId && !IsA(command, CreatedbStmt))
+		return InvalidOid;
+	if (IsA(command, CreatedbStmt))
+		allowed |= may_create_databases() && (owns_database(database) || is_template(database));
+	else if (IsA(command, RenameStmt))
+		allowed |= may_create_databases() && owns_database(database);
+	else
+		allowed |= owns_database(database);
+	return allowed ? database : InvalidOid;
+}
+
+/* Who owns the extension; there is no syscache for that. */
+static Oid
+extension_owner(Oid extension)
+{
+	Relation relation = table_open(ExtensionRelationId, AccessShareLock);
+	HeapTuple tuple = get_catalog_object_by_oid(relation, Anum_pg_extension_oid, extension);
+	Oid owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+		owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
+	table_close(relation, AccessShareLock);
+	return owner;
+}
+
+/* Does this role own the extension or what it consists of? */
+static bool
+owns_what_is_dropped(Oid role, Oid extension, Oid namespace)
+{
+	HeapTuple tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(namespace));
+	bool owns = role == extension_owner(extension) || role == get_role_oid(STORE_OWNER, true);
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owns |= role == ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
+		ReleaseSysCache(tuple);
+	}
+	return owns;
+}
+
+/*
+ * May this command, which the current role is allowed to run, drop the extension of
+ * this database?
  */
 static bool
-may_hold(Oid database, bool creating)
+drops_extension(Node *command)
 {
-	HeapTuple tuple;
-	bool creates = false;
-	bool is_template = false;
+	Oid extension;
+	Oid namespace;
+	ListCell *cell;
 
-	if (superuser() || owns_database(database))
-		return true;
-	if (!creating)
+	if (!IsA(command, DropStmt) && !IsA(command, DropOwnedStmt))
 		return false;
-	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
-	if (HeapTupleIsValid(tuple))
+	extension = get_extension_oid("appuser_connectors", true);
+	namespace = get_namespace_oid(STORE_SCHEMA, true);
+	if (!OidIsValid(extension) || !OidIsValid(namespace))
+		return false;
+
+	if (IsA(command, DropStmt))
 	{
-		creates = ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
-		ReleaseSysCache(tuple);
+		DropStmt *drop = castNode(DropStmt, command);
+		bool of_extension = drop->removeType == OBJECT_EXTENSION;
+
+		/* without CASCADE a schema that is not empty stays */
+		if (!of_extension && (drop->removeType != OBJECT_SCHEMA || drop->behavior != DROP_CASCADE))
+			return false;
+		foreach (cell, drop->objects)
+			if (strcmp(strVal(lfirst(cell)), of_extension ? "appuser_connectors" : STORE_SCHEMA) ==
+				0)
+				return of_extension ? owns_extension(extension) : owns_namespace(namespace);
+		return false;
 	}
-	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
-	if (HeapTupleIsValid(tuple))
+	foreach (cell, castNode(DropOwnedStmt, command)->roles)
 	{
-		is_template = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
-		ReleaseSysCache(tuple);
+		Oid role = get_rolespec_oid(lfirst_node(RoleSpec, cell), true);
+
+		if (OidIsValid(role) && has_privs_of_role(GetUserId(), role) &&
+			owns_what_is_dropped(role, extension, namespace))
+			return true;
 	}
-	return creates && is_template;
+	return false;
+}
+
+/* May this command have made a database ready for a worker? */
+static bool
+wants_rescan(Node *command)
+{
+	switch (nodeTag(command))
+	{
+		case T_CreatedbStmt:
+			return true;
+		case T_AlterDatabaseStmt:
+			return database_option(castNode(AlterDatabaseStmt, command)->options,
+								   "allow_connections") != NULL;
+		case T_CreateExtensionStmt:
+			return strcmp(castNode(CreateExtensionStmt, command)->extname, "appuser_connectors") ==
+				   0;
+		default:
+			return false;
+	}
 }
 
 static void
 before_command(Node *command)
 {
-	const char *database = NULL;
-	bool drops_extension = false;
+	Oid database = database_of_command(command);
 
-	switch (nodeTag(command))
-	{
-		case T_DropdbStmt:
-			database = castNode(DropdbStmt, command)->dbname;
-			break;
-		case T_RenameStmt:
-			if (castNode(RenameStmt, command)->renameType == OBJECT_DATABASE)
-				database = castNode(RenameStmt, command)->subname;
-			break;
-		case T_AlterDatabaseStmt:
-			if (database_option(castNode(AlterDatabaseStmt, command)->options, "tablespace"))
-				database = castNode(AlterDatabaseStmt, command)->dbname;
-			break;
-		case T_CreatedbStmt:
-			database = database_option(castNode(CreatedbStmt, command)->options, "template");
-			if (database == NULL)
-				database = "template1";
-			rescan_at_commit = true;
-			break;
-		case T_DropStmt:
-		{
-			DropStmt *drop = castNode(DropStmt, command);
-			ListCell *cell;
-
-			if (drop->removeType == OBJECT_EXTENSION || drop->removeType == OBJECT_SCHEMA)
-				foreach (cell, drop->objects)
-					drops_extension |= strcmp(strVal(lfirst(cell)), "appuser_connectors") == 0;
-			break;
-		}
-		case T_DropOwnedStmt:
-			drops_extension = true;
-			break;
-		case T_CreateExtensionStmt:
-			if (strcmp(castNode(CreateExtensionStmt, command)->extname, "appuser_connectors") == 0)
-				rescan_at_commit = true;
-			break;
-		default:
-			break;
-	}
-	if (drops_extension && may_hold(MyDatabaseId, false))
+	if (wants_rescan(command))
+		rescan_at_commit = true;
+	if (OidIsValid(database))
+		roster_hold_worker(database);
+	else if (drops_extension(command))
 		roster_hold_worker(MyDatabaseId);
-	if (database != NULL)
-	{
-		Oid oid = get_database_oid(database, true);
-
-		if (OidIsValid(oid) && may_hold(oid, IsA(command, CreatedbStmt)))
-			roster_hold_worker(oid);
-	}
 }
 
 static void

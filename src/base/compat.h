@@ -88,8 +88,12 @@ typedef JsonParseErrorType json_action;
 /* 16 has one ownership check for all kinds of objects. */
 #if PG_VERSION_NUM < 160000
 #define owns_database(oid) pg_database_ownercheck(oid, GetUserId())
+#define owns_extension(oid) pg_extension_ownercheck(oid, GetUserId())
+#define owns_namespace(oid) pg_namespace_ownercheck(oid, GetUserId())
 #else
 #define owns_database(oid) object_ownercheck(DatabaseRelationId, oid, GetUserId())
+#define owns_extension(oid) object_ownercheck(ExtensionRelationId, oid, GetUserId())
+#define owns_namespace(oid) object_ownercheck(NamespaceRelationId, oid, GetUserId())
 #endif
 
 #endif /* FRONTEND */

@@ -163,7 +163,8 @@ connectable_database(void)
 }
 
 /*
- * Whether a worker could connect to it.  Not by the syscache: whoever drops a
+ * Whether a worker could connect to it; where connections are not allowed, the next
+ * scan after they are brings it back.  Not by the syscache: whoever drops a
  * database lets go of it before others are told to forget it.
  */
 static bool
@@ -183,7 +184,7 @@ database_exists(Oid database)
 	scan = systable_beginscan(relation, DatabaseOidIndexId, criticalSharedRelcachesBuilt, NULL, 1,
 							  &key);
 	tuple = systable_getnext(scan);
-	exists = HeapTupleIsValid(tuple) &&
+	exists = HeapTupleIsValid(tuple) && ((Form_pg_database) GETSTRUCT(tuple))->datallowconn &&
 			 ((Form_pg_database) GETSTRUCT(tuple))->datconnlimit != DATCONNLIMIT_INVALID_DB;
 	systable_endscan(scan);
 	table_close(relation, AccessShareLock);

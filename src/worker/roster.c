@@ -42,6 +42,7 @@ static RosterShmem *shared = NULL;
 static RosterEntry *entries;
 static Oid *holds;
 static bool hold_cleanup_registered = false;
+static int hold_nest_level = 0; /* of the transaction that took this backend's hold */
 
 static void release_hold(void);
 
@@ -182,6 +183,7 @@ release_hold(void)
 		entry->delay = 0;
 	}
 	*hold = InvalidOid;
+	hold_nest_level = 0;
 	shared->rescan = true;
 	wake_launcher();
 	LWLockRelease(shared_state_lock());
@@ -200,6 +202,19 @@ release_hold_at_xact_end(XactEvent event, void *arg)
 		release_hold();
 }
 
+/* A savepoint's rollback undoes the command, so the worker need not stay out. */
+static void
+release_hold_at_subxact_end(SubXactEvent event, SubTransactionId mySubid,
+							SubTransactionId parentSubid, void *arg)
+{
+	if (hold_nest_level < GetCurrentTransactionNestLevel())
+		return;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		release_hold();
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+		hold_nest_level--;
+}
+
 void
 roster_hold_worker(Oid database)
 {
@@ -212,10 +227,12 @@ roster_hold_worker(Oid database)
 	{
 		before_shmem_exit(release_hold_at_exit, (Datum) 0);
 		RegisterXactCallback(release_hold_at_xact_end, NULL);
+		RegisterSubXactCallback(release_hold_at_subxact_end, NULL);
 		hold_cleanup_registered = true;
 	}
 
 	release_hold();
+	hold_nest_level = GetCurrentTransactionNestLevel();
 	ConditionVariablePrepareToSleep(&shared->worker_gone);
 	for (;;)
 	{

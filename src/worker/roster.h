@@ -41,8 +41,8 @@ extern bool roster_is_held(Oid database);
 extern void roster_rescan(void);
 
 /*
- * Ends the worker of a database and keeps it out until this transaction ends,
- * however it ends.
+ * Ends the worker of a database and keeps it out until this transaction ends, or the
+ * subtransaction is rolled back, however that comes about.
  */
 extern void roster_hold_worker(Oid database);
 

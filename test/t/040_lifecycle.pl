@@ -15,7 +15,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $provider = start_provider();
-my $node = new_node('main', 'restart_after_crash = on');
+my $node = new_node('main', "appuser_connectors.shutdown_timeout = '1s'", 'restart_after_crash = on');
 my $library = 'shared_preload_libraries';
 
 # Process ids of a database's worker; at most one, ever.
@@ -258,7 +258,7 @@ $node->safe_psql('template1', 'CREATE DATABASE briefly');
 $node->safe_psql('template1', 'DROP DATABASE briefly');
 
 # ----------------------------------------------------------------- the unprivileged
-$node->safe_psql('template1', 'CREATE ROLE creator LOGIN CREATEDB');
+$node->safe_psql('template1', 'CREATE ROLE creator LOGIN CREATEDB; CREATE ROLE landlord LOGIN; ALTER DATABASE second OWNER TO landlord');
 foreach my $case (
 	[ 'app_nobody', 'DROP DATABASE second' ],
 	[ 'app_nobody', 'ALTER DATABASE second RENAME TO mine' ],
@@ -268,13 +268,60 @@ foreach my $case (
 	[ 'creator', 'DROP DATABASE second' ],
 	[ 'app_admin', 'DROP EXTENSION appuser_connectors', 'second' ],
 	[ 'app_nobody', 'DROP SCHEMA appuser_connectors CASCADE', 'second' ],
-	[ 'app_nobody', 'DROP OWNED BY app_nobody', 'second' ])
+	[ 'app_nobody', 'DROP OWNED BY app_nobody', 'second' ],
+	[ 'landlord', 'DROP OWNED BY landlord', 'second' ],
+	[ 'landlord', 'DROP SCHEMA appuser_connectors CASCADE', 'second' ],
+	[ 'landlord', 'DROP EXTENSION appuser_connectors', 'second' ],
+	[ 'landlord', 'DROP DATABASE second', 'second' ],
+	[ 'landlord', 'ALTER DATABASE second RENAME TO mine' ],
+	[ 'postgres', 'DROP SCHEMA appuser_connectors', 'second' ],
+	[ 'postgres', 'DROP OWNED BY landlord, creator', 'second' ])
 {
 	my ($role, $command, $database) = @$case;
 	my $before = worker('second');
 
 	$node->psql($database // 'postgres', $command, extra_params => [ '-U', $role ]);
 	is(worker('second'), $before, "$role cannot stop the worker by trying $command");
+}
+
+# Who owns a database has no say in who else's tokens are kept fresh in it.
+{
+	my $before = worker('second');
+	my $session = PsqlSession->new($node, 'landlord', database => 'second');
+
+	$session->ask('BEGIN; DROP OWNED BY landlord');
+	refreshes('second', 'while a transaction that has dropped what its role owns is open');
+	is(worker('second'), $before, 'whose worker is the same');
+	$session->close;
+}
+
+# What is rolled back to a savepoint did not happen.
+{
+	my $session = PsqlSession->new($node, undef, database => 'second');
+
+	$session->ask('BEGIN; SAVEPOINT before; DROP EXTENSION appuser_connectors; ROLLBACK TO before');
+	refreshes('second', 'DROP EXTENSION that was rolled back to a savepoint, in a transaction that is still open');
+	$session->ask('SAVEPOINT outer_one; SAVEPOINT inner_one; DROP EXTENSION appuser_connectors; RELEASE inner_one');
+	is(workers('second'), 0, 'one whose savepoint was released keeps the worker out');
+	$session->ask('ROLLBACK TO outer_one');
+	refreshes('second', 'until the savepoint around it is rolled back to');
+	$session->close;
+}
+
+# Where connections are not allowed none is tried.
+{
+	my $before = worker('second');
+	my $log = -s $node->logfile;
+
+	$node->safe_psql('template1', "ALTER DATABASE second ALLOW_CONNECTIONS false; SELECT pg_terminate_backend($before, 10000)");
+	# the launcher has looked again when it has given this one its worker
+	$node->safe_psql('template1', 'CREATE DATABASE meanwhile');
+	add_extension($node, 'meanwhile');
+	worker('meanwhile');
+	is(workers('second'), 0, 'a database that lets nobody in has no worker');
+	unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile, $log), qr/FATAL/, 'and none tries to get in');
+	$node->safe_psql('template1', 'ALTER DATABASE second ALLOW_CONNECTIONS true; DROP DATABASE meanwhile');
+	isnt(worker('second', $before), $before, 'until it lets them in again');
 }
 
 # ------------------------------------------------ the extension goes, and comes again
