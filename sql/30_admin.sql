@@ -15,7 +15,7 @@ RETURNS text
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'register_connector';
 COMMENT ON FUNCTION appuser_connectors.register_connector(text, text, text, text[], text[], text, text, jsonb, jsonb) IS
-'Registers an OAuth client that the application has at a provider; returns connector_id (default: the provider''s name). Give client_secret as a bind parameter; NULL for a public client. The first of redirect_uris is the default. Repeating it identically does nothing. Errors: UC006 no such provider, 42710 connector_id exists with other values, 22023 bad value, UC008 no root key.';
+'Registers an OAuth client that the application has at a provider; returns connector_id (default: the provider''s name). Give client_secret as a bind parameter, or as ''file:NAME'' in the directory clients of appuser_connectors.secrets_directory, where the file says to which servers it may be sent; NULL for a public client. The first of redirect_uris is the default. Repeating it identically does nothing. Errors: UC006 no such provider, 42710 connector_id exists with other values, 22023 bad value, UC008 no root key, 58P01 no such file, 55000 others could read or replace the file, 42501 the file does not allow the provider''s URLs.';
 
 CREATE FUNCTION appuser_connectors.update_connector(
 	connector_id text,

@@ -132,7 +132,7 @@ verify(const Issuer *issuer, Token jwt, char **payload, size_t *payload_len)
 static JwtResult
 verify_with_secret(const Issuer *issuer, Token jwt, char **payload, size_t *payload_len)
 {
-	char *secret = secret_resolve(pstrdup(issuer->hmac_key));
+	char *secret = secret_resolve_issuer(issuer->hmac_key);
 	Issuer with_keys = *issuer;
 	JwtResult result = JWT_KEY_NOT_FOUND;
 

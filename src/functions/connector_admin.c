@@ -38,16 +38,18 @@ optional_text(FunctionCallInfo fcinfo, int i)
 	return PG_ARGISNULL(i) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(i));
 }
 
-/* NULL as it is; a reference resolved */
+/* NULL as it is; a reference resolved, for the URLs that this client's secret is sent to */
 static char *
-secret_arg(FunctionCallInfo fcinfo, int i)
+secret_arg(FunctionCallInfo fcinfo, int i, const OAuthClient *client)
 {
+	const char *urls[] = {client->token_endpoint, client->revocation_endpoint};
 	text *value;
 
 	if (PG_ARGISNULL(i))
 		return NULL;
 	value = PG_GETARG_TEXT_PP(i);
-	return secret_resolve(secret_copy(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)));
+	return secret_resolve_client(secret_copy(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)), urls,
+								 lengthof(urls));
 }
 
 static void
@@ -165,7 +167,6 @@ register_connector(PG_FUNCTION_ARGS)
 	connector.provider = optional_text(fcinfo, 0);
 	check_text("provider", connector.provider, MAX_CONNECTOR_ID);
 	connector.client.client_id = optional_text(fcinfo, 1);
-	client_secret = secret_arg(fcinfo, 2);
 	if (!PG_ARGISNULL(3))
 		connector.scopes = array_to_texts(PG_GETARG_ARRAYTYPE_P(3), &connector.n_scopes);
 	if (!PG_ARGISNULL(4))
@@ -177,6 +178,7 @@ register_connector(PG_FUNCTION_ARGS)
 	connector.connection_config = PG_ARGISNULL(7) ? NULL : PG_GETARG_JSONB_P(7);
 	connector.options = PG_ARGISNULL(8) ? NULL : PG_GETARG_JSONB_P(8);
 	connector_derive(&connector);
+	client_secret = secret_arg(fcinfo, 2, &connector.client);
 	name = definition_text(connector.definition_json, "name");
 	connector.name = !PG_ARGISNULL(6) ? optional_text(fcinfo, 6)
 									  : pstrdup(name != NULL ? name : connector.provider);
@@ -297,12 +299,6 @@ update_connector(PG_FUNCTION_ARGS)
 	if (!opened && !complete)
 		connector_require_open(connector);
 	before = *connector;
-	client_secret = secret_arg(fcinfo, 3);
-	if (client_secret == NULL)
-		client_secret = unconstify(char *, connector->client.client_secret);
-	else if (client_secret[0] == '\0')
-		client_secret = NULL;
-
 	if (!PG_ARGISNULL(1))
 	{
 		connector->provider = optional_text(fcinfo, 1);
@@ -325,6 +321,11 @@ update_connector(PG_FUNCTION_ARGS)
 	connector->options = changed_object(fcinfo, 8, connector->options);
 
 	connector_derive(connector);
+	client_secret = secret_arg(fcinfo, 3, &connector->client);
+	if (client_secret == NULL)
+		client_secret = unconstify(char *, before.client.client_secret);
+	else if (client_secret[0] == '\0')
+		client_secret = NULL;
 	check_connector(connector, client_secret);
 	if (opened)
 		check_destination(&before, connector, !PG_ARGISNULL(3));

@@ -225,9 +225,9 @@ check_hmac_key(const Issuer *issuer)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("hmac_key must be a reference such as file:NAME"),
 						errdetail("The key itself is never kept in the database."),
-						errhint("Put the key into a file in "
+						errhint("Put the key into a file in the directory \"issuers\" of "
 								"appuser_connectors.secrets_directory.")));
-	key = secret_resolve(pstrdup(issuer->hmac_key));
+	key = secret_resolve_issuer(issuer->hmac_key);
 	if (strlen(key) < needed)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("the key that hmac_key refers to is shorter than %zu bytes", needed),

@@ -35,6 +35,7 @@
 #include "base/settings.h"
 #include "store/installation.h"
 #include "store/keyring.h"
+#include "store/secret_file.h"
 #include "store/shared_state.h"
 #include "store/store.h"
 
@@ -88,7 +89,6 @@ static CachedKey *cached_keys = NULL;
 
 static bool refuse_key(KeyProblem *problem, const char *hint, const char *format, ...)
 	pg_attribute_printf(3, 4);
-static bool is_in_data_directory(const char *path);
 static bool read_key_file(const char *path, char *hex, KeyProblem *problem);
 static bool run_key_command(const char *command, char *hex, KeyProblem *problem);
 static SealKey *root_key(void);
@@ -126,24 +126,6 @@ refuse_key(KeyProblem *problem, const char *hint, const char *format, ...)
 	return false;
 }
 
-/* Wherever links lead to */
-static bool
-is_in_data_directory(const char *path)
-{
-	char *file = realpath(path, NULL);
-	char *directory = realpath(DataDir, NULL);
-	bool inside = path_is_prefix_of_path(DataDir, path) ||
-				  (file != NULL && directory != NULL && path_is_prefix_of_path(directory, file));
-
-	free(file);
-	free(directory);
-	return inside;
-}
-
-/*
- * The checks of the server's own private key file: a regular file, owned by the
- * server's user with no access for others, or by root and readable by its group.
- */
 static bool
 read_key_file(const char *path, char *hex, KeyProblem *problem)
 {
@@ -156,7 +138,7 @@ read_key_file(const char *path, char *hex, KeyProblem *problem)
 						  "Give the absolute path of the file in appuser_connectors.root_key_file, "
 						  "and reload.",
 						  "root_key_file is not an absolute path");
-	if (is_in_data_directory(path))
+	if (secret_is_in_data_directory(path))
 		return refuse_key(problem,
 						  "Move the file to where no backup of the database takes it along, set "
 						  "appuser_connectors.root_key_file to it, and reload.",
@@ -167,22 +149,26 @@ read_key_file(const char *path, char *hex, KeyProblem *problem)
 						  "make it by openssl rand -hex 32 under umask 077; or correct "
 						  "appuser_connectors.root_key_file. Then reload.",
 						  "root_key_file could not be found: %m");
-	if (!S_ISREG(status.st_mode))
-		return refuse_key(problem,
-						  "Set appuser_connectors.root_key_file to a regular file, and reload.",
-						  "root_key_file is not a regular file");
-	if (status.st_uid != geteuid() && status.st_uid != 0)
-		return refuse_key(problem,
-						  "Give the file to the server's operating system user by chown, and "
-						  "reload.",
-						  "root_key_file is not owned by the server's user or root");
-	if ((status.st_uid == geteuid() && (status.st_mode & (S_IRWXG | S_IRWXO) & ~S_IRGRP)) ||
-		(status.st_uid == 0 && (status.st_mode & (S_IWGRP | S_IXGRP | S_IRWXO))))
-		return refuse_key(
-			problem,
-			"Run chmod 0600 on it (0640 if root owns it), and reload; if others could "
-			"read it, change the key.",
-			"root_key_file is more open than 0640");
+	switch (secret_file_fault(&status))
+	{
+		case SECRET_FILE_FIT:
+			break;
+		case SECRET_FILE_NOT_REGULAR:
+			return refuse_key(problem,
+							  "Set appuser_connectors.root_key_file to a regular file, and reload.",
+							  "root_key_file is not a regular file");
+		case SECRET_FILE_OWNER:
+			return refuse_key(problem,
+							  "Give the file to the server's operating system user by chown, and "
+							  "reload.",
+							  "root_key_file is not owned by the server's user or root");
+		case SECRET_FILE_MODE:
+			return refuse_key(
+				problem,
+				"Run chmod 0600 on it (0640 if root owns it), and reload; if others could "
+				"read it, change the key.",
+				"root_key_file is more open than 0640");
+	}
 	file = AllocateFile(path, "r");
 	if (file == NULL)
 		return refuse_key(problem,

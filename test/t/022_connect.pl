@@ -17,6 +17,7 @@ use Test::More;
 
 my $faulty = start_fault_server(certificate => undef);
 my $secrets_directory = PostgreSQL::Test::Utils::tempdir('secrets-directory');
+mkdir "$secrets_directory/clients" or die;
 my $node = new_node('connect', "appuser_connectors.secrets_directory = '$secrets_directory'");
 my $redirect_uri = 'http://127.0.0.1:7999/callback';
 my $app = 'https://app.example';
@@ -429,7 +430,8 @@ sub put_secret
 {
 	my ($name, $contents) = @_;
 
-	append_to_file("$secrets_directory/$name", $contents);
+	append_to_file("$secrets_directory/clients/$name", 'origin: ' . $faulty->url . "\n$contents");
+	chmod 0600, "$secrets_directory/clients/$name";
 	return;
 }
 
@@ -439,12 +441,12 @@ put_secret('empty', '');
 put_secret('newline', "\n");
 put_secret('long', 'x' x 70_000);
 put_secret('.hidden', 'x');
-mkdir "$secrets_directory/directory";
+mkdir "$secrets_directory/clients/directory";
 put_secret('directory/inside', 'x');
 my $outside = PostgreSQL::Test::Utils::tempdir('outside');
 append_to_file("$outside/secret", 'not for everybody');
-symlink "$outside/secret", "$secrets_directory/link" or die;
-POSIX::mkfifo("$secrets_directory/fifo", 0600) or die;
+symlink "$outside/secret", "$secrets_directory/clients/link" or die;
+POSIX::mkfifo("$secrets_directory/clients/fifo", 0600) or die;
 foreach my $reference ([ 'client', 'a secret: 100%+/&=' ], [ 'windows', 'a secret of another system' ])
 {
 	my ($file, $secret) = @$reference;

@@ -220,8 +220,10 @@ my $definition = encode({ %{ $provider->definition }, token_endpoint => $fault->
 		revocation_endpoint => $fault->url . '/token/revocation' });
 my $register = 'SELECT appuser_connectors.register_connector($1, $2, $3, ARRAY[\'openid\', \'read\'], ARRAY[\'http://127.0.0.1:7999/callback\'], $2)';
 
-open my $reference, '>', "$secrets_directory/client" or die $!;
-print $reference $client_secret{file};
+mkdir "$secrets_directory/$_" or die $! foreach qw(clients issuers);
+open my $reference, '>', "$secrets_directory/clients/client" or die $!;
+chmod 0600, $reference;
+print $reference 'origin: ' . $fault->url . "\n", $client_secret{file};
 close $reference;
 
 worked($admin->ask('SELECT appuser_connectors.register_provider($1, $2)', 'basic', $definition), 'a provider is registered');
@@ -349,7 +351,8 @@ sub jwt
 }
 
 my %identity_key = map { $_ => { %{ signer('key', $_, 'P-256') }, kid => $_ } } qw(inline fetched);
-open $reference, '>', "$secrets_directory/hmac" or die $!;
+open $reference, '>', "$secrets_directory/issuers/hmac" or die $!;
+chmod 0600, $reference;
 print $reference $hmac_key;
 close $reference;
 $fault->rules({ path => '/identity', body => { keys => [ $identity_key{fetched} ] } });

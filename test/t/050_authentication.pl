@@ -66,11 +66,13 @@ sub token
 
 my $secrets = PostgreSQL::Test::Utils::tempdir('file_secrets');
 chmod 0755, $secrets;
+mkdir "$secrets/issuers" or die $!;
 
 sub write_secret
 {
 	my ($name, $content) = @_;
-	open my $file, '>', "$secrets/$name" or die $!;
+	open my $file, '>', "$secrets/issuers/$name" or die $!;
+	chmod 0600, $file;
 	print $file $content;
 	close $file;
 	return;

@@ -16,7 +16,8 @@ my $ns = 'appuser_connectors';
 my $secret = 'the secret that no admin sees';
 my $provider = start_fault_server(certificate => undef);
 my $evil = start_fault_server(certificate => undef);
-my $node = new_node('destinations');
+my $secrets = PostgreSQL::Test::Utils::tempdir('secrets-directory');
+my $node = new_node('destinations', "appuser_connectors.secrets_directory = '$secrets'");
 
 sub definition
 {
@@ -241,6 +242,120 @@ refused('a word that SQL has put there is an edit of the connector', 'UC004', 'u
 is(refresh('sure', 'alice'), 'UC004', 'which stops it');
 is(query($node, 'app_admin', "SELECT count(*) FROM $ns.connection_events WHERE event = 'endpoint_change_allowed' AND connector_id = 'sure'"), 7, 'each word is an event');
 like(query($node, 'app_admin', "SELECT detail FROM $ns.connection_events WHERE event = 'connector_updated' AND connector_id = 'sure' ORDER BY occurred_at LIMIT 1"), qr{/v2/token}, 'and so is the move');
+
+# ------------------------------------------------------------------- secrets in files
+
+my $origin = 'origin: ' . $provider->url;
+
+sub put_file
+{
+	my ($name, $contents, $mode) = @_;
+
+	unlink "$secrets/$name";
+	append_to_file("$secrets/$name", $contents);
+	chmod $mode // 0600, "$secrets/$name";
+	return;
+}
+
+sub file_refused
+{
+	my ($name, $sqlstate, %arguments) = @_;
+
+	return refused($name, $sqlstate, 'register_connector', provider => 'files', client_id => 'client', scopes => ['read'],
+		redirect_uris => ['http://127.0.0.1:7999/callback'], connector_id => 'filed', %arguments);
+}
+
+my $endpoint = "endpoint: " . $provider->definition->{token_endpoint} . "\nendpoint: " . $provider->url . '/revoke';
+
+mkdir "$secrets/$_" or die foreach qw(clients issuers elsewhere);
+admin('register_provider', provider => 'files', definition => definition());
+admin('register_provider', provider => 'evil', definition => definition(%{ $moves{'another server'} }));
+put_file('clients/good', "$origin\n$secret\n");
+put_file('clients/both', 'origin: ' . $evil->url . "\n$origin\n$secret\n");
+put_file('clients/exact', "$endpoint\n$secret\n");
+put_file('issuers/gateway.hmac', "$secret " . 'x' x 40);
+put_file('gateway.hmac', $secret);
+
+foreach my $file (qw(good both exact))
+{
+	register_at("file $file", client_secret => "file:$file");
+	is(admin('register_connector', provider => "file $file", client_id => 'client', client_secret => $secret, scopes => ['read'], redirect_uris => ['http://127.0.0.1:7999/callback'], connector_id => "file $file"),
+		"file $file", "clients/$file holds the secret, without the lines that say where it may go");
+}
+
+my $there = file_refused('a secret is not sent to a server that its file does not name', '42501', provider => 'evil', client_secret => 'file:good');
+like($there, qr/line "origin: \Q@{[ $evil->url ]}\E"/, 'the error names the missing line');
+refused('nor by update_connector', '42501', 'update_connector', connector_id => 'file good', provider => 'evil', client_secret => 'file:good');
+foreach my $move ('the token endpoint alone', 'the revocation endpoint alone')
+{
+	admin('register_provider', provider => 'evil', definition => definition(%{ $moves{$move} }));
+	file_refused("nor $move", '42501', provider => 'evil', client_secret => 'file:good');
+}
+foreach my $move ('another path of the same host', 'another query of the same endpoint', 'another path for revocations')
+{
+	admin('register_provider', provider => 'evil', definition => definition(%{ $moves{$move} }));
+	file_refused("a file that names whole URLs: nor $move", '42501', provider => 'evil', client_secret => 'file:exact');
+}
+
+foreach my $contents ($secret, "\n$origin\n$secret", "$secret\n$origin", 'origin: ' . $provider->url . "/token\n$secret", 'origin: ' . $provider->url . "?\n$secret", "origin: *\n$secret", "origin:\n$secret",
+	'origin: ' . $provider->url . ".evil.example\n$secret", "Origin: " . $provider->url . "\n$secret", " $origin\n$secret", 'endpoint: ' . $provider->url . "\n$secret", "x $origin\n$secret")
+{
+	put_file('clients/bad', $contents);
+	like(file_refused('a file that does not name the server: ' . ($contents =~ s/\Q$secret\E/S/r =~ s/\n/|/gr), '42501', client_secret => 'file:bad'), qr/line "origin: /, 'the error names the line');
+}
+foreach my $contents ("$origin\n", $origin, "$origin\n\n", "$origin\r\n$endpoint\n")
+{
+	put_file('clients/bad', $contents);
+	file_refused('a file without a secret', '22023', client_secret => 'file:bad');
+}
+
+# What a file is for is where it lies.
+file_refused("a gateway's key is no client secret: $_", /^gateway/ ? '58P01' : '22023', client_secret => "file:$_")
+  foreach 'gateway.hmac', '../issuers/gateway.hmac', 'issuers/gateway.hmac', '../gateway.hmac';
+refused("nor is a client secret a gateway's key", '58P01', 'register_issuer', issuer => 'https://gateway.example', hmac_key => 'file:good', algorithms => ['HS256']);
+symlink '../issuers/gateway.hmac', "$secrets/clients/crossing" or die;
+symlink "$secrets/issuers", "$secrets/clients/directory" or die;
+symlink '.', "$secrets/clients/itself" or die;
+file_refused("nor through a link out of clients: $_", '58P01', client_secret => "file:$_") foreach qw(crossing directory itself);
+
+# Links as Kubernetes makes them stay inside.
+mkdir "$secrets/clients/..2026" or die;
+put_file('clients/..2026/mounted', "$origin\n$secret");
+symlink '..2026', "$secrets/clients/..data" or die;
+symlink '..data/mounted', "$secrets/clients/mounted" or die;
+ok(register_at('mounted', client_secret => 'file:mounted'), 'a link that stays inside is followed');
+
+# Nobody else may read a file, or put another in its place.
+foreach my $mode (0644, 0660, 0640 | 0001, 0604)
+{
+	put_file('clients/open', "$origin\n$secret", $mode);
+	like(file_refused(sprintf('a file of mode %o', $mode), '55000', client_secret => 'file:open'), qr/chmod 0600/, 'the hint says what to do');
+}
+put_file('clients/open', "$origin\n$secret", 0640);
+ok(register_at('group', client_secret => 'file:open'), 'the group may read it');
+foreach my $directory ($secrets, "$secrets/clients", "$secrets/clients/..2026")
+{
+	my $file = $directory =~ /2026/ ? 'mounted' : 'good';
+	my $mode = (stat $directory)[2] & 07777;
+	foreach my $open (0770, 0707, 0722)
+	{
+		chmod $open, $directory;
+		file_refused(sprintf('a directory of mode %o', $open), '55000', client_secret => "file:$file");
+	}
+	chmod 01777, $directory;
+	ok(register_at("sticky $directory", client_secret => "file:$file"), 'one where nobody can replace what is there');
+	chmod $mode, $directory;
+}
+my $inside = $node->data_dir . '/secrets';
+system('cp', '-rp', $secrets, $inside) == 0 or die;
+foreach my $directory ($inside, 'secrets')
+{
+	$node->safe_psql('postgres', "ALTER SYSTEM SET appuser_connectors.secrets_directory = '$directory'");
+	$node->reload;
+	wait_until('the setting is in force', sub { query($node, 'postgres', 'SHOW appuser_connectors.secrets_directory') eq $directory });
+	file_refused('the data directory is no place for secrets', '55000', client_secret => 'file:good');
+	refused('for keys neither', '55000', 'register_issuer', issuer => 'https://gateway.example', hmac_key => 'file:gateway.hmac', algorithms => ['HS256']);
+}
 
 is(received($evil), $nothing, 'in all this nothing came to the other server');
 
