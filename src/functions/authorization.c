@@ -518,6 +518,12 @@ oauth_callback(PG_FUNCTION_ARGS)
 							errdetail("The worker cannot see it before it is committed."),
 							errhint("Commit after connect_app_user().")));
 
+
+	/* what is no flow, or none any longer, is none of the worker's business */
+	provider_call_require_primary();
+	if (!store_find_authorization(callback.app_user, callback.state_hash, &callback.connector_id,
+								  &callback.connection_name))
+		raise_refused("The state is unknown, or was used before.");
 	callback_put(record, &callback);
 	outcome = provider_call(CALL_EXCHANGE, record, message);
 	if (outcome != CALL_SUCCEEDED)

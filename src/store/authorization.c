@@ -14,11 +14,14 @@
 #include "store/authorization.h"
 #include "store/store.h"
 
-/* Columns that the sweep reads */
+/* Columns that the direct scans read */
 enum
 {
 	ANUM_APP_USER = 1,
-	ANUM_STATE_HASH = 2
+	ANUM_STATE_HASH = 2,
+	ANUM_CONNECTOR_ID = 3,
+	ANUM_CONNECTION_NAME = 4,
+	ANUM_CONSUMED = 11
 };
 
 static bytea *
@@ -88,6 +91,42 @@ store_insert_authorization(const Authorization *a)
 	store_run(&prune, &prune_args);
 	store_run(&prune_all, &prune_all_args);
 	store_end();
+}
+
+typedef struct FindArg
+{
+	char *connector_id;
+	char *connection_name;
+	bool found;
+} FindArg;
+
+static bool
+visit_flow(TupleTableSlot *slot, void *arg)
+{
+	FindArg *find = arg;
+
+	slot_getsomeattrs(slot, ANUM_CONSUMED);
+	find->found = !DatumGetBool(slot->tts_values[ANUM_CONSUMED - 1]);
+	find->connector_id = slot_text(slot, ANUM_CONNECTOR_ID);
+	find->connection_name = slot_text(slot, ANUM_CONNECTION_NAME);
+	return false;
+}
+
+bool
+store_find_authorization(const char *app_user, const uint8 *state_hash, char **connector_id,
+						 char **connection_name)
+{
+	ScanKeyData keys[2];
+	FindArg find = {0};
+
+	text_key(&keys[0], 1, app_user);
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_BYTEAEQ,
+				PointerGetDatum(hash_bytea(state_hash)));
+	store_scan("authorizations", "authorizations_pkey", GetLatestSnapshot(), keys, 2, visit_flow,
+			   &find);
+	*connector_id = find.connector_id;
+	*connection_name = find.connection_name;
+	return find.found;
 }
 
 Authorization *

@@ -37,6 +37,13 @@ typedef struct Authorization
 /* Inserts it, and deletes the app user's oldest beyond what is allowed. */
 extern void store_insert_authorization(const Authorization *authorization);
 
+/*
+ * Is there a flow with this state that has not been used, as of the latest snapshot?
+ * Then which connection it is for.  One indexed read, without a lock.
+ */
+extern bool store_find_authorization(const char *app_user, const uint8 *state_hash,
+									 char **connector_id, char **connection_name);
+
 /* Marks the flow consumed and returns it; NULL when there is none that was not.  Never
  * waits. */
 extern Authorization *store_consume_authorization(const char *app_user, const uint8 *state_hash);

@@ -305,6 +305,8 @@ store_list_connections(const char *app_user, Tuplestorestate *tuples)
 	store_end();
 }
 
+#define MAX_PASSED_BY 2000 /* so that no scan takes long; those that wait behind come later */
+
 /* A growing list of keys */
 typedef struct KeyList
 {
@@ -313,6 +315,8 @@ typedef struct KeyList
 	int limit;
 	TimestampTz now; /* DT_NOEND: whenever they are due */
 	TimestampTz next_due;
+	ConnectionPassedBy passed_by; /* NULL: none is */
+	int n_passed_by;
 	const char *connector_id; /* of a scan of the table */
 } KeyList;
 
@@ -324,6 +328,8 @@ init_key_list(KeyList *list, int limit)
 	list->limit = limit;
 	list->now = DT_NOEND;
 	list->next_due = DT_NOEND;
+	list->passed_by = NULL;
+	list->n_passed_by = 0;
 	list->connector_id = NULL;
 }
 
@@ -331,23 +337,29 @@ static bool
 visit_key(TupleTableSlot *slot, void *arg)
 {
 	KeyList *list = arg;
+	ConnectionKey key;
 
 	slot_getsomeattrs(slot, ANUM_REFRESH_AT);
 	if (!TIMESTAMP_IS_NOEND(list->now))
 	{
 		TimestampTz due = slot_timestamp(slot, ANUM_REFRESH_AT);
 
-		if (due > list->now || list->count >= list->limit)
+		if (due > list->now || list->count >= list->limit || list->n_passed_by >= MAX_PASSED_BY)
 		{
 			list->next_due = due;
 			return false;
 		}
 	}
+	key = (ConnectionKey){slot_text(slot, ANUM_APP_USER), slot_text(slot, ANUM_CONNECTOR_ID),
+						  slot_text(slot, ANUM_CONNECTION_NAME)};
+	if (list->passed_by != NULL && list->passed_by(&key))
+	{
+		list->n_passed_by++;
+		return true;
+	}
 	if (list->count >= 16 && (list->count & (list->count - 1)) == 0)
 		list->keys = repalloc_huge(list->keys, sizeof(ConnectionKey) * list->count * 2);
-	list->keys[list->count++] =
-		(ConnectionKey){slot_text(slot, ANUM_APP_USER), slot_text(slot, ANUM_CONNECTOR_ID),
-						slot_text(slot, ANUM_CONNECTION_NAME)};
+	list->keys[list->count++] = key;
 	return true;
 }
 
@@ -392,14 +404,15 @@ store_keys_of_app_user(const char *app_user, int *count)
 }
 
 ConnectionKey *
-store_due_connections(const char *connector_id, TimestampTz now, int limit, int *count,
-					  TimestampTz *next_due)
+store_due_connections(const char *connector_id, TimestampTz now, int limit,
+					  ConnectionPassedBy passed_by, int *count, TimestampTz *next_due)
 {
 	ScanKeyData key;
 	KeyList list;
 
 	init_key_list(&list, limit);
 	list.now = now;
+	list.passed_by = passed_by;
 	text_key(&key, 1, connector_id);
 	store_scan("connections", "connections_due", GetLatestSnapshot(), &key, 1, visit_key, &list);
 	*count = list.count;

@@ -94,11 +94,14 @@ extern ConnectionKey *store_keys_of_connector(const char *connector_id, int *cou
 extern ConnectionKey *store_keys_of_app_user(const char *app_user, int *count);
 
 /*
- * Up to limit connections of a connector that are due now, the longest first.
- * *next_due is when the first after those is due (DT_NOEND: none).
+ * Up to limit connections of a connector that are due now, the longest first, without
+ * those to be passed by.  *next_due is when the first after those is due (DT_NOEND:
+ * none).  passed_by is called within the scan, and must not touch any table.
  */
+typedef bool (*ConnectionPassedBy)(const ConnectionKey *key);
 extern ConnectionKey *store_due_connections(const char *connector_id, TimestampTz now, int limit,
-											int *count, TimestampTz *next_due);
+											ConnectionPassedBy passed_by, int *count,
+											TimestampTz *next_due);
 
 /* Does a connection (of any app user) hold this account at this connector by another
  * grant? */

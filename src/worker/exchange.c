@@ -73,6 +73,8 @@ callback_put(StringInfo record, const Callback *c)
 {
 	record_put_text(record, c->app_user);
 	record_put_bytes(record, c->state_hash, sizeof(c->state_hash));
+	record_put_text(record, c->connector_id);
+	record_put_text(record, c->connection_name);
 	record_put_text(record, c->session_app_user);
 	record_put_int(record, c->is_service);
 	record_put_bytes(record, c->has_binding ? c->binding_hash : NULL, sizeof(c->binding_hash));
@@ -100,6 +102,8 @@ callback_get(StringInfo record, Callback *c)
 	bytes = record_get_bytes(record, &len);
 	if (bytes != NULL && len == sizeof(c->state_hash))
 		memcpy(c->state_hash, bytes, len);
+	c->connector_id = record_get_text(record);
+	c->connection_name = record_get_text(record);
 	c->session_app_user = record_get_text(record);
 	c->is_service = record_get_int(record) != 0;
 	bytes = record_get_bytes(record, &len);
@@ -120,6 +124,27 @@ callback_get(StringInfo record, Callback *c)
 	}
 }
 
+/*
+ * A flow that is being finished counts no longer among those that an app user may
+ * have begun, so that there may be no more of these than of those.
+ */
+static int
+exchanges_under_way(const char *app_user, const char *connector_id)
+{
+	dlist_iter iter;
+	int count = 0;
+
+	dlist_foreach (iter, flight_list_near(app_user))
+	{
+		const Flight *flight = dlist_container(Flight, app_user_node, iter.cur);
+
+		if (flight->kind == &exchange_flight && strcmp(flight->app_user, app_user) == 0 &&
+			strcmp(flight->connector_id, connector_id) == 0)
+			count++;
+	}
+	return count;
+}
+
 void
 exchange_take(StringInfo record, ProviderCallWaiter waiter)
 {
@@ -129,14 +154,25 @@ exchange_take(StringInfo record, ProviderCallWaiter waiter)
 	MemoryContext old;
 
 	callback_get(record, &callback);
-	flight = flight_create(&exchange_flight, callback.app_user, "", "");
+	if (exchanges_under_way(callback.app_user, callback.connector_id) >= MAX_AUTHORIZATIONS)
+	{
+		/* its state has not been used */
+		provider_call_answer(waiter, CALL_PROVIDER_UNAVAILABLE,
+							 "So many authorizations of this app user are being finished at this "
+							 "connector that this one has to wait; nothing was sent.",
+							 NULL);
+		return;
+	}
+	flight = flight_accept(&exchange_flight, callback.app_user, callback.connector_id,
+						   callback.connection_name, waiter);
+	if (flight == NULL)
+		return;
 	old = MemoryContextSwitchTo(flight->context);
 	details = palloc0(sizeof(ExchangeDetails));
 	record->cursor = 0;
 	callback_get(record, &details->callback);
 	flight->details = details;
 	MemoryContextSwitchTo(old);
-	flight_add_waiter(flight, waiter);
 }
 
 /* Not the one who began this flow, or no such flow: UC005. */
@@ -583,9 +619,9 @@ exchange_under_way(const char *app_user, const uint8 *state_hash)
 {
 	dlist_iter iter;
 
-	dlist_foreach (iter, flight_list())
+	dlist_foreach (iter, flight_list_near(app_user))
 	{
-		const Flight *flight = dlist_container(Flight, node, iter.cur);
+		const Flight *flight = dlist_container(Flight, app_user_node, iter.cur);
 		const ExchangeDetails *details = flight->details;
 
 		if (flight->kind == &exchange_flight && strcmp(flight->app_user, app_user) == 0 &&

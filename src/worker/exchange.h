@@ -15,6 +15,8 @@ typedef struct Callback
 {
 	char *app_user; /* that the state was made for */
 	uint8 state_hash[PG_SHA256_DIGEST_LENGTH];
+	char *connector_id; /* of its flow, as whom it is counted; prepare reads the row again */
+	char *connection_name;
 	char *session_app_user; /* who calls; NULL: nobody */
 	bool is_service;        /* the caller has the service role */
 	bool has_binding;

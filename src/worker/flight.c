@@ -32,6 +32,17 @@
 #define HELD_RETRY_MAX 1000
 #define MAX_BATCH 500
 
+/*
+ * Callers' flights that may wait for their turn: of all, and of one app user together
+ * with those that are under way.  An app user's refreshes are one for each connection.
+ */
+#define MAX_QUEUED 2048
+#define MAX_OF_APP_USER 128
+
+#define SHARE_OF_FREE 4      /* of places, times those that are left; see has_room */
+#define APP_USER_SHARE 4     /* of a connector's places an app user may have a quarter */
+#define APP_USER_SHARE_ALL 8 /* and of all an eighth */
+
 static bool failed = false;   /* see flights_failed */
 static bool stopping = false; /* see flights_stop */
 
@@ -42,9 +53,9 @@ static bool must_save(const Flight *flight);
 static bool prepare_step(Flight *flight);
 static StringInfo pending_aad(const char *app_user, const pg_uuid_t *answer_id);
 
-Flight *
-flight_create(const FlightKind *kind, const char *app_user, const char *connector_id,
-			  const char *connection_name)
+static Flight *
+create(const FlightKind *kind, const char *app_user, const char *connector_id,
+	   const char *connection_name, bool called)
 {
 	MemoryContext context =
 		AllocSetContextCreate(TopMemoryContext, "provider call", ALLOCSET_SMALL_SIZES);
@@ -53,6 +64,7 @@ flight_create(const FlightKind *kind, const char *app_user, const char *connecto
 	flight->context = context;
 	flight->kind = kind;
 	flight->state = FLIGHT_NEW;
+	flight->called = called;
 	flight->app_user = MemoryContextStrdup(context, app_user);
 	flight->connector_id = MemoryContextStrdup(context, connector_id);
 	flight->connection_name = MemoryContextStrdup(context, connection_name);
@@ -62,11 +74,60 @@ flight_create(const FlightKind *kind, const char *app_user, const char *connecto
 	return flight;
 }
 
+Flight *
+flight_create(const FlightKind *kind, const char *app_user, const char *connector_id,
+			  const char *connection_name)
+{
+	return create(kind, app_user, connector_id, connection_name, false);
+}
+
+/*
+ * Why the queue has no room for one more; NULL: it has.  What a connector may have of
+ * it is as much as the others leave free, so that one whose provider does not answer
+ * never fills it for the rest.
+ */
+static const char *
+queue_is_full(const char *app_user, const char *connector_id)
+{
+	int left = MAX_QUEUED - flight_count_queued(NULL);
+
+	if (app_user[0] != '\0' && flight_count_of_app_user(app_user) >= MAX_OF_APP_USER)
+		return "Too many calls of this app user are under way; nothing was sent.";
+	if (left <= 0 || flight_count_queued(connector_id) >= left)
+		return "Too many calls wait for this provider already; nothing was sent.";
+	return NULL;
+}
+
+Flight *
+flight_accept(const FlightKind *kind, const char *app_user, const char *connector_id,
+			  const char *connection_name, ProviderCallWaiter waiter)
+{
+	const char *why = queue_is_full(app_user, connector_id);
+	Flight *flight;
+
+	if (why != NULL)
+	{
+		provider_call_answer(waiter, CALL_PROVIDER_UNAVAILABLE, why, NULL);
+		return NULL;
+	}
+	flight = create(kind, app_user, connector_id, connection_name, true);
+	flight_add_waiter(flight, waiter);
+	return flight;
+}
+
 void
 flight_add_waiter(Flight *flight, ProviderCallWaiter waiter)
 {
-	MemoryContext old = MemoryContextSwitchTo(flight->context);
+	MemoryContext old;
 
+	/* a backend that asks again has given up what it asked before */
+	for (int i = 0; i < flight->n_waiters; i++)
+		if (flight->waiters[i].slot == waiter.slot)
+		{
+			flight->waiters[i] = waiter;
+			return;
+		}
+	old = MemoryContextSwitchTo(flight->context);
 	if (flight->waiters == NULL)
 		flight->waiters = palloc(sizeof(ProviderCallWaiter) * 4);
 	else if (flight->n_waiters >= 4 && (flight->n_waiters & (flight->n_waiters - 1)) == 0)
@@ -267,20 +328,44 @@ pending_aad(const char *app_user, const pg_uuid_t *answer_id)
 	return aad;
 }
 
+/* Of a connector's places, at once */
+static int
+places_of_app_user(void)
+{
+	return Max(guc_max_concurrent_requests_per_connector / APP_USER_SHARE, 1);
+}
+
+bool
+flight_app_user_is_busy(const char *app_user, const char *connector_id)
+{
+	return flight_count_at_connector(app_user, connector_id) >= places_of_app_user();
+}
+
 /*
  * Waits for its turn: the caps on what is under way at once.  What nobody waits for
- * leaves a quarter to the others, since one provider that does not answer may be
- * that of many connectors.
+ * leaves a quarter to the others.  The fewer places are left, the smaller is what one
+ * connector may have of them: a provider that does not answer may be that of many
+ * connectors, and one that has nothing under way finds a place all the same.  Of a
+ * connector's places an app user has a share, whatever kind of call it is.
  */
 static bool
 has_room(const Flight *flight, int starting)
 {
 	int most = guc_max_concurrent_requests;
+	int of_connector = guc_max_concurrent_requests_per_connector;
+	int left;
 
 	if (flight->n_waiters == 0)
 		most -= most / 4;
-	return http_in_flight() + starting < most &&
-		   flight_count_sent(flight) < guc_max_concurrent_requests_per_connector;
+	left = most - http_in_flight() - starting;
+	if (left <= 0 ||
+		flight_count_sent(flight, OF_CONNECTOR) >= Min(of_connector, SHARE_OF_FREE * left))
+		return false;
+	/* what is of nobody is the admin's own: keys of issuers */
+	return flight->app_user[0] == '\0' ||
+		   (flight_count_sent(flight, OF_APP_USER_AT_CONNECTOR) < places_of_app_user() &&
+			flight_count_sent(flight, OF_APP_USER) <
+				Max(guc_max_concurrent_requests / APP_USER_SHARE_ALL, 1));
 }
 
 /* The oldest new flights that may start; those that may not stand in nobody's way. */

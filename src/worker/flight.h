@@ -35,7 +35,16 @@ typedef enum FlightState
 } FlightState;
 
 typedef struct Flight Flight;
-typedef struct ConnectorFlights ConnectorFlights;
+typedef struct FlightCounts FlightCounts;
+
+/* Whose flights are counted together */
+typedef enum FlightScope
+{
+	OF_CONNECTOR,
+	OF_APP_USER,
+	OF_APP_USER_AT_CONNECTOR,
+	FLIGHT_SCOPES
+} FlightScope;
 
 /* What the kinds of calls do differently */
 typedef struct FlightKind
@@ -65,9 +74,10 @@ struct Flight
 {
 	dlist_node node;
 	dlist_node app_user_node;
-	ConnectorFlights *of_connector;
+	FlightCounts *counts[FLIGHT_SCOPES];
 	const FlightKind *kind;
 	FlightState state;
+	bool called;           /* by a backend, so that until its turn comes it is in the queue */
 	MemoryContext context; /* everything of this flight, itself included */
 	void *details;         /* of the kind */
 
@@ -103,15 +113,29 @@ struct Flight
 	TimestampTz apply_at;
 };
 
-/* What the worker does with them */
+/* What the worker does with them; these two need no transaction and may raise errors
+ * only for want of memory. */
+
+/* One that nobody has called for */
 extern Flight *flight_create(const FlightKind *kind, const char *app_user, const char *connector_id,
 							 const char *connection_name);
+
+/*
+ * One for a caller, who waits for it.  NULL: there is no room in the queue, and the
+ * caller was told so.
+ */
+extern Flight *flight_accept(const FlightKind *kind, const char *app_user, const char *connector_id,
+							 const char *connection_name, ProviderCallWaiter waiter);
+
 extern void flight_add_waiter(Flight *flight, ProviderCallWaiter waiter);
 extern void flight_fail(Flight *flight, ProviderCallOutcome outcome, const char *format, ...)
 	pg_attribute_printf(3, 4);
 
 /* All there are, the oldest first */
 extern dlist_head *flight_list(void);
+
+/* A few, by app_user_node, among which are all of that app user */
+extern dlist_head *flight_list_near(const char *app_user);
 
 /* For flight.c, which creates and finishes them */
 extern void flight_list_add(Flight *flight);
@@ -125,10 +149,22 @@ extern void flight_set_connection(Flight *flight, const char *connector_id,
 /* The one under way for this connection, or NULL */
 extern Flight *flight_find(const FlightKind *kind, const char *app_user, const char *connector_id,
 						   const char *connection_name);
-/* How many of a connector are under way, and how many wait for a row */
-extern int flight_count(const char *connector_id, int *held);
-/* How many of the same connector are sent, or about to be */
-extern int flight_count_sent(const Flight *flight);
+/* How many of a connector are under way but for those of callers whose turn has not come,
+ * and how many wait for a row */
+extern int flight_count_unqueued(const char *connector_id, int *held);
+
+/* How many of the same connector, app user or both are sent, or about to be */
+extern int flight_count_sent(const Flight *flight, FlightScope scope);
+
+/* How many there are, in whatever state */
+extern int flight_count_of_app_user(const char *app_user);
+extern int flight_count_at_connector(const char *app_user, const char *connector_id);
+
+/* Has the app user as many there as may be sent at once? */
+extern bool flight_app_user_is_busy(const char *app_user, const char *connector_id);
+
+/* How many callers' flights wait for their turn, at a connector or (NULL) at all */
+extern int flight_count_queued(const char *connector_id);
 
 /* One turn: prepare, send, collect, apply, answer.  True when something was done. */
 extern bool flights_turn(void);

@@ -1,9 +1,9 @@
 /*
  * flight_list.c
- *	  Which flights there are: found by app user, counted by connector, so that
- *	  none of it costs more where there are many.
+ *	  Which flights there are: found by app user, counted by connector, by app user and
+ *	  by both, so that none of it costs more where there are many.
  *
- * Knows nothing of what a flight does; flight.c drives them.
+ * Knows nothing of what a flight does, nor how many there may be; flight.c drives them.
  */
 #include "postgres.h"
 
@@ -11,21 +11,31 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
+#include "store/identity.h"
 #include "worker/flight.h"
 
 #define N_BUCKETS 1024
-#define MAX_KEY (MAX_CONNECTOR_ID + 1)
 
-/* Flights of a connector, by state; of longer names only the beginning counts. */
-struct ConnectorFlights
+/* Whose flights; of longer names only the beginning counts, empty means any. */
+typedef struct CountKey
 {
-	char connector_id[MAX_KEY]; /* hash key */
+	char connector_id[MAX_CONNECTOR_ID + 1];
+	char app_user[MAX_APP_USER + 1];
+} CountKey;
+
+/* Flights of one and the same, by state */
+struct FlightCounts
+{
+	CountKey key; /* hash key */
 	int in_state[FLIGHT_STATES];
+	int queued; /* callers', of those that are new */
 };
 
+/* They live as long as the worker does, and hold what is under way in it. */
 static dlist_head flights = DLIST_STATIC_INIT(flights); /* the oldest first */
 static dlist_head buckets[N_BUCKETS];                   /* by app user */
-static HTAB *connectors = NULL;
+static HTAB *counts = NULL;
+static int queued = 0; /* of all */
 
 static dlist_head *
 bucket_of(const char *app_user)
@@ -33,31 +43,37 @@ bucket_of(const char *app_user)
 	return &buckets[hash_bytes((const unsigned char *) app_user, strlen(app_user)) % N_BUCKETS];
 }
 
-static ConnectorFlights *
-flights_of(const char *connector_id, HASHACTION action)
+static FlightCounts *
+counts_of(FlightScope scope, const char *connector_id, const char *app_user, HASHACTION action)
 {
-	char key[MAX_KEY] = {0};
+	CountKey key = {0};
 	bool found;
-	ConnectorFlights *of;
+	FlightCounts *of;
 
-	if (connectors == NULL)
+	if (counts == NULL)
 	{
-		HASHCTL control = {.keysize = sizeof(key),
-						   .entrysize = sizeof(ConnectorFlights),
+		HASHCTL control = {.keysize = sizeof(CountKey),
+						   .entrysize = sizeof(FlightCounts),
 						   .hcxt = TopMemoryContext};
 
-		connectors = hash_create("flights of connectors", 64, &control,
-								 HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+		counts =
+			hash_create("counts of flights", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
-	strlcpy(key, connector_id, sizeof(key));
-	of = hash_search(connectors, key, action, &found);
+	if (scope != OF_APP_USER)
+		strlcpy(key.connector_id, connector_id, sizeof(key.connector_id));
+	if (scope != OF_CONNECTOR)
+		strlcpy(key.app_user, app_user, sizeof(key.app_user));
+	of = hash_search(counts, &key, action, &found);
 	if (action == HASH_ENTER && !found)
+	{
 		memset(of->in_state, 0, sizeof(of->in_state));
+		of->queued = 0;
+	}
 	return of;
 }
 
 static int
-total_of(const ConnectorFlights *of)
+total_of(const FlightCounts *of)
 {
 	int total = 0;
 
@@ -66,12 +82,38 @@ total_of(const ConnectorFlights *of)
 	return total;
 }
 
+/* One more (by 1) or less (by -1) in its state */
 static void
-leave_connector(Flight *flight)
+count(Flight *flight, int by)
 {
-	flight->of_connector->in_state[flight->state]--;
-	if (total_of(flight->of_connector) == 0)
-		(void) flights_of(flight->of_connector->connector_id, HASH_REMOVE);
+	bool is_queued = flight->called && flight->state == FLIGHT_NEW;
+
+	for (int scope = 0; scope < FLIGHT_SCOPES; scope++)
+	{
+		flight->counts[scope]->in_state[flight->state] += by;
+		if (is_queued)
+			flight->counts[scope]->queued += by;
+	}
+	if (is_queued)
+		queued += by;
+}
+
+static void
+enter_counts(Flight *flight)
+{
+	for (int scope = 0; scope < FLIGHT_SCOPES; scope++)
+		flight->counts[scope] =
+			counts_of((FlightScope) scope, flight->connector_id, flight->app_user, HASH_ENTER);
+	count(flight, 1);
+}
+
+static void
+leave_counts(Flight *flight)
+{
+	count(flight, -1);
+	for (int scope = 0; scope < FLIGHT_SCOPES; scope++)
+		if (total_of(flight->counts[scope]) == 0)
+			(void) hash_search(counts, &flight->counts[scope]->key, HASH_REMOVE, NULL);
 }
 
 void
@@ -79,14 +121,13 @@ flight_list_add(Flight *flight)
 {
 	dlist_push_tail(&flights, &flight->node);
 	dlist_push_tail(bucket_of(flight->app_user), &flight->app_user_node);
-	flight->of_connector = flights_of(flight->connector_id, HASH_ENTER);
-	flight->of_connector->in_state[flight->state]++;
+	enter_counts(flight);
 }
 
 void
 flight_list_remove(Flight *flight)
 {
-	leave_connector(flight);
+	leave_counts(flight);
 	dlist_delete(&flight->app_user_node);
 	dlist_delete(&flight->node);
 }
@@ -94,27 +135,30 @@ flight_list_remove(Flight *flight)
 void
 flight_set_state(Flight *flight, FlightState state)
 {
-	flight->of_connector->in_state[flight->state]--;
+	count(flight, -1);
 	flight->state = state;
-	flight->of_connector->in_state[state]++;
+	count(flight, 1);
 }
 
 void
 flight_set_connection(Flight *flight, const char *connector_id, const char *connection_name)
 {
-	ConnectorFlights *of = flights_of(connector_id, HASH_ENTER);
-
-	of->in_state[flight->state]++;
-	leave_connector(flight);
-	flight->of_connector = of;
+	leave_counts(flight);
 	flight->connector_id = connector_id;
 	flight->connection_name = connection_name;
+	enter_counts(flight);
 }
 
 dlist_head *
 flight_list(void)
 {
 	return &flights;
+}
+
+dlist_head *
+flight_list_near(const char *app_user)
+{
+	return bucket_of(app_user);
 }
 
 Flight *
@@ -136,18 +180,46 @@ flight_find(const FlightKind *kind, const char *app_user, const char *connector_
 }
 
 int
-flight_count(const char *connector_id, int *held)
+flight_count_unqueued(const char *connector_id, int *held)
 {
-	ConnectorFlights *of = flights_of(connector_id, HASH_FIND);
+	const FlightCounts *of = counts_of(OF_CONNECTOR, connector_id, "", HASH_FIND);
 
 	*held = of != NULL ? of->in_state[FLIGHT_HELD] : 0;
-	return of != NULL ? total_of(of) - *held : 0;
+	return of != NULL ? total_of(of) - *held - of->queued : 0;
 }
 
 int
-flight_count_sent(const Flight *flight)
+flight_count_sent(const Flight *flight, FlightScope scope)
 {
-	const int *in_state = flight->of_connector->in_state;
+	const int *in_state = flight->counts[scope]->in_state;
 
 	return in_state[FLIGHT_READY] + in_state[FLIGHT_SENT];
+}
+
+int
+flight_count_of_app_user(const char *app_user)
+{
+	const FlightCounts *of = counts_of(OF_APP_USER, "", app_user, HASH_FIND);
+
+	return of != NULL ? total_of(of) : 0;
+}
+
+int
+flight_count_at_connector(const char *app_user, const char *connector_id)
+{
+	const FlightCounts *of =
+		counts_of(OF_APP_USER_AT_CONNECTOR, connector_id, app_user, HASH_FIND);
+
+	return of != NULL ? total_of(of) : 0;
+}
+
+int
+flight_count_queued(const char *connector_id)
+{
+	const FlightCounts *of;
+
+	if (connector_id == NULL)
+		return queued;
+	of = counts_of(OF_CONNECTOR, connector_id, "", HASH_FIND);
+	return of != NULL ? of->queued : 0;
 }

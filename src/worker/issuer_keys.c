@@ -59,18 +59,10 @@ failure_of(const char *issuer)
 	return failure;
 }
 
-/* The fetch under way, or a new one */
-static Flight *
-keys_flight(const char *issuer)
+static void
+init_details(Flight *flight)
 {
-	Flight *flight = flight_find(&issuer_keys_flight, "", issuer, "");
-
-	if (flight == NULL)
-	{
-		flight = flight_create(&issuer_keys_flight, "", issuer, "");
-		flight->details = MemoryContextAllocZero(flight->context, sizeof(KeysDetails));
-	}
-	return flight;
+	flight->details = MemoryContextAllocZero(flight->context, sizeof(KeysDetails));
 }
 
 void
@@ -83,9 +75,17 @@ issuer_keys_put_call(StringInfo record, const Issuer *issuer)
 void
 issuer_keys_take(StringInfo record, ProviderCallWaiter waiter)
 {
-	Flight *flight = keys_flight(record_get_text(record));
+	char *issuer = record_get_text(record);
+	bool has_keys = record_get_int(record) != 0;
+	Flight *flight = flight_find(&issuer_keys_flight, "", issuer, "");
 
-	if (record_get_int(record) != 0 && flight->n_waiters >= MAX_WAITERS)
+	if (flight == NULL)
+	{
+		flight = flight_accept(&issuer_keys_flight, "", issuer, "", waiter);
+		if (flight != NULL)
+			init_details(flight);
+	}
+	else if (has_keys && flight->n_waiters >= MAX_WAITERS)
 		provider_call_answer(waiter, CALL_PROVIDER_UNAVAILABLE, "enough wait for them already",
 							 NULL);
 	else
@@ -105,7 +105,8 @@ issuer_keys_start_due(void)
 			store_issuers_fetched_before(TimestampTzPlusMilliseconds(now, -REFRESH_AGE), &count);
 
 		for (int i = 0; i < count; i++)
-			(void) keys_flight(issuers[i]);
+			if (flight_find(&issuer_keys_flight, "", issuers[i], "") == NULL)
+				init_details(flight_create(&issuer_keys_flight, "", issuers[i], ""));
 		next_look = TimestampTzPlusMilliseconds(now, LOOK_INTERVAL);
 	}
 	return next_look;

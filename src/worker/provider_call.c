@@ -150,6 +150,16 @@ submit_call(ProviderCallSlot *slot, ProviderCallKind kind, StringInfo record)
 	roster_wake_worker(MyDatabaseId);
 }
 
+void
+provider_call_require_primary(void)
+{
+	shared_state_require_preload();
+	if (RecoveryInProgress())
+		ereport(ERROR, (errcode(ERRCODE_UC_WORKER_NOT_RUNNING),
+						errmsg("this server is a standby and makes no calls to providers"),
+						errhint("Repeat the call on the primary.")));
+}
+
 ProviderCallOutcome
 provider_call(ProviderCallKind kind, StringInfo record, char *message)
 {
@@ -159,11 +169,7 @@ provider_call(ProviderCallKind kind, StringInfo record, char *message)
 	volatile bool answered = false;
 	volatile bool taken = false;
 
-	shared_state_require_preload();
-	if (RecoveryInProgress())
-		ereport(ERROR, (errcode(ERRCODE_UC_WORKER_NOT_RUNNING),
-						errmsg("this server is a standby and makes no calls to providers"),
-						errhint("Repeat the call on the primary.")));
+	provider_call_require_primary();
 	if (record->len > CALL_PAYLOAD_SIZE)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("arguments are too long: %d bytes, at most %d", record->len,

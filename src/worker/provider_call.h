@@ -43,6 +43,9 @@ typedef struct ProviderCallWaiter
 extern Size provider_call_shmem_size(void);
 extern void provider_call_shmem_init(void);
 
+/* Raises UC007 without the library preloaded, or on a standby: no call can be made. */
+extern void provider_call_require_primary(void);
+
 /*
  * Hands a call over and waits, interruptibly, for at most wait_timeout.  The
  * answer's payload replaces the contents of record.  message (a buffer of

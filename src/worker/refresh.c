@@ -120,18 +120,32 @@ refresh_call_put(StringInfo record, const Connection *connection)
 	record_put_int(record, connection->generation);
 }
 
-/* The flight for this connection, new or under way */
-static Flight *
-join_or_create(const char *app_user, const char *connector_id, const char *connection_name)
+static RefreshDetails *
+init_details(Flight *flight)
 {
-	Flight *flight = flight_find(&refresh_flight, app_user, connector_id, connection_name);
+	return flight->details = MemoryContextAllocZero(flight->context, sizeof(RefreshDetails));
+}
 
-	if (flight == NULL)
+/*
+ * What is under way for this connection and brings its token: its refresh, or a
+ * reconnect whose answer is held; NULL: nothing.
+ */
+static Flight *
+find_under_way(const char *app_user, const char *connector_id, const char *connection_name)
+{
+	dlist_iter iter;
+
+	dlist_foreach (iter, flight_list_near(app_user))
 	{
-		flight = flight_create(&refresh_flight, app_user, connector_id, connection_name);
-		flight->details = MemoryContextAllocZero(flight->context, sizeof(RefreshDetails));
+		Flight *flight = dlist_container(Flight, app_user_node, iter.cur);
+
+		if (flight->kind == &exchange_flight && flight->state == FLIGHT_HELD &&
+			!flight->is_failure && strcmp(flight->app_user, app_user) == 0 &&
+			strcmp(flight->connector_id, connector_id) == 0 &&
+			strcmp(flight->connection_name, connection_name) == 0)
+			return flight;
 	}
-	return flight;
+	return flight_find(&refresh_flight, app_user, connector_id, connection_name);
 }
 
 void
@@ -140,27 +154,42 @@ refresh_take(StringInfo record, ProviderCallWaiter waiter)
 	char *app_user = record_get_text(record);
 	char *connector_id = record_get_text(record);
 	char *connection_name = record_get_text(record);
-	Flight *flight = flight_find(&exchange_flight, app_user, connector_id, connection_name);
-	RefreshDetails *details;
 	int len;
+	const char *grant_id = record_get_bytes(record, &len);
+	int64 generation = record_get_int(record);
+	Flight *flight = find_under_way(app_user, connector_id, connection_name);
+	RefreshDetails *details;
 
-	/* a reconnect under way brings a token, and its answer may be held */
-	if (flight == NULL || flight->state != FLIGHT_HELD || flight->is_failure)
-		flight = join_or_create(app_user, connector_id, connection_name);
-	if (flight->kind == &refresh_flight && flight->state == FLIGHT_NEW)
+	if (flight != NULL)
+		flight_add_waiter(flight, waiter);
+	else
 	{
-		const char *grant_id = record_get_bytes(record, &len);
-		int64 generation = record_get_int(record);
-
-		/* of several askers, who saw the row last says whether it needs a refresh */
-		details = flight->details;
-		if (generation > details->asked_generation)
-		{
-			memcpy(&details->asked_grant_id, grant_id, sizeof(pg_uuid_t));
-			details->asked_generation = generation;
-		}
+		flight = flight_accept(&refresh_flight, app_user, connector_id, connection_name, waiter);
+		if (flight == NULL)
+			return;
+		(void) init_details(flight);
 	}
-	flight_add_waiter(flight, waiter);
+
+	/* of several askers, who saw the row last says whether it needs a refresh */
+	details = flight->details;
+	if (flight->kind == &refresh_flight && flight->state == FLIGHT_NEW &&
+		generation > details->asked_generation)
+	{
+		memcpy(&details->asked_grant_id, grant_id, sizeof(pg_uuid_t));
+		details->asked_generation = generation;
+	}
+}
+
+/*
+ * Under way already; or its app user has as much under way there as one may have, and
+ * the others who are due come first.
+ */
+static bool
+has_its_share(const ConnectionKey *key)
+{
+	return flight_app_user_is_busy(key->app_user, key->connector_id) ||
+		   flight_find(&refresh_flight, key->app_user, key->connector_id, key->connection_name) !=
+			   NULL;
 }
 
 TimestampTz
@@ -178,7 +207,7 @@ refresh_start_due(void)
 	{
 		TimestampTz open_until = circuit_open_until(connectors[i]);
 		int held;
-		int under_way = flight_count(connectors[i], &held);
+		int under_way = flight_count_unqueued(connectors[i], &held);
 		int room = guc_max_concurrent_requests_per_connector - under_way;
 		int count;
 		TimestampTz next_due;
@@ -197,17 +226,13 @@ refresh_start_due(void)
 			continue;
 
 		keys =
-			store_due_connections(connectors[i], now, room + under_way + held, &count, &next_due);
+			store_due_connections(connectors[i], now, room, has_its_share, &count, &next_due);
 		if (count > 0)
 			keyring_check();
-		for (int j = 0; j < count && room > 0; j++)
-			if (flight_find(&refresh_flight, keys[j].app_user, keys[j].connector_id,
-							keys[j].connection_name) == NULL)
-			{
-				(void) join_or_create(keys[j].app_user, keys[j].connector_id,
-									  keys[j].connection_name);
-				room--;
-			}
+		for (int j = 0; j < count; j++)
+			if (!has_its_share(&keys[j]))
+				(void) init_details(flight_create(&refresh_flight, keys[j].app_user,
+												  keys[j].connector_id, keys[j].connection_name));
 		next = Min(next, next_due);
 	}
 	return next;

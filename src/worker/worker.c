@@ -48,6 +48,7 @@
 #define SWEEP_PAUSE 100      /* ms, while there is more to sweep */
 #define SWEEP_BATCH 1000
 #define LOAD_RETRY 1000 /* ms */
+#define MAX_TAKEN 500   /* calls */
 
 PGDLLEXPORT void appuser_connectors_worker_main(Datum main_arg);
 
@@ -106,20 +107,23 @@ begin_call(ProviderCallKind kind, StringInfo record, ProviderCallWaiter waiter)
 	PG_END_TRY();
 }
 
-/* Before pending_answers is read (ready) no call can be made safely. */
+/*
+ * Before pending_answers is read (ready) no call can be made safely.  No more than so
+ * many in one turn: callers that are refused at once could come back as fast.
+ */
 static bool
 take_calls(bool ready)
 {
 	ProviderCallKind kind;
 	ProviderCallWaiter waiter;
 	StringInfoData record;
-	bool any = false;
+	int taken = 0;
 
 	initStringInfo(&record);
 	enlargeStringInfo(&record, CALL_PAYLOAD_SIZE);
-	while (provider_call_take(&kind, &record, &waiter))
+	while (taken < MAX_TAKEN && provider_call_take(&kind, &record, &waiter))
 	{
-		any = true;
+		taken++;
 		record.cursor = 0;
 		if (ready)
 			begin_call(kind, &record, waiter);
@@ -132,7 +136,7 @@ take_calls(bool ready)
 		explicit_bzero(record.data, record.maxlen);
 	}
 	pfree(record.data);
-	return any;
+	return taken > 0;
 }
 
 /* A step that needs a transaction of its own; errors are logged, and it goes on. */
