@@ -27,14 +27,15 @@
 #define MAX_RESPONSE_VALUE 1024
 #define MAX_RESPONSE_SCOPES 1024
 
+#define FORM_TYPE "application/x-www-form-urlencoded"
 #define TENANT_PLACEHOLDER "{tenantid}"
 
 /*
- * Error codes that say more than their status.  The standard ones are of RFC
- * 6749 §4.1.2.1 and §5.2 and RFC 8628 §3.5; the others are what GitHub and
- * Slack say instead, both under status 200.  A code that is not here is a
- * refusal, unauthorized_client among them: that speaks of the grant's client
- * and so of one connection.
+ * Error codes that say more than their status: of RFC 6749 §4.1.2.1 and §5.2, RFC
+ * 8628 §3.5, OpenID Connect Core §3.1.2.6, and what well-known servers say instead,
+ * some of them under status 200.  A code that is not here is a refusal whose meaning
+ * its neighbours must tell, unauthorized_client among them: that speaks of the
+ * grant's client and so of one connection.
  */
 static const struct
 {
@@ -42,10 +43,21 @@ static const struct
 	TokenOutcome outcome;
 } known_errors[] = {
 	{"invalid_grant", TOKEN_INVALID_GRANT},
+	/* the person must come back */
+	{"interaction_required", TOKEN_INVALID_GRANT},
+	{"login_required", TOKEN_INVALID_GRANT},
+	{"consent_required", TOKEN_INVALID_GRANT},
+	{"account_selection_required", TOKEN_INVALID_GRANT},
+	/* GitHub, Slack, Dropbox, Atlassian and others */
 	{"bad_refresh_token", TOKEN_INVALID_GRANT},
 	{"invalid_refresh_token", TOKEN_INVALID_GRANT},
 	{"bad_verification_code", TOKEN_INVALID_GRANT},
 	{"invalid_code", TOKEN_INVALID_GRANT},
+	{"token_revoked", TOKEN_INVALID_GRANT},
+	{"token_expired", TOKEN_INVALID_GRANT},
+	{"expired_token", TOKEN_INVALID_GRANT},
+	{"refresh_token_expired", TOKEN_INVALID_GRANT},
+	{"account_inactive", TOKEN_INVALID_GRANT},
 	{"invalid_client", TOKEN_INVALID_CLIENT},
 	{"incorrect_client_credentials", TOKEN_INVALID_CLIENT},
 	{"bad_client_secret", TOKEN_INVALID_CLIENT},
@@ -54,18 +66,25 @@ static const struct
 	{"server_error", TOKEN_UNAVAILABLE},
 	{"service_unavailable", TOKEN_UNAVAILABLE},
 	{"internal_error", TOKEN_UNAVAILABLE},
+	{"internal_server_error", TOKEN_UNAVAILABLE},
 	{"fatal_error", TOKEN_UNAVAILABLE},
+	{"unknown_error", TOKEN_UNAVAILABLE},
 	{"request_timeout", TOKEN_UNAVAILABLE},
 	{"slow_down", TOKEN_RATE_LIMITED},
 	{"ratelimited", TOKEN_RATE_LIMITED},
+	{"rate_limited", TOKEN_RATE_LIMITED},
+	{"rate_limit_exceeded", TOKEN_RATE_LIMITED},
+	{"too_many_requests", TOKEN_RATE_LIMITED},
+	{"quota_exceeded", TOKEN_RATE_LIMITED},
 };
 
-static const char *read_body(const OAuthClient *client, const char *content_type, const char *body,
-							 size_t body_len, BodyObject **root);
+static const char *read_body(const OAuthClient *client, bool is_error, const char *content_type,
+							 const char *body, size_t body_len, BodyObject **root);
 static bool has_prefix_nocase(const char *text, const char *prefix);
 static const char *read_error(const BodyObject *root, char error[MAX_ERROR_CODE + 1],
 							  const BodyMember **description);
-static TokenOutcome error_outcome(const char *code);
+static TokenOutcome error_outcome(int status, const char *code);
+static TokenOutcome wordless_outcome(int status, size_t body_len, const BodyObject *root);
 static const char *read_tokens(const OAuthClient *client, const BodyObject *root,
 							   TokenResponse *response);
 static const BodyObject *token_object(const OAuthClient *client, const BodyObject *root);
@@ -152,11 +171,11 @@ has_prefix_nocase(const char *text, const char *prefix)
 
 /*
  * The body's shape decides what it is; the content type only explains why it
- * could not be read.
+ * could not be read, and lets an error be form encoded where tokens are not.
  */
 static const char *
-read_body(const OAuthClient *client, const char *content_type, const char *body, size_t body_len,
-		  BodyObject **root)
+read_body(const OAuthClient *client, bool is_error, const char *content_type, const char *body,
+		  size_t body_len, BodyObject **root)
 {
 	const char *refusal;
 	size_t start = 0;
@@ -166,7 +185,9 @@ read_body(const OAuthClient *client, const char *content_type, const char *body,
 		return "the body is empty";
 	while (start < body_len && strchr(" \t\r\n", body[start]) != NULL && body[start] != '\0')
 		start++;
-	if (client->form_token_response && start < body_len && body[start] != '{')
+	if (start < body_len && body[start] != '{' &&
+		(client->form_token_response ||
+		 (is_error && content_type != NULL && has_prefix_nocase(content_type, FORM_TYPE))))
 		refusal = read_form_body(body, body_len, root);
 	else
 		refusal = read_json_body(body, body_len, client->token_path, root);
@@ -226,8 +247,9 @@ read_error(const BodyObject *root, char error[MAX_ERROR_CODE + 1], const BodyMem
 	return code;
 }
 
+/* Of an error code under a status that leaves the word to it */
 static TokenOutcome
-error_outcome(const char *code)
+error_outcome(int status, const char *code)
 {
 	int i;
 
@@ -236,7 +258,21 @@ error_outcome(const char *code)
 		if (strcmp(code, known_errors[i].code) == 0)
 			return known_errors[i].outcome;
 	}
-	return TOKEN_REFUSED;
+	/* RFC 6749 §5.2 has errors under 400 and 401; elsewhere an unknown one is not OAuth's */
+	return status < 400 || status == 400 || status == 401 || status == 403 ? TOKEN_REFUSED
+																		   : TOKEN_UNAVAILABLE;
+}
+
+/*
+ * Of a status of 4xx whose body has no error code.  Some servers refuse a dead token by
+ * 400 with an empty body, or with an object of their own.  A web page is a firewall's,
+ * and 404 or 405 a server's that is being changed: that is never about a grant.
+ */
+static TokenOutcome
+wordless_outcome(int status, size_t body_len, const BodyObject *root)
+{
+	return (status == 400 || status == 401) && (body_len == 0 || root != NULL) ? TOKEN_REFUSED
+																			   : TOKEN_UNAVAILABLE;
 }
 
 void
@@ -264,7 +300,7 @@ parse_token_response(const OAuthClient *client, int status, const char *content_
 		return;
 	}
 
-	refusal = read_body(client, content_type, body, body_len, &root);
+	refusal = read_body(client, status >= 400, content_type, body, body_len, &root);
 	code = read_error(root, response->error, &description);
 	if (description != NULL)
 		sanitize_provider_text(description->text, description->len, response->error_description,
@@ -276,9 +312,9 @@ parse_token_response(const OAuthClient *client, int status, const char *content_
 	else if (status >= 500 || status == 408 || status == 425)
 		response->outcome = TOKEN_UNAVAILABLE;
 	else if (code != NULL)
-		response->outcome = error_outcome(code);
+		response->outcome = error_outcome(status, code);
 	else if (status >= 400)
-		response->outcome = TOKEN_REFUSED;
+		response->outcome = wordless_outcome(status, body_len, root);
 	else
 	{
 		if (refusal == NULL)
@@ -575,7 +611,7 @@ classify_revocation_response(int status, const char *body, size_t body_len,
 		outcome = REVOCATION_RETRY;
 	else if (code != NULL && ((status >= 200 && status <= 299) || (status >= 400 && status <= 499)))
 	{
-		switch (error_outcome(code))
+		switch (error_outcome(status, code))
 		{
 			case TOKEN_INVALID_GRANT:
 				outcome = REVOCATION_DONE;
@@ -594,6 +630,9 @@ classify_revocation_response(int status, const char *body, size_t body_len,
 				outcome = REVOCATION_DONE;
 		}
 	}
+	else if (status >= 400 && status <= 499)
+		outcome = wordless_outcome(status, body_len, root) == TOKEN_REFUSED ? REVOCATION_REFUSED
+																			: REVOCATION_RETRY;
 	else
 		outcome = status >= 200 && status <= 299 ? REVOCATION_DONE : REVOCATION_REFUSED;
 	body_free(root);

@@ -22,10 +22,11 @@ typedef enum TokenOutcome
 	TOKEN_GRANTED,        /* tokens, all checks passed */
 	TOKEN_INVALID_GRANT,  /* the code or refresh token is dead (RFC 6749 §5.2) */
 	TOKEN_INVALID_CLIENT, /* the client was refused */
-	TOKEN_REFUSED,        /* another definite refusal: 4xx other than 408,
-								 * 425, 429, or an error under another status */
-	TOKEN_RATE_LIMITED,   /* 429, or 503 with Retry-After */
-	TOKEN_UNAVAILABLE,    /* 5xx, 408, 425 */
+	TOKEN_REFUSED,        /* a refusal in words that no standard has for a dead
+								 * grant: it may be one, or a provider's bad day */
+	TOKEN_RATE_LIMITED,   /* 429, or an error that says so */
+	TOKEN_UNAVAILABLE,    /* 5xx, 408, 425, and every 4xx that is no answer of
+								 * an OAuth server: a web page, 404, 405 … */
 	TOKEN_MALFORMED       /* 2xx that is not a token response */
 } TokenOutcome;
 
@@ -79,7 +80,7 @@ extern void token_response_cleanse(TokenResponse *response);
 typedef enum RevocationOutcome
 {
 	REVOCATION_DONE,   /* 200, also for a token already dead (RFC 7009 §2.2) */
-	REVOCATION_RETRY,  /* 5xx, 408, 425, 429 */
+	REVOCATION_RETRY,  /* 5xx, 408, 425, 429, and what is no answer of an OAuth server */
 	REVOCATION_REFUSED /* a definite refusal: trying again is pointless */
 } RevocationOutcome;
 

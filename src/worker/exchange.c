@@ -457,6 +457,23 @@ keys_answered(Flight *flight, const HttpResponse *response)
 	return false;
 }
 
+/* For whoever has to mend it: what was answered, in the provider's own words */
+static const char *
+describe_refusal(const HttpResponse *response, const TokenResponse *tokens)
+{
+	StringInfoData why;
+
+	initStringInfo(&why);
+	appendStringInfo(&why, "the token endpoint answered with HTTP status %d", response->status);
+	if (tokens->malformed != NULL)
+		appendStringInfo(&why, ", and %s", tokens->malformed);
+	if (tokens->error[0] != '\0')
+		appendStringInfo(&why, ", error %s", tokens->error);
+	if (tokens->error_description[0] != '\0')
+		appendStringInfo(&why, ": %s", tokens->error_description);
+	return why.data;
+}
+
 static bool
 exchange_answered(Flight *flight, const HttpResponse *response)
 {
@@ -485,6 +502,8 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 	}
 	parse_token_response(&flight->connector->client, response->status, response->content_type,
 						 response->body, response->body_len, tokens);
+	if (tokens->outcome != TOKEN_GRANTED)
+		details->why = describe_refusal(response, tokens);
 	switch (tokens->outcome)
 	{
 		case TOKEN_GRANTED:
@@ -505,7 +524,6 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 			break;
 		case TOKEN_MALFORMED:
 			details->failure = "invalid_response";
-			details->why = tokens->malformed;
 			break;
 	}
 	return false;

@@ -38,6 +38,7 @@ typedef struct RevocationDetails
 {
 	Revocation row;
 	bool refresh_token_next; /* the first of the two requests */
+	bool refresh_revoked; /* the grant is ended: what becomes of its access token is no failure */
 	char *access_token;
 	char *refresh_token;
 	RevocationOutcome revoked;
@@ -67,9 +68,10 @@ revocation_aad(const Revocation *row)
 	return aad;
 }
 
-bool
-revocation_queue(const Connector *connector, const Connection *connection, const char *access_token,
-				 const char *refresh_token)
+/* refresh_revoked: what is queued is the rest of a grant that is ended. */
+static bool
+queue_tokens(const Connector *connector, const Connection *connection, const char *access_token,
+			 const char *refresh_token, bool refresh_revoked)
 {
 	static bool registered = false;
 	Revocation row = {.app_user = connection->app_user,
@@ -92,6 +94,7 @@ revocation_queue(const Connector *connector, const Connection *connection, const
 	record_put_int(&record, connector->revocation_ends_grant);
 	record_put_text(&record, access_token);
 	record_put_text(&record, refresh_token);
+	record_put_int(&record, refresh_revoked);
 	row.sealed_tokens = keyring_seal(revocation_aad(&row), record.data, record.len);
 	secret_cleanse(record.data, record.len);
 	pfree(record.data);
@@ -104,6 +107,13 @@ revocation_queue(const Connector *connector, const Connection *connection, const
 	}
 	wake_at_commit = true;
 	return true;
+}
+
+bool
+revocation_queue(const Connector *connector, const Connection *connection, const char *access_token,
+				 const char *refresh_token)
+{
+	return queue_tokens(connector, connection, access_token, refresh_token, false);
 }
 
 void
@@ -270,6 +280,7 @@ revocation_prepare(Flight *flight)
 	connector->revocation_ends_grant = record_get_int(&record) != 0;
 	details->access_token = record_get_text(&record);
 	details->refresh_token = record_get_text(&record);
+	details->refresh_revoked = record_get_int(&record) != 0;
 	flight->connector = connector;
 
 	if (connector->revocation_ends_grant && is_shared(row, &connector->client))
@@ -292,6 +303,11 @@ revocation_prepare(Flight *flight)
 	return true;
 }
 
+/*
+ * The refresh token goes first, and ends the grant.  RFC 7009 §2.1 leaves it open
+ * whether that ends the access token as well, so that goes next; where it did, servers
+ * answer anything, though §2.2 has 200.
+ */
 static bool
 revocation_answered(Flight *flight, const HttpResponse *response)
 {
@@ -306,7 +322,18 @@ revocation_answered(Flight *flight, const HttpResponse *response)
 			response->outcome == HTTP_FORBIDDEN ? REVOCATION_REFUSED : REVOCATION_RETRY;
 		strlcpy(details->error, "no answer", sizeof(details->error));
 	}
-	return false;
+	if (details->refresh_revoked && details->revoked == REVOCATION_REFUSED)
+		details->revoked = REVOCATION_DONE;
+	if (!details->refresh_token_next || details->revoked != REVOCATION_DONE)
+		return false;
+
+	details->refresh_token_next = false;
+	details->refresh_revoked = true;
+	if (details->access_token == NULL)
+		return false;
+	build_revocation_request(&flight->connector->client, details->access_token, "access_token",
+							 &flight->request);
+	return true;
 }
 
 static bool
@@ -322,7 +349,19 @@ revocation_apply(Flight *flight)
 	flight->outcome = details->revoked == REVOCATION_DONE    ? CALL_SUCCEEDED
 					  : details->revoked == REVOCATION_RETRY ? CALL_PROVIDER_UNAVAILABLE
 															 : CALL_CONNECTOR_MISCONFIGURED;
-	if (details->revoked == REVOCATION_RETRY && row->attempts + 1 < MAX_ATTEMPTS)
+	if (details->revoked == REVOCATION_RETRY && details->refresh_revoked &&
+		details->refresh_token != NULL)
+	{
+		/* half of it is done, and not to be done again */
+		Connection connection = {.app_user = row->app_user,
+								 .connection_name = row->connection_name,
+								 .account = row->account,
+								 .grant_id = row->grant_id};
+
+		(void) queue_tokens(flight->connector, &connection, details->access_token, NULL, true);
+		store_delete_revocation(row->app_user, &row->id);
+	}
+	else if (details->revoked == REVOCATION_RETRY && row->attempts + 1 < MAX_ATTEMPTS)
 	{
 		int attempts = row->attempts + 1;
 
@@ -330,28 +369,12 @@ revocation_apply(Flight *flight)
 			row->app_user, &row->id, attempts,
 			TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 										retry_delay(attempts, flight->retry_after) << 3));
-		return true;
 	}
-	if (details->revoked != REVOCATION_DONE)
-	{
+	else if (details->revoked == REVOCATION_DONE)
+		finish(row, "revoked", NULL);
+	else
 		finish(row, "revocation_failed",
 			   details->error[0] != '\0' ? details->error : "refused by the provider");
-		return true;
-	}
-
-	/* RFC 7009 §2.1 leaves it open whether that ended the access token as well */
-	if (details->refresh_token_next && details->access_token != NULL)
-	{
-		Connection connection = {.app_user = row->app_user,
-								 .connection_name = row->connection_name,
-								 .account = row->account,
-								 .grant_id = row->grant_id};
-
-		(void) revocation_queue(flight->connector, &connection, details->access_token, NULL);
-		store_delete_revocation(row->app_user, &row->id);
-	}
-	else
-		finish(row, "revoked", NULL);
 	return true;
 }
 

@@ -115,8 +115,8 @@ gzip(\$valid => \$gzipped);
 # What a code's exchange, and a refresh, come to
 my @refused = (
 	# [ what the token endpoint does, its rule, failure of the exchange, SQLSTATE of the refresh ]
-	[ '404 with JSON', { status => 404, body => { error => 'not_found' } }, 'not_found' ],
-	[ '404 with HTML', { status => 404, headers => { 'content-type' => 'text/html' }, body => '<h1>Not found</h1>' }, 'invalid_response', 'UC003' ],
+	[ '404 with JSON', { status => 404, body => { error => 'not_found' } }, 'provider_unavailable', 'UC003' ],
+	[ '404 with HTML', { status => 404, headers => { 'content-type' => 'text/html' }, body => '<h1>Not found</h1>' }, 'provider_unavailable', 'UC003' ],
 	[ '200 with HTML', { headers => { 'content-type' => 'text/html' }, body => '<html><body>Welcome</body></html>' }, 'invalid_response', 'UC003' ],
 	[ '204 without a body', { status => 204 }, 'invalid_response' ],
 	[ '200 without a body', {}, 'invalid_response' ],

@@ -222,6 +222,40 @@ wait_until('all is applied', sub { $node->safe_psql('postgres', 'SELECT count(*)
 is_deeply([ sort map { $_->{body} =~ /^\{/ ? decode($_->{body})->{token} : $_->{body} } $json->requests('/revoke') ],
 	[qw(first first-refresh second second-refresh)], 'all its tokens are revoked, by a body that the provider reads');
 
+# The refresh token's revocation ends the grant; what is said of the access token, dead by then, is no failure.
+my $strict = start_fault_server();
+register($node, $strict, provider => 'strict', connector_id => 'strict', scopes => ['read'], definition => { revocation_endpoint => $strict->url . '/revoke' });
+$strict->rules({ path => '/token', body => { access_token => 'a', refresh_token => 'r', token_type => 'Bearer', expires_in => 3600 } });
+sub connect_strictly
+{
+	my ($app_user) = @_;
+
+	return callback($node, $app_user, { state => url_parameters(authorization_url($node, $app_user, 'strict'))->{state}, code => 'code' });
+}
+foreach my $second ({ status => 400, body => { error => 'invalid_request' } }, { status => 401, body => '' }, { status => 400, body => { error => 'unsupported_token_type' } })
+{
+	is(connect_strictly('john')->{failure}, undef, 'john is connected');
+	$strict->add({ path => '/revoke', status => 200, times => 1 }, { path => '/revoke', times => 1, %$second });
+	query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('strict')", app_user => 'john');
+	settled();
+	like(events('john'), qr/ revoked$/, "the grant is revoked, although the access token's revocation is answered by $second->{status}");
+}
+is(connect_strictly('john')->{failure}, undef, 'john is connected');
+$strict->add({ path => '/revoke', status => 200, times => 1 }, { path => '/revoke', status => 503, times => 1 }, { path => '/revoke', status => 401, times => 1 });
+query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('strict')", app_user => 'john');
+wait_until('the access token is asked for again', sub {
+		$node->safe_psql('postgres', 'UPDATE appuser_connectors.revocations SET attempt_at = now()');
+		return outbox() eq '0';
+	});
+like(events('john'), qr/ revoked$/, 'nor what is said of it later');
+is_deeply([ map { $_->{body} =~ /token_type_hint=(\w+)/ } ($strict->requests('/revoke'))[-3 .. -1] ], [qw(refresh_token access_token access_token)],
+	'when the refresh token is not sent again');
+is(connect_strictly('john')->{failure}, undef, 'john is connected');
+$strict->add({ path => '/revoke', status => 400, times => 1, body => { error => 'unsupported_token_type' } });
+query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('strict')", app_user => 'john');
+settled();
+like(events('john'), qr/ revocation_failed$/, 'a refusal of the refresh token is one');
+
 # everything about one person
 connect_user($node, 'hugo', 'plain');
 authorization_url($node, 'hugo', 'plain', connection_name => 'other');

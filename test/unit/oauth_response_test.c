@@ -222,7 +222,7 @@ test_not_a_token_response(void)
 	parse(200, "{\"access_token\":\"t\",\"x\":null,\"x\":null}");
 	ok(malformed("twice"), "duplicate keys that nobody reads");
 	parse(400, "{\"error\":{\"code\":\"invalid_grant\",\"code\":\"x\"}}");
-	ok(refused_as(TOKEN_REFUSED, ""), "duplicate keys in an error object: it says nothing");
+	ok(refused_as(TOKEN_UNAVAILABLE, ""), "duplicate keys in an error object: it says nothing");
 	parse_bytes(200, NULL, "{\"access_token\":\"t\0\"}", 21);
 	ok(malformed("UTF-8"), "embedded NUL in the token");
 	parse_bytes(200, NULL, "{\"access_token\":\"t\"}\0", 21);
@@ -697,6 +697,15 @@ test_errors(void)
 		{"invalid_scope", TOKEN_REFUSED},
 		{"access_denied", TOKEN_REFUSED},
 		{"INVALID_GRANT_X", TOKEN_REFUSED},
+		{"interaction_required", TOKEN_INVALID_GRANT},
+		{"login_required", TOKEN_INVALID_GRANT},
+		{"consent_required", TOKEN_INVALID_GRANT},
+		{"account_selection_required", TOKEN_INVALID_GRANT},
+		{"token_revoked", TOKEN_INVALID_GRANT},
+		{"token_expired", TOKEN_INVALID_GRANT},
+		{"unknown_error", TOKEN_UNAVAILABLE},
+		{"rate_limit_exceeded", TOKEN_RATE_LIMITED},
+		{"too_many_requests", TOKEN_RATE_LIMITED},
 		{"temporarily_unavailable", TOKEN_UNAVAILABLE},
 		{"server_error", TOKEN_UNAVAILABLE},
 		{"internal_error", TOKEN_UNAVAILABLE},
@@ -756,7 +765,7 @@ test_errors(void)
 
 	parse(400,
 		  "{\"error\":\"invalid_grant\",\"error_description\":\"a\\u001b[31m\xc3\xa9\\n\\u0000\"}");
-	ok(refused_as(TOKEN_REFUSED, ""), "an error in a body that is refused says nothing");
+	ok(refused_as(TOKEN_UNAVAILABLE, ""), "an error in a body that is refused says nothing");
 	parse(400,
 		  "{\"error\":\"inv\\u001b\\nalid\",\"error_description\":\"a\\u001b[31m\xc3\xa9\\n\"}");
 	ok(refused_as(TOKEN_REFUSED, "inv??alid") &&
@@ -786,7 +795,7 @@ static void
 test_statuses(void)
 {
 	static const int unavailable[] = {408, 425, 500, 501, 502, 503, 504, 520, 599};
-	static const int definite[] = {400, 401, 402, 403, 404, 405, 406, 410, 415, 422, 451, 499};
+	static const int wordless[] = {400, 401, 402, 403, 404, 405, 406, 410, 415, 422, 451, 499};
 	static const int never[] = {-1, 0, 100, 101, 103, 199, 600, 999};
 	static const char *const bodies[] = {
 		"", "<html>", "{}", "null", "{\"access_token\":\"t\"}", "{\"error\":\"\"}"};
@@ -809,17 +818,34 @@ test_statuses(void)
 		}
 		ok(all, "%d is never definite, whatever the body says", unavailable[i]);
 	}
-	for (i = 0; i < lengthof(definite); i++)
+	for (i = 0; i < lengthof(wordless); i++)
 	{
 		bool all = true;
 
 		for (j = 0; j < lengthof(bodies); j++)
 		{
-			parse(definite[i], bodies[j]);
-			all &= refused_as(TOKEN_REFUSED, "");
+			bool may_be_a_refusal =
+				wordless[i] <= 401 && bodies[j][0] != '<' && bodies[j][0] != 'n';
+
+			parse(wordless[i], bodies[j]);
+			all &= refused_as(may_be_a_refusal ? TOKEN_REFUSED : TOKEN_UNAVAILABLE, "");
 		}
-		ok(all, "%d without an error is a refusal, not of the client", definite[i]);
+		ok(all, "%d without an error may be a refusal if it is 400 or 401 and no web page",
+		   wordless[i]);
+		parse(wordless[i], "{\"error\":\"invalid_grant\"}");
+		ok(refused_as(TOKEN_INVALID_GRANT, "invalid_grant"), "%d with invalid_grant is that",
+		   wordless[i]);
+		parse(wordless[i], "{\"error\":\"Not Found\"}");
+		ok(refused_as(wordless[i] <= 403 && wordless[i] != 402 ? TOKEN_REFUSED : TOKEN_UNAVAILABLE,
+					  "Not Found"),
+		   "%d with words of its own", wordless[i]);
 	}
+	parse_bytes(403, "text/html; charset=utf-8", "<html>Just a moment...</html>", 29);
+	ok(refused_as(TOKEN_UNAVAILABLE, ""), "a firewall's page is never about a grant");
+	parse_bytes(400, "application/x-www-form-urlencoded", "error=invalid_grant", 19);
+	ok(refused_as(TOKEN_INVALID_GRANT, "invalid_grant"), "an error may be form encoded");
+	parse_bytes(200, "application/x-www-form-urlencoded", "access_token=t", 14);
+	ok(malformed("JSON"), "tokens may not, unless the definition says so");
 	parse(429, "{\"error\":\"invalid_grant\"}");
 	ok(refused_as(TOKEN_RATE_LIMITED, "invalid_grant"), "429 is a limit of the rate");
 	parse(429, "");
@@ -897,7 +923,9 @@ test_revocation(void)
 	ok(revocation(400, "{\"error\":\"temporarily_unavailable\"}", REVOCATION_RETRY,
 				  "temporarily_unavailable"),
 	   "temporarily_unavailable is tried again");
-	ok(revocation(404, "Not found", REVOCATION_REFUSED, ""), "404 is refused");
+	ok(revocation(404, "Not found", REVOCATION_RETRY, ""), "404 is no answer");
+	ok(revocation(403, "<html>", REVOCATION_RETRY, ""), "nor is a firewall's page");
+	ok(revocation(400, "", REVOCATION_REFUSED, ""), "400 without a word is refused");
 	ok(revocation(302, "{\"error\":\"invalid_token\"}", REVOCATION_REFUSED, "invalid_token"),
 	   "a redirect is refused");
 	for (i = 0; i < lengthof(retried); i++)
