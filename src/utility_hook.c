@@ -35,7 +35,10 @@
 
 static ProcessUtility_hook_type previous_hook = NULL;
 
-/* This transaction may have made a database ready for a worker. */
+/*
+ * This transaction may have made a database ready for a worker.  One command of it is
+ * enough, and one that a subtransaction took back makes the launcher look in vain.
+ */
 static bool rescan_at_commit = false;
 
 static void

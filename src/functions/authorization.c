@@ -55,7 +55,10 @@
 
 #define SERVICE_ROLE "appuser_connectors_service"
 
-/* Flows that this transaction began, which the worker cannot see yet */
+/*
+ * Flows that this transaction began, by whichever call, which the worker cannot see yet.
+ * Those that a subtransaction took back stay: nobody can finish them either.
+ */
 typedef struct OwnFlow
 {
 	struct OwnFlow *next;

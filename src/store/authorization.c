@@ -62,6 +62,7 @@ store_insert_authorization(const Authorization *a)
 		"SELECT state_hash FROM appuser_connectors.authorizations WHERE app_user = $1 "
 		"AND NOT consumed ORDER BY created_at DESC OFFSET $2)) "
 		"FOR UPDATE SKIP LOCKED))"};
+	StoreSection section;
 	StoreArgs args = {0};
 	StoreArgs prune_args = {0};
 	StoreArgs prune_all_args = {0};
@@ -86,11 +87,11 @@ store_insert_authorization(const Authorization *a)
 	arg_text(&prune_all_args, a->app_user);
 	arg_bigint(&prune_all_args, MAX_AUTHORIZATIONS_OF_APP_USER);
 
-	store_begin(a->app_user);
-	store_run(&insert, &args);
-	store_run(&prune, &prune_args);
-	store_run(&prune_all, &prune_all_args);
-	store_end();
+	store_begin(&section, a->app_user);
+	store_run(&section, &insert, &args);
+	store_run(&section, &prune, &prune_args);
+	store_run(&section, &prune_all, &prune_all_args);
+	store_end(&section);
 }
 
 typedef struct FindArg
@@ -139,30 +140,31 @@ store_consume_authorization(const char *app_user, const uint8 *state_hash)
 		"AND NOT consumed FOR UPDATE SKIP LOCKED) "
 		"RETURNING connector_id, connection_name, redirect_uri, return_to, scopes, "
 		"connection_config, binding_hash, sealed_secrets, created_at, expires_at"};
+	StoreSection section;
 	StoreArgs args = {0};
 	Authorization *a = palloc0(sizeof(Authorization));
 	bool found;
 
 	arg_text(&args, app_user);
 	arg_bytes(&args, hash_bytea(state_hash));
-	store_begin(app_user);
-	found = store_run(&consume, &args) > 0;
+	store_begin(&section, app_user);
+	found = store_run(&section, &consume, &args) > 0;
 	if (found)
 	{
 		a->app_user = app_user;
 		memcpy(a->state_hash, state_hash, PG_SHA256_DIGEST_LENGTH);
-		a->connector_id = result_text(0, 1);
-		a->connection_name = result_text(0, 2);
-		a->redirect_uri = result_text(0, 3);
-		a->return_to = result_text(0, 4);
-		a->scopes = result_texts(0, 5, &a->n_scopes);
-		a->connection_config = result_jsonb(0, 6);
-		a->binding_hash = result_bytes(0, 7);
-		a->sealed_secrets = result_bytes(0, 8);
-		a->created_at = result_timestamp(0, 9);
-		a->expires_at = result_timestamp(0, 10);
+		a->connector_id = result_text(&section, 0, 1);
+		a->connection_name = result_text(&section, 0, 2);
+		a->redirect_uri = result_text(&section, 0, 3);
+		a->return_to = result_text(&section, 0, 4);
+		a->scopes = result_texts(&section, 0, 5, &a->n_scopes);
+		a->connection_config = result_jsonb(&section, 0, 6);
+		a->binding_hash = result_bytes(&section, 0, 7);
+		a->sealed_secrets = result_bytes(&section, 0, 8);
+		a->created_at = result_timestamp(&section, 0, 9);
+		a->expires_at = result_timestamp(&section, 0, 10);
 	}
-	store_end();
+	store_end(&section);
 	return found ? a : NULL;
 }
 
@@ -187,14 +189,15 @@ store_delete_authorization(const char *app_user, const uint8 *state_hash)
 		"DELETE FROM appuser_connectors.authorizations WHERE app_user = $1 AND state_hash = "
 		"(SELECT state_hash FROM appuser_connectors.authorizations "
 		"WHERE app_user = $1 AND state_hash = $2 FOR UPDATE SKIP LOCKED)"};
+	StoreSection section;
 	StoreArgs args = {0};
 	bool deleted;
 
 	arg_text(&args, app_user);
 	arg_bytes(&args, hash_bytea(state_hash));
-	store_begin(app_user);
-	deleted = store_run(&delete, &args) > 0;
-	store_end();
+	store_begin(&section, app_user);
+	deleted = store_run(&section, &delete, &args) > 0;
+	store_end(&section);
 	return deleted;
 }
 
@@ -243,15 +246,16 @@ store_delete_exchanges(const char *app_user, const char *connector_id, const cha
 	static StoreStatement delete = {
 		"DELETE FROM appuser_connectors.authorizations WHERE app_user = $1 "
 		"AND connector_id = $2 AND connection_name = $3 AND consumed"};
+	StoreSection section;
 	StoreArgs args = {0};
 	bool deleted;
 
 	arg_text(&args, app_user);
 	arg_text(&args, connector_id);
 	arg_text(&args, connection_name);
-	store_begin(app_user);
-	deleted = store_run(&delete, &args) > 0;
-	store_end();
+	store_begin(&section, app_user);
+	deleted = store_run(&section, &delete, &args) > 0;
+	store_end(&section);
 	return deleted;
 }
 
@@ -260,10 +264,11 @@ store_delete_authorizations(const char *app_user)
 {
 	static StoreStatement delete = {
 		"DELETE FROM appuser_connectors.authorizations WHERE app_user = $1"};
+	StoreSection section;
 	StoreArgs args = {0};
 
 	arg_text(&args, app_user);
-	store_begin(app_user);
-	store_run(&delete, &args);
-	store_end();
+	store_begin(&section, app_user);
+	store_run(&section, &delete, &args);
+	store_end(&section);
 }

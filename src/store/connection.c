@@ -102,6 +102,7 @@ store_lock_connection(const char *app_user, const char *connector_id, const char
 	static StoreStatement lock = {
 		"SELECT 1 FROM appuser_connectors.connections WHERE app_user = $1 AND connector_id = $2 "
 		"AND connection_name = $3 FOR UPDATE SKIP LOCKED"};
+	StoreSection section;
 	StoreArgs args = {0};
 	bool locked;
 
@@ -111,9 +112,9 @@ store_lock_connection(const char *app_user, const char *connector_id, const char
 	arg_text(&args, app_user);
 	arg_text(&args, connector_id);
 	arg_text(&args, connection_name);
-	store_begin(app_user);
-	locked = store_run(&lock, &args) > 0;
-	store_end();
+	store_begin(&section, app_user);
+	locked = store_run(&section, &lock, &args) > 0;
+	store_end(&section);
 
 	if (!store_read_connection(app_user, connector_id, connection_name, GetLatestSnapshot(),
 							   connection))
@@ -168,12 +169,13 @@ connection_args(StoreArgs *args, const Connection *c)
 static void
 run_with_connection(StoreStatement *statement, const Connection *connection)
 {
+	StoreSection section;
 	StoreArgs args = {0};
 
 	connection_args(&args, connection);
-	store_begin(connection->app_user);
-	store_run(statement, &args);
-	store_end();
+	store_begin(&section, connection->app_user);
+	store_run(&section, statement, &args);
+	store_end(&section);
 }
 
 void
@@ -214,21 +216,22 @@ store_delete_connection(const char *app_user, const char *connector_id, const ch
 	static StoreStatement delete = {
 		"DELETE FROM appuser_connectors.connections WHERE app_user = $1 AND connector_id = $2 "
 		"AND connection_name = $3"};
+	StoreSection section;
 	StoreArgs args = {0};
 	bool found;
 
 	arg_text(&args, app_user);
 	arg_text(&args, connector_id);
 	arg_text(&args, connection_name);
-	store_begin(app_user);
-	found = store_run(&lock, &args) > 0;
-	store_end();
+	store_begin(&section, app_user);
+	found = store_run(&section, &lock, &args) > 0;
+	store_end(&section);
 	if (!found || !store_read_connection(app_user, connector_id, connection_name,
 										 GetLatestSnapshot(), deleted))
 		return false;
-	store_begin(app_user);
-	store_run(&delete, &args);
-	store_end();
+	store_begin(&section, app_user);
+	store_run(&section, &delete, &args);
+	store_end(&section);
 	return true;
 }
 
@@ -241,6 +244,7 @@ store_require_reconnect(const char *app_user, const char *connector_id, const ch
 		"status_reason = $4, status_since = $5, refresh_at = NULL "
 		"WHERE app_user = $1 AND connector_id = $2 AND connection_name = $3 "
 		"AND status = 'connected' AND endpoints <> $6"};
+	StoreSection section;
 	StoreArgs args = {0};
 	bool found;
 
@@ -250,9 +254,9 @@ store_require_reconnect(const char *app_user, const char *connector_id, const ch
 	arg_text(&args, reason);
 	arg_timestamp(&args, now);
 	arg_text(&args, endpoints);
-	store_begin(app_user);
-	found = store_run(&update, &args) > 0;
-	store_end();
+	store_begin(&section, app_user);
+	found = store_run(&section, &update, &args) > 0;
+	store_end(&section);
 	return found;
 }
 
@@ -263,16 +267,17 @@ store_count_other_connections(const char *app_user, const char *connector_id,
 	static StoreStatement count = {
 		"SELECT count(*)::integer FROM appuser_connectors.connections "
 		"WHERE app_user = $1 AND connector_id = $2 AND connection_name <> $3"};
+	StoreSection section;
 	StoreArgs args = {0};
 	int result;
 
 	arg_text(&args, app_user);
 	arg_text(&args, connector_id);
 	arg_text(&args, connection_name);
-	store_begin(app_user);
-	store_run(&count, &args);
-	result = result_int(0, 1);
-	store_end();
+	store_begin(&section, app_user);
+	store_run(&section, &count, &args);
+	result = result_int(&section, 0, 1);
+	store_end(&section);
 	return result;
 }
 
@@ -294,15 +299,16 @@ store_list_connections(const char *app_user, Tuplestorestate *tuples)
 		"FROM appuser_connectors.connectors AS n LEFT JOIN appuser_connectors.connections AS c "
 		"ON c.connector_id = n.connector_id AND c.app_user = $1 "
 		"ORDER BY n.connector_id, c.connection_name"};
+	StoreSection section;
 	StoreArgs args = {0};
 	uint64 rows;
 
 	arg_text(&args, app_user);
-	store_begin(app_user);
-	rows = store_run(&list, &args);
+	store_begin(&section, app_user);
+	rows = store_run(&section, &list, &args);
 	for (uint64 i = 0; i < rows; i++)
 		tuplestore_puttuple(tuples, SPI_tuptable->vals[i]);
-	store_end();
+	store_end(&section);
 }
 
 #define MAX_PASSED_BY 2000 /* so that no scan takes long; those that wait behind come later */

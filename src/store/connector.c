@@ -41,34 +41,35 @@ store_get_connector(const char *connector_id)
 {
 	static StoreStatement get = {"SELECT " CONNECTOR_COLUMNS
 								 " FROM appuser_connectors.connectors WHERE connector_id = $1"};
+	StoreSection section;
 	StoreArgs args = {0};
 	Connector *connector = palloc0(sizeof(Connector));
 	bool found;
 
 	arg_text(&args, connector_id);
-	store_begin(NULL);
-	found = store_run(&get, &args) > 0;
+	store_begin(&section, NULL);
+	found = store_run(&section, &get, &args) > 0;
 	if (found)
 	{
-		connector->connector_id = result_text(0, 1);
-		connector->provider = result_text(0, 2);
-		connector->name = result_text(0, 3);
-		connector->client.client_id = result_text(0, 4);
-		connector->client_secret = result_bytes(0, 5);
-		connector->scopes = result_texts(0, 6, &connector->n_scopes);
-		connector->redirect_uris = result_texts(0, 7, &connector->n_redirect_uris);
-		connector->connection_config = result_jsonb(0, 8);
-		connector->options = result_jsonb(0, 9);
-		connector->definition = result_jsonb(0, 10);
-		connector->stopped_at = result_timestamp(0, 11);
-		connector->stopped_reason = result_text(0, 12);
-		connector->probe_at = result_timestamp(0, 13);
-		connector->updated_at = result_timestamp(0, 14);
-		connector->built_in = result_int(0, 15) != 0;
-		connector->allowed_endpoints = result_text(0, 16);
-		connector->former_endpoints = result_texts(0, 17, &connector->n_former_endpoints);
+		connector->connector_id = result_text(&section, 0, 1);
+		connector->provider = result_text(&section, 0, 2);
+		connector->name = result_text(&section, 0, 3);
+		connector->client.client_id = result_text(&section, 0, 4);
+		connector->client_secret = result_bytes(&section, 0, 5);
+		connector->scopes = result_texts(&section, 0, 6, &connector->n_scopes);
+		connector->redirect_uris = result_texts(&section, 0, 7, &connector->n_redirect_uris);
+		connector->connection_config = result_jsonb(&section, 0, 8);
+		connector->options = result_jsonb(&section, 0, 9);
+		connector->definition = result_jsonb(&section, 0, 10);
+		connector->stopped_at = result_timestamp(&section, 0, 11);
+		connector->stopped_reason = result_text(&section, 0, 12);
+		connector->probe_at = result_timestamp(&section, 0, 13);
+		connector->updated_at = result_timestamp(&section, 0, 14);
+		connector->built_in = result_int(&section, 0, 15) != 0;
+		connector->allowed_endpoints = result_text(&section, 0, 16);
+		connector->former_endpoints = result_texts(&section, 0, 17, &connector->n_former_endpoints);
 	}
-	store_end();
+	store_end(&section);
 	return found ? connector : NULL;
 }
 
@@ -100,13 +101,14 @@ store_insert_connector(const Connector *connector, TimestampTz now)
 		"created_at, updated_at, built_in, allowed_endpoints, former_endpoints) "
 		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12 <> 0, $13, $14) "
 		"ON CONFLICT (connector_id) DO NOTHING"};
+	StoreSection section;
 	StoreArgs args = {0};
 	bool inserted;
 
 	connector_args(&args, connector, now);
-	store_begin(NULL);
-	inserted = store_run(&insert, &args) > 0;
-	store_end();
+	store_begin(&section, NULL);
+	inserted = store_run(&section, &insert, &args) > 0;
+	store_end(&section);
 	return inserted;
 }
 
@@ -119,12 +121,13 @@ store_update_connector(const Connector *connector, TimestampTz now)
 		"options = $9, definition = $10, updated_at = $11, built_in = $12 <> 0, "
 		"allowed_endpoints = $13, former_endpoints = $14, "
 		"stopped_at = NULL, stopped_reason = NULL, probe_at = NULL WHERE connector_id = $1"};
+	StoreSection section;
 	StoreArgs args = {0};
 
 	connector_args(&args, connector, now);
-	store_begin(NULL);
-	store_run(&update, &args);
-	store_end();
+	store_begin(&section, NULL);
+	store_run(&section, &update, &args);
+	store_end(&section);
 }
 
 void
@@ -133,14 +136,15 @@ store_allow_endpoints(const Connector *connector)
 	static StoreStatement allow = {
 		"UPDATE appuser_connectors.connectors SET client_secret = $2, allowed_endpoints = $3 "
 		"WHERE connector_id = $1"};
+	StoreSection section;
 	StoreArgs args = {0};
 
 	arg_text(&args, connector->connector_id);
 	arg_bytes(&args, connector->client_secret);
 	arg_text(&args, connector->allowed_endpoints);
-	store_begin(NULL);
-	store_run(&allow, &args);
-	store_end();
+	store_begin(&section, NULL);
+	store_run(&section, &allow, &args);
+	store_end(&section);
 }
 
 void
@@ -151,12 +155,13 @@ store_lock_connector_for_change(const char *connector_id, bool deletes)
 								  "WHERE connector_id = $1 FOR NO KEY UPDATE"};
 	static StoreStatement lock_all = {"SELECT 1 FROM appuser_connectors.connectors "
 									  "WHERE connector_id = $1 FOR UPDATE"};
+	StoreSection section;
 	StoreArgs args = {0};
 
 	arg_text(&args, connector_id);
-	store_begin(NULL);
-	store_run(deletes ? &lock_all : &lock, &args);
-	store_end();
+	store_begin(&section, NULL);
+	store_run(&section, deletes ? &lock_all : &lock, &args);
+	store_end(&section);
 }
 
 bool
@@ -164,13 +169,14 @@ store_delete_connector(const char *connector_id)
 {
 	static StoreStatement delete = {
 		"DELETE FROM appuser_connectors.connectors WHERE connector_id = $1"};
+	StoreSection section;
 	StoreArgs args = {0};
 	bool found;
 
 	arg_text(&args, connector_id);
-	store_begin(NULL);
-	found = store_run(&delete, &args) > 0;
-	store_end();
+	store_begin(&section, NULL);
+	found = store_run(&section, &delete, &args) > 0;
+	store_end(&section);
 	return found;
 }
 
@@ -178,15 +184,16 @@ char **
 store_connector_ids(int *count)
 {
 	static StoreStatement get = {"SELECT connector_id FROM appuser_connectors.connectors"};
+	StoreSection section;
 	StoreArgs args = {0};
 	char **ids;
 
-	store_begin(NULL);
-	*count = (int) store_run(&get, &args);
+	store_begin(&section, NULL);
+	*count = (int) store_run(&section, &get, &args);
 	ids = palloc(sizeof(char *) * (*count + 1));
 	for (int i = 0; i < *count; i++)
-		ids[i] = result_text(i, 1);
-	store_end();
+		ids[i] = result_text(&section, i, 1);
+	store_end(&section);
 	return ids;
 }
 
@@ -199,15 +206,16 @@ store_stop_connector(const char *connector_id, const char *reason, TimestampTz n
 		"COALESCE(stopped_at, $3) END, stopped_reason = $2, probe_at = $4 "
 		"WHERE connector_id = (SELECT connector_id FROM appuser_connectors.connectors "
 		"WHERE connector_id = $1 FOR NO KEY UPDATE SKIP LOCKED)"};
+	StoreSection section;
 	StoreArgs args = {0};
 
 	arg_text(&args, connector_id);
 	arg_text(&args, reason);
 	arg_timestamp(&args, now);
 	arg_timestamp(&args, probe_at);
-	store_begin(NULL);
-	store_run(&stop, &args);
-	store_end();
+	store_begin(&section, NULL);
+	store_run(&section, &stop, &args);
+	store_end(&section);
 }
 
 Connector *

@@ -19,7 +19,7 @@
 
 #define EVENT_BATCH 1000
 
-/* Does this process announce its events itself? */
+/* Does this process announce its events itself?  Set once, at its start. */
 static bool announces = false;
 
 void

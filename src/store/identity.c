@@ -15,6 +15,7 @@
 #include "access/parallel.h"
 #include "access/xact.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -48,9 +49,15 @@ static Identity local_identity;
 static Identity session_identity;
 static SavedIdentity *saved = NULL; /* in TopMemoryContext */
 
-/* see identity_act_for */
-static char acting_for[MAX_APP_USER + 1];
-static bool acting = false;
+/* Whom the extension's own statements act for, the innermost first: they nest */
+typedef struct Acting
+{
+	struct Acting *outer;
+	int nest_level;
+	char app_user[FLEXIBLE_ARRAY_MEMBER];
+} Acting;
+
+static Acting *acting = NULL; /* in TopTransactionContext */
 
 static void identity_xact_callback(XactEvent event, void *arg);
 static void identity_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
@@ -152,6 +159,13 @@ identity_set(const char *app_user, bool is_local, TimestampTz expires_at)
 						errhint("Leave is_local true, or have a superuser set "
 								"appuser_connectors.allow_session_identity.")));
 
+	/* as SET ROLE is refused there: whoever runs that code relies on who they are */
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("cannot set the app user within security-restricted operation"),
+						errhint("A trigger that runs inside one of the extension's statements acts "
+								"for its caller's app user.")));
+
 	if (saved == NULL || saved->nest_level < nest_level)
 	{
 		SavedIdentity *entry = MemoryContextAlloc(TopMemoryContext, sizeof(SavedIdentity));
@@ -183,9 +197,23 @@ identity_discard(void)
 void
 identity_act_for(const char *app_user)
 {
-	acting = app_user != NULL;
-	if (acting)
-		strlcpy(acting_for, app_user, sizeof(acting_for));
+	Acting *entry = MemoryContextAlloc(TopTransactionContext,
+									   offsetof(Acting, app_user) + strlen(app_user) + 1);
+
+	entry->outer = acting;
+	entry->nest_level = GetCurrentTransactionNestLevel();
+	strcpy(entry->app_user, app_user);
+	acting = entry;
+}
+
+void
+identity_act_end(void)
+{
+	Acting *entry = acting;
+
+	Assert(entry != NULL && entry->nest_level == GetCurrentTransactionNestLevel());
+	acting = entry->outer;
+	pfree(entry);
 }
 
 /* Takes the innermost saved state off the stack, restoring it if asked to. */
@@ -210,7 +238,6 @@ identity_xact_callback(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PARALLEL_ABORT:
-			acting = false;
 			while (saved != NULL)
 				pop_saved(true);
 			break;
@@ -224,6 +251,7 @@ identity_xact_callback(XactEvent event, void *arg)
 			return;
 	}
 	memset(&local_identity, 0, sizeof(local_identity));
+	acting = NULL;
 }
 
 static void
@@ -232,8 +260,10 @@ identity_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 {
 	int nest_level = GetCurrentTransactionNestLevel();
 
+	/* an EXCEPTION block of a trigger ends what was begun inside it, nothing else */
 	if (event == SUBXACT_EVENT_ABORT_SUB)
-		acting = false;
+		while (acting != NULL && acting->nest_level >= nest_level)
+			acting = acting->outer;
 	if (saved == NULL || saved->nest_level < nest_level)
 		return;
 
@@ -252,5 +282,5 @@ identity_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 const char *
 identity_visible_app_user(void)
 {
-	return acting ? acting_for : identity_app_user();
+	return acting != NULL ? acting->app_user : identity_app_user();
 }

@@ -97,11 +97,19 @@ installation_forget(void)
 	cached_at = 0;
 }
 
-/* A rollback takes the row away again. */
+/* Whatever does not commit takes the row away again, and another session may make another. */
 static void
-forget_at_abort(XactEvent event, void *arg)
+forget_at_end(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_ABORT)
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		cached_at = 0;
+}
+
+static void
+forget_at_subabort(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid,
+				   void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
 		cached_at = 0;
 }
 
@@ -114,6 +122,7 @@ installation_ensure(void)
 	static StoreStatement insert = {
 		"INSERT INTO appuser_connectors.installation (installation_id, system_identifier, "
 		"database_oid, timeline, adopted_at) VALUES ($1, $2, $3, $4, $5)"};
+	StoreSection section;
 	StoreArgs none = {0};
 	StoreArgs args = {0};
 	pg_uuid_t id;
@@ -122,12 +131,13 @@ installation_ensure(void)
 		return;
 	if (!registered)
 	{
-		RegisterXactCallback(forget_at_abort, NULL);
+		RegisterXactCallback(forget_at_end, NULL);
+		RegisterSubXactCallback(forget_at_subabort, NULL);
 		registered = true;
 	}
 
-	store_begin(NULL);
-	store_run(&lock, &none);
+	store_begin(&section, NULL);
+	store_run(&section, &lock, &none);
 	if (!read_installation().found)
 	{
 		random_uuid(&id);
@@ -136,10 +146,10 @@ installation_ensure(void)
 		arg_oid(&args, MyDatabaseId);
 		arg_int(&args, (int32) GetWALInsertionTimeLine());
 		arg_timestamp(&args, GetCurrentTimestamp());
-		store_run(&insert, &args);
+		store_run(&section, &insert, &args);
 		CommandCounterIncrement();
 	}
-	store_end();
+	store_end(&section);
 	cached_at = 0;
 }
 
@@ -172,15 +182,16 @@ adopt(void)
 	static StoreStatement update = {
 		"UPDATE appuser_connectors.installation SET system_identifier = $1, database_oid = $2, "
 		"timeline = $3, adopted_at = $4"};
+	StoreSection section;
 	StoreArgs args = {0};
 
 	arg_bigint(&args, (int64) GetSystemIdentifier());
 	arg_oid(&args, MyDatabaseId);
 	arg_int(&args, (int32) GetWALInsertionTimeLine());
 	arg_timestamp(&args, GetCurrentTimestamp());
-	store_begin(NULL);
-	store_run(&update, &args);
-	store_end();
+	store_begin(&section, NULL);
+	store_run(&section, &update, &args);
+	store_end(&section);
 	CommandCounterIncrement();
 }
 

@@ -123,6 +123,7 @@ store_put_issuer(const Issuer *issuer, char *const *algorithms, int n_algorithms
 		"i.hmac_key) IS DISTINCT FROM (excluded.audiences, excluded.algorithms, "
 		"excluded.app_user_template, excluded.clock_skew, excluded.jwks, excluded.jwks_uri, "
 		"excluded.hmac_key)"};
+	StoreSection section;
 	StoreArgs args = {0};
 	Interval skew = {.time = issuer->clock_skew};
 	bool changed;
@@ -140,9 +141,9 @@ store_put_issuer(const Issuer *issuer, char *const *algorithms, int n_algorithms
 	arg_text(&args, issuer->jwks_uri);
 	arg_text(&args, issuer->hmac_key);
 	arg_timestamp(&args, now);
-	store_begin(NULL);
-	changed = store_run(&put, &args) > 0;
-	store_end();
+	store_begin(&section, NULL);
+	changed = store_run(&section, &put, &args) > 0;
+	store_end(&section);
 	return changed;
 }
 
@@ -150,13 +151,14 @@ bool
 store_delete_issuer(const char *issuer)
 {
 	static StoreStatement delete = {"DELETE FROM appuser_connectors.issuers WHERE issuer = $1"};
+	StoreSection section;
 	StoreArgs args = {0};
 	bool found;
 
 	arg_text(&args, issuer);
-	store_begin(NULL);
-	found = store_run(&delete, &args) > 0;
-	store_end();
+	store_begin(&section, NULL);
+	found = store_run(&section, &delete, &args) > 0;
+	store_end(&section);
 	return found;
 }
 
@@ -169,6 +171,7 @@ store_put_issuer_keys(const char *issuer, const char *jwks_uri, const char *jwks
 		"WHERE issuer = $1 AND jwks_uri = $2 FOR NO KEY UPDATE SKIP LOCKED)"};
 	static StoreStatement look = {"SELECT 1 FROM appuser_connectors.issuers "
 								  "WHERE issuer = $1 AND jwks_uri = $2"};
+	StoreSection section;
 	StoreArgs args = {0};
 	bool held;
 
@@ -177,13 +180,13 @@ store_put_issuer_keys(const char *issuer, const char *jwks_uri, const char *jwks
 		return false;
 	arg_text(&args, issuer);
 	arg_text(&args, jwks_uri);
-	store_begin(NULL);
-	held = store_run(&look, &args) > 0;
+	store_begin(&section, NULL);
+	held = store_run(&section, &look, &args) > 0;
 	arg_text(&args, jwks);
 	arg_timestamp(&args, now);
 	if (held)
-		held = store_run(&put, &args) == 0;
-	store_end();
+		held = store_run(&section, &put, &args) == 0;
+	store_end(&section);
 	return !held;
 }
 
@@ -192,6 +195,7 @@ store_issuers_fetched_before(TimestampTz time, int *count)
 {
 	static StoreStatement get = {"SELECT issuer FROM appuser_connectors.issuers "
 								 "WHERE jwks_uri IS NOT NULL AND fetched_at < $1"};
+	StoreSection section;
 	StoreArgs args = {0};
 	char **issuers;
 
@@ -200,12 +204,12 @@ store_issuers_fetched_before(TimestampTz time, int *count)
 	if (!ConditionalLockRelationOid(store_relation("issuers"), AccessShareLock))
 		return NULL;
 	arg_timestamp(&args, time);
-	store_begin(NULL);
-	*count = (int) store_run(&get, &args);
+	store_begin(&section, NULL);
+	*count = (int) store_run(&section, &get, &args);
 	issuers = palloc(sizeof(char *) * (*count + 1));
 	for (int i = 0; i < *count; i++)
-		issuers[i] = result_text(i, 1);
-	store_end();
+		issuers[i] = result_text(&section, i, 1);
+	store_end(&section);
 	return issuers;
 }
 

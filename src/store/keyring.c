@@ -510,6 +510,7 @@ keyring_ensure(void)
 	static StoreStatement insert = {
 		"INSERT INTO appuser_connectors.encryption_keys (key_id, state, wrapped_key, created_at) "
 		"VALUES ($1, 'active', $2, $3)"};
+	StoreSection section;
 	StoreArgs none = {0};
 	StoreArgs args = {0};
 	uint8 bytes[SEAL_KEY_BYTES];
@@ -537,14 +538,14 @@ keyring_ensure(void)
 	if (result != SEAL_OK)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("OpenSSL could not seal a key")));
 
-	store_begin(NULL);
-	store_run(&lock, &none);
+	store_begin(&section, NULL);
+	store_run(&section, &lock, &none);
 	arg_int(&args, (int32) key_id);
 	arg_bytes(&args, wrapped);
 	arg_timestamp(&args, GetCurrentTimestamp());
 	if (active_key_id() == 0)
-		store_run(&insert, &args);
-	store_end();
+		store_run(&section, &insert, &args);
+	store_end(&section);
 	CommandCounterIncrement();
 }
 

@@ -75,14 +75,15 @@ new_list(int limit)
 static uint64
 run_on_key(StoreStatement *statement, const char *app_user, const pg_uuid_t *id)
 {
+	StoreSection section;
 	StoreArgs args = {0};
 	uint64 rows;
 
 	arg_text(&args, app_user);
 	arg_uuid(&args, id);
-	store_begin(app_user);
-	rows = store_run(statement, &args);
-	store_end();
+	store_begin(&section, app_user);
+	rows = store_run(&section, statement, &args);
+	store_end(&section);
 	return rows;
 }
 
@@ -93,15 +94,16 @@ store_insert_pending_answer(const char *app_user, const pg_uuid_t *id, const byt
 	static StoreStatement insert = {
 		"INSERT INTO appuser_connectors.pending_answers (app_user, answer_id, sealed_answer, "
 		"received_at) VALUES ($1, $2, $3, $4)"};
+	StoreSection section;
 	StoreArgs args = {0};
 
 	arg_text(&args, app_user);
 	arg_uuid(&args, id);
 	arg_bytes(&args, sealed);
 	arg_timestamp(&args, now);
-	store_begin(app_user);
-	store_run(&insert, &args);
-	store_end();
+	store_begin(&section, app_user);
+	store_run(&section, &insert, &args);
+	store_end(&section);
 }
 
 bytea *
@@ -109,15 +111,16 @@ store_get_pending_answer(const char *app_user, const pg_uuid_t *id)
 {
 	static StoreStatement get = {"SELECT sealed_answer FROM appuser_connectors.pending_answers "
 								 "WHERE app_user = $1 AND answer_id = $2"};
+	StoreSection section;
 	StoreArgs args = {0};
 	bytea *sealed = NULL;
 
 	arg_text(&args, app_user);
 	arg_uuid(&args, id);
-	store_begin(app_user);
-	if (store_run(&get, &args) > 0)
-		sealed = result_bytes(0, 1);
-	store_end();
+	store_begin(&section, app_user);
+	if (store_run(&section, &get, &args) > 0)
+		sealed = result_bytes(&section, 0, 1);
+	store_end(&section);
 	return sealed;
 }
 
@@ -147,6 +150,7 @@ store_insert_revocation(const Revocation *revocation)
 		"INSERT INTO appuser_connectors.revocations (app_user, revocation_id, connector_id, "
 		"connection_name, account, grant_id, sealed_tokens, attempts, created_at, attempt_at) "
 		"VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $8)"};
+	StoreSection section;
 	StoreArgs args = {0};
 
 	arg_text(&args, revocation->app_user);
@@ -157,9 +161,9 @@ store_insert_revocation(const Revocation *revocation)
 	arg_uuid(&args, &revocation->grant_id);
 	arg_bytes(&args, revocation->sealed_tokens);
 	arg_timestamp(&args, revocation->created_at);
-	store_begin(revocation->app_user);
-	store_run(&insert, &args);
-	store_end();
+	store_begin(&section, revocation->app_user);
+	store_run(&section, &insert, &args);
+	store_end(&section);
 }
 
 bool
@@ -169,24 +173,25 @@ store_get_revocation(Revocation *revocation)
 		"SELECT connector_id, connection_name, account, grant_id, sealed_tokens, attempts, "
 		"created_at "
 		"FROM appuser_connectors.revocations WHERE app_user = $1 AND revocation_id = $2"};
+	StoreSection section;
 	StoreArgs args = {0};
 	bool found;
 
 	arg_text(&args, revocation->app_user);
 	arg_uuid(&args, &revocation->id);
-	store_begin(revocation->app_user);
-	found = store_run(&get, &args) > 0;
+	store_begin(&section, revocation->app_user);
+	found = store_run(&section, &get, &args) > 0;
 	if (found)
 	{
-		revocation->connector_id = result_text(0, 1);
-		revocation->connection_name = result_text(0, 2);
-		revocation->account = result_text(0, 3);
-		revocation->grant_id = result_uuid(0, 4);
-		revocation->sealed_tokens = result_bytes(0, 5);
-		revocation->attempts = result_int(0, 6);
-		revocation->created_at = result_timestamp(0, 7);
+		revocation->connector_id = result_text(&section, 0, 1);
+		revocation->connection_name = result_text(&section, 0, 2);
+		revocation->account = result_text(&section, 0, 3);
+		revocation->grant_id = result_uuid(&section, 0, 4);
+		revocation->sealed_tokens = result_bytes(&section, 0, 5);
+		revocation->attempts = result_int(&section, 0, 6);
+		revocation->created_at = result_timestamp(&section, 0, 7);
 	}
-	store_end();
+	store_end(&section);
 	return found;
 }
 
@@ -214,14 +219,15 @@ store_forget_name(const char *app_user)
 	static StoreStatement forget = {
 		"UPDATE appuser_connectors.revocations SET connection_name = NULL "
 		"WHERE app_user = $1 AND connection_name IS NOT NULL"};
+	StoreSection section;
 	StoreArgs args = {0};
 
 	arg_text(&args, app_user);
-	store_begin(app_user);
+	store_begin(&section, app_user);
 	/* twice, since the first may have waited for the end of one that left another behind */
-	store_run(&forget, &args);
-	store_run(&forget, &args);
-	store_end();
+	store_run(&section, &forget, &args);
+	store_run(&section, &forget, &args);
+	store_end(&section);
 }
 
 void
@@ -240,15 +246,16 @@ store_postpone_revocation(const char *app_user, const pg_uuid_t *id, int attempt
 	static StoreStatement postpone = {
 		"UPDATE appuser_connectors.revocations SET attempts = $3, attempt_at = $4 "
 		"WHERE app_user = $1 AND revocation_id = $2"};
+	StoreSection section;
 	StoreArgs args = {0};
 
 	arg_text(&args, app_user);
 	arg_uuid(&args, id);
 	arg_int(&args, attempts);
 	arg_timestamp(&args, attempt_at);
-	store_begin(app_user);
-	store_run(&postpone, &args);
-	store_end();
+	store_begin(&section, app_user);
+	store_run(&section, &postpone, &args);
+	store_end(&section);
 }
 
 static bool
@@ -297,6 +304,7 @@ store_insert_event(const char *app_user, const pg_uuid_t *id, const char *connec
 		"INSERT INTO appuser_connectors.connection_events (app_user, event_id, connector_id, "
 		"connection_name, event, detail, occurred_at, announced) "
 		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8 <> 0)"};
+	StoreSection section;
 	StoreArgs args = {0};
 
 	arg_text(&args, app_user);
@@ -307,9 +315,9 @@ store_insert_event(const char *app_user, const pg_uuid_t *id, const char *connec
 	arg_text(&args, detail);
 	arg_timestamp(&args, now);
 	arg_int(&args, announced ? 1 : 0);
-	store_begin(app_user);
-	store_run(&insert, &args);
-	store_end();
+	store_begin(&section, app_user);
+	store_run(&section, &insert, &args);
+	store_end(&section);
 }
 
 bool
@@ -320,6 +328,7 @@ store_event_exists(const char *app_user, const char *connector_id, const char *c
 		"SELECT 1 FROM appuser_connectors.connection_events WHERE app_user = $1 "
 		"AND connector_id = $2 AND connection_name = $3 AND event = $4 AND detail = $5 "
 		"AND occurred_at >= $6 LIMIT 1"};
+	StoreSection section;
 	StoreArgs args = {0};
 	bool exists;
 
@@ -329,9 +338,9 @@ store_event_exists(const char *app_user, const char *connector_id, const char *c
 	arg_text(&args, event);
 	arg_text(&args, detail);
 	arg_timestamp(&args, since);
-	store_begin(app_user);
-	exists = store_run(&look, &args) > 0;
-	store_end();
+	store_begin(&section, app_user);
+	exists = store_run(&section, &look, &args) > 0;
+	store_end(&section);
 	return exists;
 }
 
@@ -340,12 +349,13 @@ store_delete_events(const char *app_user)
 {
 	static StoreStatement delete = {
 		"DELETE FROM appuser_connectors.connection_events WHERE app_user = $1"};
+	StoreSection section;
 	StoreArgs args = {0};
 
 	arg_text(&args, app_user);
-	store_begin(app_user);
-	store_run(&delete, &args);
-	store_end();
+	store_begin(&section, app_user);
+	store_run(&section, &delete, &args);
+	store_end(&section);
 }
 
 /* Events that erase_app_user() is deleting are not waited for, nor a locked table. */

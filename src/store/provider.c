@@ -78,14 +78,15 @@ store_put_provider(const char *provider, const Jsonb *definition, TimestampTz no
 		"VALUES ($1, $2, false, $3) ON CONFLICT (provider) DO UPDATE "
 		"SET definition = excluded.definition, built_in = false, updated_at = excluded.updated_at "
 		"WHERE p.definition <> excluded.definition"};
+	StoreSection section;
 	StoreArgs args = {0};
 
 	arg_text(&args, provider);
 	arg_jsonb(&args, definition);
 	arg_timestamp(&args, now);
-	store_begin(NULL);
-	store_run(&put, &args);
-	store_end();
+	store_begin(&section, NULL);
+	store_run(&section, &put, &args);
+	store_end(&section);
 }
 
 Jsonb *
@@ -93,16 +94,17 @@ store_get_provider(const char *provider, bool *built_in)
 {
 	static StoreStatement get = {"SELECT definition, built_in::integer FROM "
 								 "appuser_connectors.providers WHERE provider = $1"};
+	StoreSection section;
 	StoreArgs args = {0};
 	Jsonb *definition = NULL;
 
 	arg_text(&args, provider);
-	store_begin(NULL);
-	if (store_run(&get, &args) > 0)
+	store_begin(&section, NULL);
+	if (store_run(&section, &get, &args) > 0)
 	{
-		definition = result_jsonb(0, 1);
-		*built_in = result_int(0, 2) != 0;
+		definition = result_jsonb(&section, 0, 1);
+		*built_in = result_int(&section, 0, 2) != 0;
 	}
-	store_end();
+	store_end(&section);
 	return definition;
 }

@@ -20,6 +20,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -31,19 +32,14 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "store/identity.h"
 #include "store/store.h"
 
-/* Of the section between store_begin and store_end */
-static MemoryContext store_context;
-static Oid saved_user;
-static int saved_security_context;
-static int guc_nest_level;
-
-/* Relation OIDs by name, until an invalidation */
+/* Relation OIDs by name, of the database, not of a call: until an invalidation */
 typedef struct CachedRelation
 {
 	const char *name;
@@ -104,11 +100,18 @@ store_relation(const char *name)
 	return relation_oid;
 }
 
+/*
+ * What a section changes is kept on the caller's stack, so that sections nest: a
+ * trigger, cascade or rule of the application may run inside a statement of ours and
+ * call the extension again.  All of it runs in a security-restricted operation, out of
+ * which no SET ROLE, deferred trigger, cursor or temporary table leads.  An error takes
+ * all of a section back with its (sub)transaction.
+ */
 void
-store_begin(const char *app_user)
+store_begin(StoreSection *section, const char *app_user)
 {
-	store_context = CurrentMemoryContext;
-	GetUserIdAndSecContext(&saved_user, &saved_security_context);
+	section->context = CurrentMemoryContext;
+	GetUserIdAndSecContext(&section->user, &section->security_context);
 
 	/*
 	 * A trigger that a foreign key's cascade fires inherits NOFORCE_RLS (see
@@ -116,36 +119,70 @@ store_begin(const char *app_user)
 	 * plans made then would be kept.
 	 */
 	SetUserIdAndSecContext(get_role_oid(STORE_OWNER, false),
-						   (saved_security_context & ~SECURITY_NOFORCE_RLS) |
+						   (section->security_context & ~SECURITY_NOFORCE_RLS) |
 							   SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-	guc_nest_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
-	/* plans are kept, and may be made while a table is all but empty */
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
 	identity_act_for(app_user != NULL ? app_user : "");
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 
 	/* here and after each statement: what callers allocate outlives SPI's own context */
-	MemoryContextSwitchTo(store_context);
+	MemoryContextSwitchTo(section->context);
 }
 
 void
-store_end(void)
+store_end(StoreSection *section)
 {
 	SPI_finish();
-	identity_act_for(NULL);
-	AtEOXact_GUC(false, guc_nest_level);
-	SetUserIdAndSecContext(saved_user, saved_security_context);
+	identity_act_end();
+	SetUserIdAndSecContext(section->user, section->security_context);
+}
+
+/*
+ * The settings that statements rely on, whatever the caller's are, and whatever a
+ * trigger may have SET inside the statement before; returns the level to end them by.
+ */
+static int
+begin_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"row_security", "on"},
+		/* plans are kept, and may be made while a table is all but empty */
+		{"enable_seqscan", "off"},
+	};
+	int level = NewGUCNestLevel();
+
+	for (int i = 0; i < (int) lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
+/*
+ * Fires what a statement has queued, foreign keys' actions among it.  Before version 18
+ * AFTER triggers run as whoever is the current user by then, also those of a table
+ * that a cascade reaches, whose owner must not get the powers of the owner role by
+ * it: so as the role that may do the least.
+ */
+static void
+fire_after_triggers(void)
+{
+	Oid user;
+	int security_context;
+
+	GetUserIdAndSecContext(&user, &security_context);
+	SetUserIdAndSecContext(get_role_oid(STORE_GUEST, false), security_context);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	AfterTriggerEndQuery(NULL);
+	PopActiveSnapshot();
+	SetUserIdAndSecContext(user, security_context);
 }
 
 uint64
-store_run(StoreStatement *statement, StoreArgs *args)
+store_run(StoreSection *section, StoreStatement *statement, StoreArgs *args)
 {
+	int settings = begin_settings();
+	uint64 rows;
 	int result;
 
 	if (statement->plan == NULL)
@@ -157,25 +194,32 @@ store_run(StoreStatement *statement, StoreArgs *args)
 				 SPI_result_code_string(SPI_result));
 		statement->plan = plan;
 	}
-	result = SPI_execute_plan(statement->plan, args->values, args->nulls, false, 0);
+	AfterTriggerBeginQuery();
+	result = SPI_execute_snapshot(statement->plan, args->values, args->nulls, InvalidSnapshot,
+								  InvalidSnapshot, false, false, 0);
 	if (result < 0)
 		elog(ERROR, "could not execute \"%s\": %s", statement->sql, SPI_result_code_string(result));
-	MemoryContextSwitchTo(store_context);
-	return SPI_processed;
+	rows = SPI_processed;
+	fire_after_triggers();
+	/* also what a trigger has SET ends here, as if it had said SET LOCAL */
+	AtEOXact_GUC(false, settings);
+	MemoryContextSwitchTo(section->context);
+	return rows;
 }
 
 LockResult
 store_lock_row(const char *table, LOCKMODE mode, StoreStatement *lock, StoreStatement *look,
 			   StoreArgs *args, const char *app_user)
 {
+	StoreSection section;
 	LockResult result = LOCK_TAKEN;
 
 	if (!ConditionalLockRelationOid(store_relation(table), mode))
 		return LOCK_HELD;
-	store_begin(app_user);
-	if (store_run(lock, args) == 0)
-		result = store_run(look, args) == 0 ? LOCK_MISSING : LOCK_HELD;
-	store_end();
+	store_begin(&section, app_user);
+	if (store_run(&section, lock, args) == 0)
+		result = store_run(&section, look, args) == 0 ? LOCK_MISSING : LOCK_HELD;
+	store_end(&section);
 	return result;
 }
 
@@ -251,11 +295,11 @@ result_datum(uint64 row, int column, bool *is_null)
 }
 
 char *
-result_text(uint64 row, int column)
+result_text(const StoreSection *section, uint64 row, int column)
 {
 	bool is_null;
 	Datum value = result_datum(row, column, &is_null);
-	MemoryContext old = MemoryContextSwitchTo(store_context);
+	MemoryContext old = MemoryContextSwitchTo(section->context);
 	char *result = is_null ? NULL : TextDatumGetCString(value);
 
 	MemoryContextSwitchTo(old);
@@ -263,7 +307,7 @@ result_text(uint64 row, int column)
 }
 
 int32
-result_int(uint64 row, int column)
+result_int(const StoreSection *section, uint64 row, int column)
 {
 	bool is_null;
 
@@ -271,7 +315,7 @@ result_int(uint64 row, int column)
 }
 
 pg_uuid_t
-result_uuid(uint64 row, int column)
+result_uuid(const StoreSection *section, uint64 row, int column)
 {
 	bool is_null;
 
@@ -279,11 +323,11 @@ result_uuid(uint64 row, int column)
 }
 
 bytea *
-result_bytes(uint64 row, int column)
+result_bytes(const StoreSection *section, uint64 row, int column)
 {
 	bool is_null;
 	Datum value = result_datum(row, column, &is_null);
-	MemoryContext old = MemoryContextSwitchTo(store_context);
+	MemoryContext old = MemoryContextSwitchTo(section->context);
 	bytea *bytes = is_null ? NULL : DatumGetByteaPCopy(value);
 
 	MemoryContextSwitchTo(old);
@@ -291,7 +335,7 @@ result_bytes(uint64 row, int column)
 }
 
 TimestampTz
-result_timestamp(uint64 row, int column)
+result_timestamp(const StoreSection *section, uint64 row, int column)
 {
 	bool is_null;
 	Datum value = result_datum(row, column, &is_null);
@@ -300,11 +344,11 @@ result_timestamp(uint64 row, int column)
 }
 
 Jsonb *
-result_jsonb(uint64 row, int column)
+result_jsonb(const StoreSection *section, uint64 row, int column)
 {
 	bool is_null;
 	Datum value = result_datum(row, column, &is_null);
-	MemoryContext old = MemoryContextSwitchTo(store_context);
+	MemoryContext old = MemoryContextSwitchTo(section->context);
 	Jsonb *jsonb = is_null ? NULL : DatumGetJsonbPCopy(value);
 
 	MemoryContextSwitchTo(old);
@@ -312,11 +356,11 @@ result_jsonb(uint64 row, int column)
 }
 
 char **
-result_texts(uint64 row, int column, int *count)
+result_texts(const StoreSection *section, uint64 row, int column, int *count)
 {
 	bool is_null;
 	Datum value = result_datum(row, column, &is_null);
-	MemoryContext old = MemoryContextSwitchTo(store_context);
+	MemoryContext old = MemoryContextSwitchTo(section->context);
 	char **texts = NULL;
 
 	*count = 0;

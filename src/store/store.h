@@ -18,6 +18,7 @@
 
 #define STORE_SCHEMA "appuser_connectors"
 #define STORE_OWNER "appuser_connectors_owner"
+#define STORE_GUEST "appuser_connectors_user" /* whose rights AFTER triggers have */
 #define STORE_MAX_ARGS 24
 
 /* What trying to lock a row without waiting came to */
@@ -34,6 +35,14 @@ typedef struct StoreStatement
 	const char *sql;
 	SPIPlanPtr plan;
 } StoreStatement;
+
+/* What a section has to put back.  On the caller's stack: sections nest. */
+typedef struct StoreSection
+{
+	MemoryContext context; /* current at its begin; results are copied into it */
+	Oid user;
+	int security_context;
+} StoreSection;
 
 /* Arguments, added in order */
 typedef struct StoreArgs
@@ -55,18 +64,18 @@ extern void arg_jsonb(StoreArgs *args, const Jsonb *value);    /* NULL: null */
 extern void arg_texts(StoreArgs *args, char *const *values, int count);
 
 /*
- * Between begin and end the current user is the owner role, row security is
- * enforced and shows the rows of app_user (NULL: of nobody).  An error ends it
- * like any transaction state.  Does not nest.
+ * Between begin and end the current user is the owner role in a security-restricted
+ * operation, and row security shows the rows of app_user (NULL: of nobody).  An error
+ * ends a section like any state of its (sub)transaction.  Sections nest.
  */
-extern void store_begin(const char *app_user);
-extern void store_end(void);
+extern void store_begin(StoreSection *section, const char *app_user);
+extern void store_end(StoreSection *section);
 
 /*
- * Runs one; returns the number of rows.  Results are read with result_*, which
- * copy into the memory context that was current at store_begin.
+ * Runs one, under settings of its own; returns the number of rows.  Results are read
+ * with result_*, before the next one runs.
  */
-extern uint64 store_run(StoreStatement *statement, StoreArgs *args);
+extern uint64 store_run(StoreSection *section, StoreStatement *statement, StoreArgs *args);
 
 /*
  * Locks a row and waits for nobody, who locks the table either: lock selects it with
@@ -75,13 +84,13 @@ extern uint64 store_run(StoreStatement *statement, StoreArgs *args);
 extern LockResult store_lock_row(const char *table, LOCKMODE mode, StoreStatement *lock,
 								 StoreStatement *look, StoreArgs *args, const char *app_user);
 
-extern char *result_text(uint64 row, int column); /* NULL for null */
-extern int32 result_int(uint64 row, int column);
-extern pg_uuid_t result_uuid(uint64 row, int column);
-extern bytea *result_bytes(uint64 row, int column);
-extern TimestampTz result_timestamp(uint64 row, int column); /* null: DT_NOEND */
-extern Jsonb *result_jsonb(uint64 row, int column);
-extern char **result_texts(uint64 row, int column, int *count);
+extern char *result_text(const StoreSection *section, uint64 row, int column); /* NULL for null */
+extern int32 result_int(const StoreSection *section, uint64 row, int column);
+extern pg_uuid_t result_uuid(const StoreSection *section, uint64 row, int column);
+extern bytea *result_bytes(const StoreSection *section, uint64 row, int column);
+extern TimestampTz result_timestamp(const StoreSection *section, uint64 row, int column); /* null: DT_NOEND */
+extern Jsonb *result_jsonb(const StoreSection *section, uint64 row, int column);
+extern char **result_texts(const StoreSection *section, uint64 row, int column, int *count);
 
 /* A random (version 4) UUID, RFC 9562 §5.4 */
 extern void random_uuid(pg_uuid_t *id);

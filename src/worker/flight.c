@@ -43,7 +43,7 @@
 #define APP_USER_SHARE 4     /* of a connector's places an app user may have a quarter */
 #define APP_USER_SHARE_ALL 8 /* and of all an eighth */
 
-static bool failed = false;   /* see flights_failed */
+static bool failed = false;   /* of the last turn, see flights_failed; turns do not nest */
 static bool stopping = false; /* see flights_stop */
 
 typedef bool (*FlightStep)(Flight *flight);

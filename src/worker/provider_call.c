@@ -13,6 +13,7 @@
 #include "access/xlog.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
@@ -170,6 +171,13 @@ provider_call(ProviderCallKind kind, StringInfo record, char *message)
 	volatile bool taken = false;
 
 	provider_call_require_primary();
+	/* a trigger in one of the worker's own statements would have it wait for itself */
+	if (MyBgworkerEntry != NULL &&
+		strcmp(MyBgworkerEntry->bgw_function_name, "appuser_connectors_worker_main") == 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the appuser_connectors worker cannot wait for itself"),
+						errhint("A trigger in one of the worker's statements must ask for nothing "
+								"that calls a provider.")));
 	if (record->len > CALL_PAYLOAD_SIZE)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("arguments are too long: %d bytes, at most %d", record->len,

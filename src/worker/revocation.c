@@ -45,6 +45,7 @@ typedef struct RevocationDetails
 	char error[MAX_ERROR_CODE + 1];
 } RevocationDetails;
 
+/* Of this transaction, whichever call of it; one that a subtransaction took back wakes in vain. */
 static bool wake_at_commit = false;
 
 static void
