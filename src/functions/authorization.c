@@ -521,7 +521,6 @@ oauth_callback(PG_FUNCTION_ARGS)
 							errdetail("The worker cannot see it before it is committed."),
 							errhint("Commit after connect_app_user().")));
 
-
 	/* what is no flow, or none any longer, is none of the worker's business */
 	provider_call_require_primary();
 	if (!store_find_authorization(callback.app_user, callback.state_hash, &callback.connector_id,

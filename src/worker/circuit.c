@@ -2,42 +2,53 @@
  * circuit.c
  *	  Whether a connector's provider is to be called at all, and when again.
  *
- * A provider that fails several times in a row is left alone for a while, and then
- * tried by one call at a time until one succeeds.  Kept in memory of the worker
- * only: a new worker finds out for itself.  That a connector is stopped, because
- * its client was refused, stands in its row, which refresh.c writes.
+ * What a provider answers about one grant is that grant's: one person's failures, of
+ * however many connections, close nothing to anybody.  It is left alone when calls of
+ * several people failed, one after the other was known to have failed, and none of
+ * anybody succeeded; calls that were in the air together count once.  Then it is tried
+ * by a few calls at a time, after a second, and twice as long after each further person
+ * whose call fails.  Kept in memory of the worker only: a new worker finds out for
+ * itself.  That a connector is stopped, because its client was refused, stands in its
+ * row, which refresh.c writes.
  */
 #include "postgres.h"
 
 #include <math.h>
 
+#include "common/hashfn.h"
 #include "common/pg_prng.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-#include "store/connection.h"
 #include "store/connector.h"
-#include "store/identity.h"
 #include "worker/circuit.h"
 
 #define BACKOFF_FIRST 1000          /* ms */
 #define BACKOFF_MAX (5 * 60 * 1000) /* ms */
-#define FAILURES_TO_OPEN 5          /* in a row */
+#define FAILURES_TO_OPEN 3          /* of different people, one after the other */
+#define REFUSALS_TO_STOP 3          /* of the client, to different people */
+#define OPEN_FIRST 1000             /* ms */
 #define OPEN_MAX (30 * 1000)        /* ms */
-#define CLIENT_REFUSALS_TO_STOP 3   /* different connections */
+#define REMEMBERED 16               /* people */
+
+/* The last of those that something happened to, each once, by hash */
+typedef struct People
+{
+	uint64 hashes[REMEMBERED];
+	int count; /* may be more than are remembered */
+} People;
 
 typedef struct Circuit
 {
 	char connector_id[MAX_CONNECTOR_ID + 1]; /* hash key */
-	int failures;                            /* of the provider or network, in a row */
+	People failed;                           /* since anybody's call succeeded */
+	TimestampTz failed_at;                   /* the last of these was known */
 	TimestampTz open_until;
-	int n_refused; /* connections whose client was refused */
-	char refused[CLIENT_REFUSALS_TO_STOP][MAX_APP_USER + MAX_CONNECTION_NAME + 2];
+	People refused; /* whose client was refused, since anybody's was not */
 } Circuit;
 
+/* Of connectors that have trouble, as long as they have it: the worker's memory of it */
 static HTAB *circuits = NULL;
-
-static Circuit *circuit_of(const char *connector_id);
 
 int64
 retry_delay(int failures, int retry_after)
@@ -51,8 +62,9 @@ retry_delay(int failures, int retry_after)
 	return (int64) delay;
 }
 
+/* NULL if there is none, unless it is to be made */
 static Circuit *
-circuit_of(const char *connector_id)
+circuit_of(const char *connector_id, HASHACTION action)
 {
 	char key[MAX_CONNECTOR_ID + 1] = {0};
 	bool found;
@@ -67,74 +79,126 @@ circuit_of(const char *connector_id)
 							   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	}
 	strlcpy(key, connector_id, sizeof(key));
-	circuit = hash_search(circuits, key, HASH_ENTER, &found);
-	if (!found)
+	circuit = hash_search(circuits, key, action, &found);
+	if (action == HASH_ENTER && !found)
 	{
-		circuit->failures = circuit->n_refused = 0;
-		circuit->open_until = 0;
+		circuit->failed.count = circuit->refused.count = 0;
+		circuit->failed_at = circuit->open_until = 0;
 	}
 	return circuit;
+}
+
+static uint64
+person(const char *app_user)
+{
+	return hash_bytes_extended((const unsigned char *) app_user, strlen(app_user), 0);
+}
+
+static bool
+is_among(const People *people, const char *app_user)
+{
+	uint64 hash = person(app_user);
+
+	for (int i = 0; i < Min(people->count, REMEMBERED); i++)
+		if (people->hashes[i] == hash)
+			return true;
+	return false;
+}
+
+/* In the place of the first of them, when there are too many */
+static void
+remember(People *people, const char *app_user)
+{
+	people->hashes[people->count % REMEMBERED] = person(app_user);
+	people->count++;
 }
 
 TimestampTz
 circuit_open_until(const char *connector_id)
 {
-	return circuit_of(connector_id)->open_until;
+	const Circuit *circuit = circuit_of(connector_id, HASH_FIND);
+
+	return circuit != NULL ? circuit->open_until : 0;
 }
 
 bool
 circuit_is_half_open(const char *connector_id)
 {
-	return circuit_of(connector_id)->failures >= FAILURES_TO_OPEN;
+	TimestampTz open_until = circuit_open_until(connector_id);
+
+	return open_until != 0 && open_until <= GetCurrentTimestamp();
+}
+
+/*
+ * Whoever has failed before, and fails again, says nothing new: that connection waits
+ * by itself.
+ */
+void
+circuit_note_failure(const char *connector_id, const char *app_user, TimestampTz sent_at)
+{
+	Circuit *circuit = circuit_of(connector_id, HASH_ENTER);
+	TimestampTz now = GetCurrentTimestamp();
+	double delay;
+
+	/* a clock that went back must not stop it */
+	if ((sent_at < circuit->failed_at && circuit->failed_at <= now) ||
+		is_among(&circuit->failed, app_user))
+		return;
+	remember(&circuit->failed, app_user);
+	circuit->failed_at = now;
+	if (circuit->failed.count < FAILURES_TO_OPEN)
+		return;
+	delay = OPEN_FIRST * pow(2, Min(circuit->failed.count - FAILURES_TO_OPEN, 20));
+	delay = Min(delay, OPEN_MAX) * (0.75 + 0.5 * pg_prng_double(&pg_global_prng_state));
+	circuit->open_until = TimestampTzPlusMilliseconds(now, (int64) delay);
 }
 
 void
-circuit_note_failure(const char *connector_id)
+circuit_note_answer(const char *connector_id)
 {
-	Circuit *circuit = circuit_of(connector_id);
+	Circuit *circuit = circuit_of(connector_id, HASH_FIND);
 
-	if (++circuit->failures >= FAILURES_TO_OPEN)
-		circuit->open_until = TimestampTzPlusMilliseconds(
-			GetCurrentTimestamp(),
-			Min(retry_delay(circuit->failures - FAILURES_TO_OPEN + 1, -1), OPEN_MAX));
+	if (circuit == NULL)
+		return;
+	circuit->failed.count = 0;
+	circuit->failed_at = circuit->open_until = 0;
 }
 
 void
 circuit_note_success(const char *connector_id)
 {
-	Circuit *circuit = circuit_of(connector_id);
-
-	circuit->failures = circuit->n_refused = 0;
-	circuit->open_until = 0;
+	(void) circuit_of(connector_id, HASH_REMOVE);
 }
 
 /*
- * invalid_client may be about one connection (a tenant that removed the app) or
- * about the client; it is the client's when several connections say so.
+ * invalid_client may be about one person (a tenant that removed the app) or about the
+ * client; it is the client's when several people are told so, and nobody else is served.
  */
 bool
-circuit_note_client_refusal(const char *connector_id, const char *app_user,
-							const char *connection_name)
+circuit_note_client_refusal(const char *connector_id, const char *app_user)
 {
-	Circuit *circuit = circuit_of(connector_id);
-	char name[sizeof(circuit->refused[0])];
+	Circuit *circuit = circuit_of(connector_id, HASH_ENTER);
 
-	/* the rest of those that were under way when it was stopped */
-	if (circuit->n_refused == CLIENT_REFUSALS_TO_STOP)
+	if (is_among(&circuit->refused, app_user))
 		return false;
-	snprintf(name, sizeof(name), "%s\n%s", app_user, connection_name);
-	for (int i = 0; i < circuit->n_refused; i++)
-		if (strcmp(circuit->refused[i], name) == 0)
-			return false;
-	strlcpy(circuit->refused[circuit->n_refused++], name, sizeof(name));
-	return circuit->n_refused == CLIENT_REFUSALS_TO_STOP;
+	remember(&circuit->refused, app_user);
+	/* more are the rest of those that were under way when it was stopped */
+	return circuit->refused.count == REFUSALS_TO_STOP;
+}
+
+bool
+circuit_was_refused(const char *connector_id, const char *app_user)
+{
+	const Circuit *circuit = circuit_of(connector_id, HASH_FIND);
+
+	return circuit != NULL && is_among(&circuit->refused, app_user);
 }
 
 void
 circuit_note_resumed(const char *connector_id)
 {
-	Circuit *circuit = circuit_of(connector_id);
+	Circuit *circuit = circuit_of(connector_id, HASH_FIND);
 
-	if (circuit->n_refused == CLIENT_REFUSALS_TO_STOP)
-		circuit->n_refused = 0;
+	if (circuit != NULL && circuit->refused.count >= REFUSALS_TO_STOP)
+		circuit->refused.count = 0;
 }

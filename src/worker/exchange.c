@@ -26,6 +26,7 @@
 #include "store/installation.h"
 #include "store/provider.h"
 #include "store/store.h"
+#include "worker/circuit.h"
 #include "worker/exchange.h"
 #include "worker/flight.h"
 #include "worker/jwks.h"
@@ -474,6 +475,30 @@ describe_refusal(const HttpResponse *response, const TokenResponse *tokens)
 	return why.data;
 }
 
+/* What the token endpoint's answer says about the provider, as of a refresh */
+static void
+note_answer(const Flight *flight)
+{
+	if (flight->http_outcome == HTTP_ANSWERED)
+		switch (flight->tokens.outcome)
+		{
+			case TOKEN_GRANTED:
+				circuit_note_success(flight->connector_id);
+				return;
+			case TOKEN_INVALID_GRANT:
+			case TOKEN_INVALID_CLIENT:
+				circuit_note_answer(flight->connector_id);
+				return;
+			case TOKEN_REFUSED:
+			case TOKEN_MALFORMED:
+				return;
+			case TOKEN_RATE_LIMITED:
+			case TOKEN_UNAVAILABLE:
+				break;
+		}
+	circuit_note_failure(flight->connector_id, flight->app_user, flight->sent_at);
+}
+
 static bool
 exchange_answered(Flight *flight, const HttpResponse *response)
 {
@@ -492,6 +517,7 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 		case HTTP_UNANSWERED:
 		case HTTP_FAILED:
 			details->failure = "provider_unavailable";
+			note_answer(flight);
 			return false;
 		case HTTP_FORBIDDEN:
 			details->failure = "connector_misconfigured";
@@ -504,6 +530,7 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 						 response->body, response->body_len, tokens);
 	if (tokens->outcome != TOKEN_GRANTED)
 		details->why = describe_refusal(response, tokens);
+	note_answer(flight);
 	switch (tokens->outcome)
 	{
 		case TOKEN_GRANTED:

@@ -25,6 +25,7 @@
 #include "store/keyring.h"
 #include "store/outbox.h"
 #include "store/store.h"
+#include "worker/circuit.h"
 #include "worker/flight.h"
 #include "worker/transaction.h"
 
@@ -360,6 +361,11 @@ has_room(const Flight *flight, int starting)
 	left = most - http_in_flight() - starting;
 	if (left <= 0 ||
 		flight_count_sent(flight, OF_CONNECTOR) >= Min(of_connector, SHARE_OF_FREE * left))
+		return false;
+	/* one of each person: another's call may succeed where one's own fails */
+	if (flight->kind->heeds_circuit && circuit_is_half_open(flight->connector_id) &&
+		(flight_count_probes(flight, OF_CONNECTOR) >= FLIGHT_PROBES ||
+		 flight_count_probes(flight, OF_APP_USER_AT_CONNECTOR) > 0))
 		return false;
 	/* what is of nobody is the admin's own: keys of issuers */
 	return flight->app_user[0] == '\0' ||

@@ -34,6 +34,8 @@ typedef enum FlightState
 	FLIGHT_STATES
 } FlightState;
 
+#define FLIGHT_PROBES 4 /* of a connector at a time, while its circuit is half open */
+
 typedef struct Flight Flight;
 typedef struct FlightCounts FlightCounts;
 
@@ -68,6 +70,9 @@ typedef struct FlightKind
 
 	/* In a transaction: what prepare could not open is not due again for long. */
 	void (*put_off)(Flight *flight);
+
+	/* While the circuit is half open only a few of a connector are sent at a time. */
+	bool heeds_circuit;
 } FlightKind;
 
 struct Flight
@@ -155,6 +160,9 @@ extern int flight_count_unqueued(const char *connector_id, int *held);
 
 /* How many of the same connector, app user or both are sent, or about to be */
 extern int flight_count_sent(const Flight *flight, FlightScope scope);
+
+/* The same of those that heed the circuit alone */
+extern int flight_count_probes(const Flight *flight, FlightScope scope);
 
 /* How many there are, in whatever state */
 extern int flight_count_of_app_user(const char *app_user);

@@ -29,6 +29,7 @@ struct FlightCounts
 	CountKey key; /* hash key */
 	int in_state[FLIGHT_STATES];
 	int queued; /* callers', of those that are new */
+	int probes; /* that heed the circuit, of those that are sent or about to be */
 };
 
 /* They live as long as the worker does, and hold what is under way in it. */
@@ -67,7 +68,7 @@ counts_of(FlightScope scope, const char *connector_id, const char *app_user, HAS
 	if (action == HASH_ENTER && !found)
 	{
 		memset(of->in_state, 0, sizeof(of->in_state));
-		of->queued = 0;
+		of->queued = of->probes = 0;
 	}
 	return of;
 }
@@ -87,12 +88,16 @@ static void
 count(Flight *flight, int by)
 {
 	bool is_queued = flight->called && flight->state == FLIGHT_NEW;
+	bool is_probe = flight->kind->heeds_circuit &&
+					(flight->state == FLIGHT_READY || flight->state == FLIGHT_SENT);
 
 	for (int scope = 0; scope < FLIGHT_SCOPES; scope++)
 	{
 		flight->counts[scope]->in_state[flight->state] += by;
 		if (is_queued)
 			flight->counts[scope]->queued += by;
+		if (is_probe)
+			flight->counts[scope]->probes += by;
 	}
 	if (is_queued)
 		queued += by;
@@ -197,6 +202,12 @@ flight_count_sent(const Flight *flight, FlightScope scope)
 }
 
 int
+flight_count_probes(const Flight *flight, FlightScope scope)
+{
+	return flight->counts[scope]->probes;
+}
+
+int
 flight_count_of_app_user(const char *app_user)
 {
 	const FlightCounts *of = counts_of(OF_APP_USER, "", app_user, HASH_FIND);
@@ -207,8 +218,7 @@ flight_count_of_app_user(const char *app_user)
 int
 flight_count_at_connector(const char *app_user, const char *connector_id)
 {
-	const FlightCounts *of =
-		counts_of(OF_APP_USER_AT_CONNECTOR, connector_id, app_user, HASH_FIND);
+	const FlightCounts *of = counts_of(OF_APP_USER_AT_CONNECTOR, connector_id, app_user, HASH_FIND);
 
 	return of != NULL ? total_of(of) : 0;
 }

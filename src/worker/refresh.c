@@ -43,7 +43,9 @@
 #define REFUSAL_DELAY (30 * 1000) /* ms, doubled with each */
 #define REFUSALS_TO_GIVE_UP 5     /* spread over 7.5 minutes */
 #define UNREADABLE_DELAY (60 * 60 * 1000)
-#define PROBE_INTERVAL (60 * 60 * 1000)
+#define PROBE_INTERVAL (60 * 1000) /* ms, doubled with each */
+#define PROBE_INTERVAL_MAX (60 * 60 * 1000)
+#define PROBE_GRACE (10 * 60 * 1000)  /* ms; that somebody else has to try it */
 #define STOPPED_DELAY (5 * 60 * 1000) /* ms; of its connections, and of a probe not answered */
 #define STOPPED_REASON "connector_stopped"
 #define MAX_HELD 16 /* answers, times the requests there may be */
@@ -74,7 +76,7 @@ note_failure(Flight *flight)
 
 	/* counted before, when it could not be stored */
 	if (!details->counted)
-		circuit_note_failure(flight->connector_id);
+		circuit_note_failure(flight->connector_id, flight->app_user, flight->sent_at);
 	details->counted = true;
 }
 
@@ -97,15 +99,21 @@ note_client_refusal(const Flight *flight)
 	const RefreshDetails *details = flight->details;
 	TimestampTz now = GetCurrentTimestamp();
 	const Connector *connector = store_get_connector(flight->connector_id);
+	long delay = PROBE_INTERVAL;
+	bool stops;
 
 	/* of a client that an admin has corrected meanwhile it says nothing */
 	if (connector == NULL || connector->updated_at != flight->connector->updated_at)
 		return;
-	if (!details->probing && !circuit_note_client_refusal(flight->connector_id, flight->app_user,
-														  flight->connection_name))
+	stops = circuit_note_client_refusal(flight->connector_id, flight->app_user);
+	if (!details->probing && !stops)
 		return;
+	/* soon at first: it may have been about a few people, and another is served */
+	if (!TIMESTAMP_IS_NOEND(connector->stopped_at))
+		delay = Max(delay,
+					TimestampDifferenceMilliseconds(connector->stopped_at, GetCurrentTimestamp()));
 	store_stop_connector(flight->connector_id, "invalid_client", now,
-						 TimestampTzPlusMilliseconds(now, PROBE_INTERVAL));
+						 TimestampTzPlusMilliseconds(now, Min(delay, PROBE_INTERVAL_MAX)));
 	if (!details->probing)
 		event_record("", flight->connector_id, NULL, "connector_stopped", "invalid_client");
 }
@@ -213,20 +221,19 @@ refresh_start_due(void)
 		TimestampTz next_due;
 		ConnectionKey *keys;
 
-		/* while the circuit is open nothing; then one at a time until it closes */
+		/* while the circuit is open nothing; then a few at a time until it closes */
 		if (open_until > now)
 		{
 			next = Min(next, open_until);
 			continue;
 		}
 		if (circuit_is_half_open(connectors[i]))
-			room = Min(room, 1 - under_way);
+			room = Min(room, FLIGHT_PROBES);
 		/* while rows are held, answers would pile up in memory and pending_answers */
 		if (room <= 0 || held >= MAX_HELD * guc_max_concurrent_requests_per_connector)
 			continue;
 
-		keys =
-			store_due_connections(connectors[i], now, room, has_its_share, &count, &next_due);
+		keys = store_due_connections(connectors[i], now, room, has_its_share, &count, &next_due);
 		if (count > 0)
 			keyring_check();
 		for (int j = 0; j < count; j++)
@@ -317,6 +324,19 @@ postpone(Flight *flight, const char *reason, int64 delay, bool is_refusal)
 	store_update_connection(&connection);
 }
 
+/* A stopped connector is tried by somebody who was not refused, unless nobody else comes. */
+static bool
+may_probe(const Flight *flight, const Connector *connector, TimestampTz now)
+{
+	TimestampTz from = connector->probe_at;
+
+	if (TIMESTAMP_IS_NOEND(from))
+		return false;
+	if (circuit_was_refused(flight->connector_id, flight->app_user))
+		from = TimestampTzPlusMilliseconds(from, PROBE_GRACE);
+	return from <= now;
+}
+
 static bool
 refresh_prepare(Flight *flight)
 {
@@ -324,7 +344,6 @@ refresh_prepare(Flight *flight)
 	Connection connection = {0};
 	Connector *connector;
 	TimestampTz now = GetCurrentTimestamp();
-	bool asked = flight->n_waiters > 0;
 	bool resting;
 
 	if (installation_state() != INSTALLATION_OURS)
@@ -374,7 +393,7 @@ refresh_prepare(Flight *flight)
 	flight->connector = connector;
 	if (!TIMESTAMP_IS_NOEND(connector->stopped_at))
 	{
-		details->probing = !TIMESTAMP_IS_NOEND(connector->probe_at) && connector->probe_at <= now;
+		details->probing = may_probe(flight, connector, now);
 		if (!details->probing)
 		{
 			flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED, "The connector is stopped: %s.",
@@ -406,8 +425,9 @@ refresh_prepare(Flight *flight)
 					timestamptz_to_str(connection.refresh_at));
 		return false;
 	}
-	if (asked && circuit_open_until(flight->connector_id) > now)
+	if (circuit_open_until(flight->connector_id) > now)
 	{
+		/* what is due stays so */
 		flight_fail(flight, CALL_PROVIDER_UNAVAILABLE,
 					"The provider has not been answering; the next attempt is at %s.",
 					timestamptz_to_str(circuit_open_until(flight->connector_id)));
@@ -601,9 +621,11 @@ store_failure(Flight *flight)
 	switch (flight->tokens.outcome)
 	{
 		case TOKEN_INVALID_GRANT:
+			circuit_note_answer(flight->connector_id);
 			require_reconnect(flight, problem);
 			break;
 		case TOKEN_INVALID_CLIENT:
+			circuit_note_answer(flight->connector_id);
 			flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED,
 						"The provider refused the client: %s.", problem);
 			note_client_refusal(flight);
@@ -666,5 +688,6 @@ refresh_put_off(Flight *flight)
 	postpone(flight, "unreadable", UNREADABLE_DELAY, false);
 }
 
-const FlightKind refresh_flight = {"refresh",     STATS_REFRESH, refresh_prepare, refresh_answered,
-								   refresh_apply, refresh_save,  refresh_load,    refresh_put_off};
+const FlightKind refresh_flight = {"refresh",        STATS_REFRESH,   refresh_prepare,
+								   refresh_answered, refresh_apply,   refresh_save,
+								   refresh_load,     refresh_put_off, .heeds_circuit = true};

@@ -410,7 +410,8 @@ foreach my $end ('refused', 'granted')
 	$requests = requests('crowd');
 	superuser("UPDATE appuser_connectors.connectors SET stopped_at = now() - interval '1 hour', stopped_reason = 'invalid_client',
 		probe_at = now() - interval '1 s' WHERE connector_id = 'crowd'");
-	my $probing = asking($crowd[0], 'crowd');
+	# not by the one that has just been refused
+	my $probing = asking($crowd[ $end eq 'refused' ? 0 : 5 ], 'crowd');
 	$server{crowd}->wait(held => 'probe');
 	is(state_of($_, 'crowd'), 'UC004', "a probe that is $end: $_ does not make another") foreach @crowd[ 1 .. 4 ];
 	is(requests('crowd'), $requests + 1, "a probe that is $end: it is the only one");
