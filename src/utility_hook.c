@@ -29,6 +29,7 @@
 
 #include "base/compat.h"
 #include "store/identity.h"
+#include "store/shared_state.h"
 #include "store/store.h"
 #include "utility_hook.h"
 #include "worker/roster.h"
@@ -40,14 +41,18 @@ static ProcessUtility_hook_type previous_hook = NULL;
  * enough, and one that a subtransaction took back makes the launcher look in vain.
  */
 static bool rescan_at_commit = false;
+static bool want_worker_at_commit = false; /* it made this one so */
 
 static void
 rescan_after_commit(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_COMMIT && rescan_at_commit)
 		roster_rescan();
+	/* there may be no place for whoever looks */
+	if (event == XACT_EVENT_COMMIT && want_worker_at_commit && shared_state_preloaded())
+		(void) roster_want_worker(MyDatabaseId);
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
-		rescan_at_commit = false;
+		rescan_at_commit = want_worker_at_commit = false;
 }
 
 /* The value of an option of CREATE or ALTER DATABASE, or NULL */
@@ -241,7 +246,10 @@ before_command(Node *command)
 	Oid database = database_of_command(command);
 
 	if (wants_rescan(command))
+	{
 		rescan_at_commit = true;
+		want_worker_at_commit |= IsA(command, CreateExtensionStmt);
+	}
 	if (OidIsValid(database))
 		roster_hold_worker(database);
 	else if (drops_extension(command))

@@ -50,6 +50,7 @@
 
 #define SCAN_INTERVAL 60000     /* ms */
 #define RECOVERY_POLL 1000      /* ms; promotion wakes nobody */
+#define RESCAN_RETRY 1000       /* ms; when there was no place for the scanner */
 #define RESTART_DELAY_FIRST 100 /* ms */
 #define RESTART_DELAY_MAX 60000
 
@@ -63,8 +64,8 @@ static BackgroundWorkerHandle *scanner = NULL;
 PGDLLEXPORT void appuser_connectors_launcher_main(Datum main_arg);
 PGDLLEXPORT void appuser_connectors_scanner_main(Datum main_arg);
 
-static bool database_exists(Oid database);
-static void start_worker(int i, Oid database);
+static bool database_exists(Oid database, NameData *name);
+static void start_worker(int i, Oid database, const char *name);
 static void reconcile(void);
 
 void
@@ -163,12 +164,12 @@ connectable_database(void)
 }
 
 /*
- * Whether a worker could connect to it; where connections are not allowed, the next
+ * Whether a worker could connect to it, and its name; where connections are not allowed, the next
  * scan after they are brings it back.  Not by the syscache: whoever drops a
  * database lets go of it before others are told to forget it.
  */
 static bool
-database_exists(Oid database)
+database_exists(Oid database, NameData *name)
 {
 	Relation relation;
 	ScanKeyData key;
@@ -186,6 +187,8 @@ database_exists(Oid database)
 	tuple = systable_getnext(scan);
 	exists = HeapTupleIsValid(tuple) && ((Form_pg_database) GETSTRUCT(tuple))->datallowconn &&
 			 ((Form_pg_database) GETSTRUCT(tuple))->datconnlimit != DATCONNLIMIT_INVALID_DB;
+	if (exists)
+		*name = ((Form_pg_database) GETSTRUCT(tuple))->datname;
 	systable_endscan(scan);
 	table_close(relation, AccessShareLock);
 	CommitTransactionCommand();
@@ -193,36 +196,69 @@ database_exists(Oid database)
 }
 
 static void
-start_worker(int i, Oid database)
+start_worker(int i, Oid database, const char *name)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	bool started;
 	bool had_room;
 	bool ran_long;
+	bool may_wait;
 
 	started = start_process("appuser_connectors_worker_main", "appuser_connectors worker", database,
 							&handles[i]);
+	/* the scanner's place is free in a moment, and then the launcher is woken */
+	may_wait = !started && is_running(&scanner);
 
 	LWLockAcquire(shared_state_lock(), LW_EXCLUSIVE);
 	had_room = !entries[i].no_room;
-	entries[i].no_room = !started;
-	/* if this one ends soon, the next waits longer */
-	ran_long =
-		TimestampDifferenceExceeds(entries[i].start_at, GetCurrentTimestamp(), RESTART_DELAY_MAX);
-	entries[i].delay = entries[i].delay == 0 || ran_long
-						   ? RESTART_DELAY_FIRST
-						   : Min(entries[i].delay * 2, RESTART_DELAY_MAX);
-	entries[i].start_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), entries[i].delay);
+	if (may_wait)
+		entries[i].start_at = now;
+	else
+	{
+		entries[i].no_room = !started;
+		entries[i].tried_at = now;
+		/* if this one ends soon, the next waits longer */
+		ran_long = TimestampDifferenceExceeds(entries[i].start_at, now, RESTART_DELAY_MAX);
+		entries[i].delay = entries[i].delay == 0 || ran_long
+							   ? RESTART_DELAY_FIRST
+							   : Min(entries[i].delay * 2, RESTART_DELAY_MAX);
+		entries[i].start_at = TimestampTzPlusMilliseconds(now, entries[i].delay);
+	}
 	LWLockRelease(shared_state_lock());
 
-	/* the scanner's place is free in a moment, and then the launcher is woken */
-	if (started || is_running(&scanner))
+	if (may_wait)
+		return;
+	if (started && !had_room)
+		ereport(LOG, (errmsg("appuser_connectors has a place for the worker of database \"%s\" now",
+							 name)));
+	if (started)
 		return;
 	if (had_room)
 		ereport(WARNING,
-				(errmsg("appuser_connectors could not start a worker for database %u", database),
-				 errhint("Raise max_worker_processes: one for the launcher, one for each "
-						 "database that has the extension, and one to spare.")));
+				(errmsg("appuser_connectors has no place for a worker of database \"%s\"", name),
+				 errdetail("Nothing is sent to its providers."),
+				 errhint("Raise max_worker_processes (%d): one for the launcher, one for each "
+						 "database that has the extension, and one to spare.",
+						 max_worker_processes)));
 	provider_call_fail_all(database, CALL_WORKER_NOT_RUNNING);
+}
+
+/* Starts the scanner, or says once that there is no place for it. */
+static bool
+start_scanner(void)
+{
+	static bool had_room = true; /* as it was last said, for as long as the launcher lives */
+	bool started = start_process("appuser_connectors_scanner_main", "appuser_connectors scanner",
+								 connectable_database(), &scanner);
+
+	if (!started && had_room)
+		ereport(WARNING,
+				(errmsg("appuser_connectors has no place to look for databases that have it"),
+				 errhint("Raise max_worker_processes (%d): one for the launcher, one for each "
+						 "database that has the extension, and one to spare.",
+						 max_worker_processes)));
+	had_room = started;
+	return started;
 }
 
 /* Starts what should run and does not. */
@@ -235,9 +271,7 @@ reconcile(void)
 	if (rescan || last_scan == 0 ||
 		TimestampDifferenceExceeds(last_scan, GetCurrentTimestamp(), SCAN_INTERVAL))
 	{
-		if (is_running(&scanner) ||
-			!start_process("appuser_connectors_scanner_main", "appuser_connectors scanner",
-						   connectable_database(), &scanner))
+		if (is_running(&scanner) || !start_scanner())
 		{
 			if (rescan)
 				roster_put_back_rescan();
@@ -248,6 +282,7 @@ reconcile(void)
 	for (int i = 0; i < n_entries; i++)
 	{
 		Oid database;
+		NameData name;
 		bool due;
 
 		if (is_running(&handles[i]))
@@ -259,8 +294,8 @@ reconcile(void)
 		LWLockRelease(shared_state_lock());
 		if (!due)
 			continue;
-		if (database_exists(database))
-			start_worker(i, database);
+		if (database_exists(database, &name))
+			start_worker(i, database, NameStr(name));
 		else
 			roster_forget_database(database);
 	}
@@ -280,7 +315,7 @@ launcher_timeout(void)
 				timeout,
 				TimestampDifferenceMilliseconds(GetCurrentTimestamp(), entries[i].start_at) + 10);
 	if (roster_wants_rescan())
-		timeout = Min(timeout, RESTART_DELAY_FIRST);
+		timeout = Min(timeout, RESCAN_RETRY);
 	LWLockRelease(shared_state_lock());
 	return timeout;
 }
@@ -362,7 +397,7 @@ appuser_connectors_scanner_main(Datum main_arg)
 			Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
 
 			if (form->deptype == SHARED_DEPENDENCY_OWNER && OidIsValid(form->dbid))
-				roster_want_worker(form->dbid);
+				(void) roster_want_worker(form->dbid);
 		}
 		systable_endscan(scan);
 		table_close(relation, AccessShareLock);

@@ -133,6 +133,19 @@ wait_for_answer(ProviderCallSlot *slot, TimestampTz deadline)
 	}
 }
 
+static void
+raise_no_worker(void)
+{
+	ereport(ERROR, (errcode(ERRCODE_UC_WORKER_NOT_RUNNING),
+					errmsg("there is no place for an appuser_connectors worker in this database"),
+					errdetail("Nothing was sent. All of the server's max_worker_processes (%d) "
+							  "are taken.",
+							  max_worker_processes),
+					errhint("Raise max_worker_processes and restart the server: one for the "
+							"launcher, one for each database that has the extension, and one to "
+							"spare.")));
+}
+
 /* Puts a call into this backend's slot, and sees to it that a worker takes it. */
 static void
 submit_call(ProviderCallSlot *slot, ProviderCallKind kind, StringInfo record)
@@ -147,7 +160,8 @@ submit_call(ProviderCallSlot *slot, ProviderCallKind kind, StringInfo record)
 	slot->state = SLOT_SUBMITTED;
 	LWLockRelease(shared->lock);
 
-	roster_want_worker(MyDatabaseId);
+	if (!roster_want_worker(MyDatabaseId))
+		raise_no_worker();
 	roster_wake_worker(MyDatabaseId);
 }
 
@@ -214,9 +228,7 @@ provider_call(ProviderCallKind kind, StringInfo record, char *message)
 						errhint("Try again; appuser_connectors.wait_timeout says how long to "
 								"wait.")));
 	if (outcome == CALL_WORKER_NOT_RUNNING)
-		ereport(ERROR, (errcode(ERRCODE_UC_WORKER_NOT_RUNNING),
-						errmsg("no appuser_connectors worker could be started for this database"),
-						errhint("Raise max_worker_processes, and see the server log.")));
+		raise_no_worker();
 	return outcome;
 }
 

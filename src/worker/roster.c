@@ -27,11 +27,14 @@
 #include "worker/roster.h"
 
 #define RESIGNAL_INTERVAL 1000 /* ms; of a worker that is to go */
+#define WITHOUT_PLACE 64       /* databases that are listed beyond those that can have one */
+#define RETRY_INTERVAL 1000    /* ms; callers do not have the launcher try again sooner */
 
 typedef struct RosterShmem
 {
 	Latch *launcher_latch;
 	bool rescan;
+	bool full; /* there was a database that could not be listed */
 	ConditionVariable worker_gone;
 	int n_entries;
 	int n_holds;
@@ -52,12 +55,18 @@ max_holds(void)
 	return MaxBackends;
 }
 
+int
+roster_size(void)
+{
+	return max_worker_processes + WITHOUT_PLACE;
+}
+
 Size
 roster_shmem_size(void)
 {
-	return add_size(MAXALIGN(sizeof(RosterShmem)),
-					add_size(mul_size(max_worker_processes, sizeof(RosterEntry)),
-							 mul_size(max_holds(), sizeof(Oid))));
+	return add_size(
+		MAXALIGN(sizeof(RosterShmem)),
+		add_size(mul_size(roster_size(), sizeof(RosterEntry)), mul_size(max_holds(), sizeof(Oid))));
 }
 
 void
@@ -70,7 +79,7 @@ roster_shmem_init(void)
 	if (!found)
 	{
 		memset(shared, 0, roster_shmem_size());
-		shared->n_entries = max_worker_processes;
+		shared->n_entries = roster_size();
 		shared->n_holds = max_holds();
 		ConditionVariableInit(&shared->worker_gone);
 	}
@@ -104,10 +113,13 @@ wake_launcher(void)
 		SetLatch(shared->launcher_latch);
 }
 
-void
+bool
 roster_want_worker(Oid database)
 {
 	RosterEntry *entry;
+	TimestampTz now = GetCurrentTimestamp();
+	bool has_place = false;
+	bool newly_full = false;
 
 	LWLockAcquire(shared_state_lock(), LW_EXCLUSIVE);
 	entry = find_entry(database);
@@ -115,10 +127,34 @@ roster_want_worker(Oid database)
 	{
 		memset(entry, 0, sizeof(RosterEntry));
 		entry->database = database;
-		entry->start_at = GetCurrentTimestamp();
+		entry->start_at = now;
+		shared->full = false;
 		wake_launcher();
 	}
+	if (entry == NULL)
+	{
+		newly_full = !shared->full;
+		shared->full = true;
+	}
+	else
+	{
+		bool try_again = entry->pid == 0 && entry->no_room &&
+						 TimestampDifferenceExceeds(entry->tried_at, now, RETRY_INTERVAL);
+
+		/* if there still is none, the launcher answers who waits */
+		if (try_again)
+			wake_launcher();
+		has_place = entry->pid != 0 || !entry->no_room || try_again;
+	}
 	LWLockRelease(shared_state_lock());
+
+	if (newly_full)
+		ereport(WARNING, (errmsg("more databases have appuser_connectors than can be listed, "
+								 "among them database %u",
+								 database),
+						  errdetail("There is room for %d.", roster_size()),
+						  errhint("Raise max_worker_processes.")));
+	return has_place;
 }
 
 void

@@ -16,14 +16,20 @@ typedef struct RosterEntry
 	Latch *latch;
 	TimestampTz start_at; /* not before */
 	int delay;            /* ms, of the next restart */
-	bool no_room;         /* max_worker_processes did not let it start */
+	bool no_room;         /* max_worker_processes did not let it start, as of … */
+	TimestampTz tried_at;
 } RosterEntry;
 
 extern Size roster_shmem_size(void);
 extern void roster_shmem_init(void);
 
-/* Sees to it that this database has a worker soon. */
-extern void roster_want_worker(Oid database);
+/* How many databases can be listed: more than can have a worker, so that each that has
+ * none is known by name. */
+extern int roster_size(void);
+
+/* Sees to it that this database has a worker soon; false: max_worker_processes leaves no
+ * place for one. */
+extern bool roster_want_worker(Oid database);
 
 /* Wakes this database's worker, if there is one. */
 extern void roster_wake_worker(Oid database);

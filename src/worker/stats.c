@@ -36,7 +36,7 @@ static DatabaseStats *own = NULL; /* of this worker's database */
 Size
 stats_shmem_size(void)
 {
-	return mul_size(max_worker_processes, sizeof(DatabaseStats));
+	return mul_size(roster_size(), sizeof(DatabaseStats));
 }
 
 void
@@ -48,7 +48,7 @@ stats_shmem_init(void)
 	if (found)
 		return;
 	memset(shared, 0, stats_shmem_size());
-	for (int i = 0; i < max_worker_processes; i++)
+	for (int i = 0; i < roster_size(); i++)
 		for (int kind = 0; kind < STATS_KINDS; kind++)
 		{
 			KindStats *stats = &shared[i].kinds[kind];
@@ -76,7 +76,7 @@ reset_stats(DatabaseStats *stats)
 static DatabaseStats *
 find_stats(Oid database)
 {
-	for (int i = 0; i < max_worker_processes; i++)
+	for (int i = 0; i < roster_size(); i++)
 		if (shared[i].database == database)
 			return &shared[i];
 	return NULL;
@@ -86,7 +86,7 @@ find_stats(Oid database)
 static DatabaseStats *
 find_unused(void)
 {
-	for (int i = 0; i < max_worker_processes; i++)
+	for (int i = 0; i < roster_size(); i++)
 		if (!OidIsValid(shared[i].database) || !roster_lists(shared[i].database))
 			return &shared[i];
 	return NULL;
