@@ -3,13 +3,16 @@
  *	  What happened to whom: rows of connection_events, and NOTIFY.
  *
  * A notification carries an event's id only, since anybody may LISTEN.  Only the
- * worker notifies: a caller's transaction that did could not be prepared.
+ * worker notifies: a caller's transaction that did could not be prepared.  And only
+ * while the queue, which is the whole cluster's, has room: NOTIFY with a full one makes
+ * the commit fail, and what commits here are answers of providers.
  */
 #include "postgres.h"
 
 #include "commands/async.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
 #include "base/settings.h"
@@ -18,6 +21,7 @@
 #include "store/store.h"
 
 #define EVENT_BATCH 1000
+#define MAX_QUEUE_USAGE 0.5 /* PostgreSQL itself warns from there on */
 
 /* Does this process announce its events itself?  Set once, at its start. */
 static bool announces = false;
@@ -26,6 +30,28 @@ void
 event_announce_own(void)
 {
 	announces = true;
+}
+
+/* Has the queue of notifications room?  Says so in the log when that changes. */
+static bool
+may_notify(void)
+{
+	static bool full = false; /* as it was said last */
+	bool is_full = DatumGetFloat8(DirectFunctionCall1(pg_notification_queue_usage, (Datum) 0)) >=
+				   MAX_QUEUE_USAGE;
+
+	if (is_full && !full)
+		ereport(WARNING,
+				(errmsg("appuser_connectors does not announce events while the NOTIFY queue is "
+						"half full"),
+				 errdetail("They are recorded, and announced when there is room."),
+				 errhint("A session that has executed LISTEN and stays in a transaction keeps the "
+						 "queue from being emptied: see pg_notification_queue_usage() and "
+						 "pg_stat_activity.")));
+	else if (!is_full && full)
+		ereport(LOG, (errmsg("appuser_connectors announces events again")));
+	full = is_full;
+	return !full;
 }
 
 static void
@@ -41,10 +67,12 @@ event_record(const char *app_user, const char *connector_id, const char *connect
 			 const char *event, const char *detail)
 {
 	pg_uuid_t id;
+	bool announced = announces && may_notify();
+
 	random_uuid(&id);
 	store_insert_event(app_user, &id, connector_id, connection_name, event, detail,
-					   GetCurrentTimestamp(), announces);
-	if (announces)
+					   GetCurrentTimestamp(), announced);
+	if (announced)
 		notify(&id);
 }
 
@@ -60,8 +88,11 @@ void
 event_announce(void)
 {
 	int count;
-	OutboxKey *events = store_take_unannounced_events(EVENT_BATCH, &count);
+	OutboxKey *events;
 
+	if (!may_notify())
+		return;
+	events = store_take_unannounced_events(EVENT_BATCH, &count);
 	for (int i = 0; i < count; i++)
 		notify(&events[i].id);
 }

@@ -119,5 +119,29 @@ foreach my $name ('owner role', 'log: bind parameters', 'connector app')
 	ok($health{$name}{detail}, 'with what to do');
 }
 
+# A queue of notifications that a listener keeps from being emptied: events go on.  It takes 4 GB, so
+# it is filled for a release only.
+SKIP: {
+	skip 'the NOTIFY queue is filled with --full only', 4 if !$ENV{TEST_FULL};
+	my $log = -s $node->logfile;
+	my $sleeper = PsqlSession->new($node);
+
+	$sleeper->ask('LISTEN other; BEGIN; SELECT 1');
+	while ($node->safe_psql('postgres', 'SELECT pg_notification_queue_usage() < 0.5') eq 't')
+	{
+		$node->safe_psql('postgres', "SELECT count(pg_notify('other', lpad(g::text, 7900, 'x'))) FROM generate_series(1, 20000) AS g");
+	}
+	is(connect_user($node, 'bella', 'app')->{failure}, undef, 'with the queue half full people still connect');
+	is(query($node, 'app_admin', "SELECT event, announced FROM appuser_connectors.connection_events WHERE app_user = 'bella'"), 'connected|f',
+		'the event is there, and not announced');
+	connect_user($node, 'bella', 'app');
+	is(scalar(() = PostgreSQL::Test::Utils::slurp_file($node->logfile, $log) =~ /does not announce events/g), 1, 'the log says so once');
+	# not by COMMIT, which would have it read all of them
+	$node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . $sleeper->pid . ')');
+	wait_until('the event is announced', sub {
+			query($node, 'app_admin', "SELECT bool_and(announced) FROM appuser_connectors.connection_events WHERE app_user = 'bella'") eq 't' });
+	ok($node->log_contains('announces events again', $log), 'and announced when there is room again');
+}
+
 $node->stop;
 done_testing();
