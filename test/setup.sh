@@ -139,6 +139,7 @@ ensure_packages()
 		case " $* " in
 		*' tests '*)
 			installed libipc-run-perl || missing+=(libipc-run-perl)
+			installed python3-psycopg || ! available python3-psycopg || missing+=(python3-psycopg)
 			have clang-format-14 || ! available clang-format-14 || missing+=(clang-format-14)
 			;;
 		esac
