@@ -196,6 +196,7 @@ foreach my $block (map { blocks($_) } pages())
 	}
 	elsif ($block->{language} =~ /^(?:sql|sh)$/)
 	{
+		unlike($block->{text}, qr/\t/, "$name has no tab, which a terminal would take for a wish to complete");
 		my $reason = not_run($block);
 
 		is($run{"$block->{page} $block->{line}"} // 'not', defined $reason ? 'not' : 1, "$name is " . (defined $reason ? "not run: $reason" : 'run'));
