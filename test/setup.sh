@@ -101,14 +101,15 @@ apt_install_postgresql()
 	return $status
 }
 
-# ensure_packages [browser] [tests]: installs what is missing and sets PG_CONFIG (and, with
-# browser, CHROMIUM if there is one); tests: what only test/check needs as well.  Before it,
-# make_work_directory.
+# ensure_packages [browser] [tests] [pages]: installs what is missing and sets PG_CONFIG (and,
+# with browser, CHROMIUM if there is one); tests: what only test/check needs as well; pages: what
+# somebody needs who pastes from the documentation.  Before it, make_work_directory.
 ensure_packages()
 {
 	local package server=() missing=() browser=() programs=(gcc make perl curl openssl)
 
 	case " $* " in *' tests '*) programs+=(clang) ;; esac
+	case " $* " in *' pages '*) programs+=(python3) ;; esac
 	if [ -n "${PG_CONFIG:-}" ]; then
 		[ -x "$PG_CONFIG" ] || die "there is no $PG_CONFIG"
 	elif have apt-get; then
