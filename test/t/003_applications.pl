@@ -102,6 +102,10 @@ foreach my $block (grep { $ways{ $_->{language} } } blocks($page))
 		like((ask('/'))[3], qr/The API answers: .*alice/, "$file: it gets over a 401");
 		is($provider->refreshes('demo-app'), $refreshes + 1, "$file: by one other token");
 
+		$provider->order({ faults => [ { path => '/me', status => 401 }, { path => '/token', status => 503 } ] });
+		is((ask('/'))[0], 503, "$file: it says so when the provider is in trouble");
+		$provider->order({ faults => [] });
+
 		is((ask('/disconnect', '-X', 'POST'))[0], 303, "$file: she disconnects");
 		like((ask('/'))[3], qr/Not connected/, "$file: and is not connected");
 		is((ask('/nowhere'))[0], 404, "$file: there is no such page");
