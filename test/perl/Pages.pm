@@ -157,7 +157,7 @@ sub tables
 	{
 		foreach my $table (prose($name) =~ /((?:^\|.*\n)+)/mg)
 		{
-			my @rows = map { [ map { s/^\s+|\s+$//gr } split /(?<!\\)\|/, s/^\|//r ] } split /\n/, $table;
+			my @rows = map { [ map { s/^\s+|\s+$//gr } split /(?<!\\)\|/, s/^\|(.*)\|$/$1/r, -1 ] } split /\n/, $table;
 
 			push @tables, { page => $name, head => $rows[0], rows => [ @rows[ 2 .. $#rows ] ] };
 		}

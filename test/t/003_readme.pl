@@ -150,6 +150,14 @@ foreach my $row (table('docs/security.md', 'threat'))
 	}
 }
 
+# ------------------------------------------------------------------------- tables
+foreach my $table (tables())
+{
+	my @odd = grep { @$_ != @{ $table->{head} } } @{ $table->{rows} };
+
+	is(scalar @odd, 0, "$table->{page}: every row of the table of $table->{head}[0] has its cells") or diag(join ' | ', @{ $odd[0] });
+}
+
 # --------------------------------------------------------- the map of the sources
 my @files = map { s{^\Q$top/src/\E}{}r } glob "$top/src/*/*.c";
 my %place;    # by the folder's heading
