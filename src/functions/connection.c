@@ -449,9 +449,10 @@ Datum
 app_user_connections(PG_FUNCTION_ARGS)
 {
 	const char *app_user = identity_require_app_user();
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	InitMaterializedSRF(fcinfo, 0);
-	store_list_connections(app_user, ((ReturnSetInfo *) fcinfo->resultinfo)->setResult);
+	store_list_connections(app_user, result->setResult, result->setDesc);
 	return (Datum) 0;
 }
 

@@ -106,8 +106,7 @@ visit_flow(TupleTableSlot *slot, void *arg)
 {
 	FindArg *find = arg;
 
-	slot_getsomeattrs(slot, ANUM_CONSUMED);
-	find->found = !DatumGetBool(slot->tts_values[ANUM_CONSUMED - 1]);
+	find->found = !DatumGetBool(slot_datum(slot, ANUM_CONSUMED));
 	find->connector_id = slot_text(slot, ANUM_CONNECTOR_ID);
 	find->connection_name = slot_text(slot, ANUM_CONNECTION_NAME);
 	return false;
@@ -156,10 +155,10 @@ store_consume_authorization(const char *app_user, const uint8 *state_hash)
 		a->connector_id = result_text(&section, 0, 1);
 		a->connection_name = result_text(&section, 0, 2);
 		a->redirect_uri = result_text(&section, 0, 3);
-		a->return_to = result_text(&section, 0, 4);
+		a->return_to = result_nullable_text(&section, 0, 4);
 		a->scopes = result_texts(&section, 0, 5, &a->n_scopes);
-		a->connection_config = result_jsonb(&section, 0, 6);
-		a->binding_hash = result_bytes(&section, 0, 7);
+		a->connection_config = result_nullable_jsonb(&section, 0, 6);
+		a->binding_hash = result_nullable_bytes(&section, 0, 7);
 		a->sealed_secrets = result_bytes(&section, 0, 8);
 		a->created_at = result_timestamp(&section, 0, 9);
 		a->expires_at = result_timestamp(&section, 0, 10);
@@ -214,9 +213,8 @@ visit_expired(TupleTableSlot *slot, void *arg)
 {
 	SweepList *list = arg;
 
-	slot_getsomeattrs(slot, ANUM_STATE_HASH);
-	list->app_users[list->count] = TextDatumGetCString(slot->tts_values[ANUM_APP_USER - 1]);
-	list->hashes[list->count] = DatumGetByteaPCopy(slot->tts_values[ANUM_STATE_HASH - 1]);
+	list->app_users[list->count] = slot_text(slot, ANUM_APP_USER);
+	list->hashes[list->count] = slot_varlena(slot, ANUM_STATE_HASH);
 	return ++list->count < list->limit;
 }
 

@@ -38,8 +38,7 @@ enum
 	ANUM_REFUSALS,
 	ANUM_ENDPOINTS,
 	ANUM_ACCESS_TOKEN,
-	ANUM_REFRESH_TOKEN,
-	CONNECTION_COLUMNS = ANUM_REFRESH_TOKEN
+	ANUM_REFRESH_TOKEN
 };
 
 typedef struct ReadArg
@@ -53,27 +52,26 @@ visit_connection(TupleTableSlot *slot, void *arg)
 {
 	Connection *c = ((ReadArg *) arg)->connection;
 
-	slot_getsomeattrs(slot, CONNECTION_COLUMNS);
-	c->grant_id = *DatumGetUUIDP(slot->tts_values[ANUM_GRANT_ID - 1]);
-	c->generation = DatumGetInt64(slot->tts_values[ANUM_GENERATION - 1]);
+	c->grant_id = *DatumGetUUIDP(slot_datum(slot, ANUM_GRANT_ID));
+	c->generation = DatumGetInt64(slot_datum(slot, ANUM_GENERATION));
 	c->reconnect_required = strcmp(slot_text(slot, ANUM_STATUS), "connected") != 0;
-	c->status_reason = slot_text(slot, ANUM_STATUS_REASON);
+	c->status_reason = slot_nullable_text(slot, ANUM_STATUS_REASON);
 	c->status_since = slot_timestamp(slot, ANUM_STATUS_SINCE);
-	c->account = slot_text(slot, ANUM_ACCOUNT);
+	c->account = slot_nullable_text(slot, ANUM_ACCOUNT);
 	c->token_type = slot_text(slot, ANUM_TOKEN_TYPE);
 	c->scopes = slot_varlena(slot, ANUM_SCOPES);
 	c->requested_scopes = slot_varlena(slot, ANUM_REQUESTED_SCOPES);
-	c->connection_config = slot_varlena(slot, ANUM_CONNECTION_CONFIG);
+	c->connection_config = slot_nullable_varlena(slot, ANUM_CONNECTION_CONFIG);
 	c->connected_at = slot_timestamp(slot, ANUM_CONNECTED_AT);
 	c->updated_at = slot_timestamp(slot, ANUM_UPDATED_AT);
-	c->expires_at = slot_timestamp(slot, ANUM_EXPIRES_AT);
-	c->refresh_at = slot_timestamp(slot, ANUM_REFRESH_AT);
-	c->failures = DatumGetInt32(slot->tts_values[ANUM_FAILURES - 1]);
-	c->failing_since = slot_timestamp(slot, ANUM_FAILING_SINCE);
-	c->refusals = DatumGetInt32(slot->tts_values[ANUM_REFUSALS - 1]);
+	c->expires_at = slot_nullable_timestamp(slot, ANUM_EXPIRES_AT);
+	c->refresh_at = slot_nullable_timestamp(slot, ANUM_REFRESH_AT);
+	c->failures = DatumGetInt32(slot_datum(slot, ANUM_FAILURES));
+	c->failing_since = slot_nullable_timestamp(slot, ANUM_FAILING_SINCE);
+	c->refusals = DatumGetInt32(slot_datum(slot, ANUM_REFUSALS));
 	c->endpoints = slot_text(slot, ANUM_ENDPOINTS);
 	c->access_token = slot_varlena(slot, ANUM_ACCESS_TOKEN);
-	c->refresh_token = slot_varlena(slot, ANUM_REFRESH_TOKEN);
+	c->refresh_token = slot_nullable_varlena(slot, ANUM_REFRESH_TOKEN);
 	((ReadArg *) arg)->found = true;
 	return false;
 }
@@ -281,8 +279,35 @@ store_count_other_connections(const char *app_user, const char *connector_id,
 	return result;
 }
 
+bool
+store_put_off_connection(const char *app_user, const char *connector_id,
+						 const char *connection_name, const char *reason, TimestampTz refresh_at)
+{
+	static StoreStatement put_off = {
+		"UPDATE appuser_connectors.connections SET refresh_at = $5, status_reason = $4, "
+		"failures = COALESCE(failures, 0) + 1, failing_since = COALESCE(failing_since, now()) "
+		"WHERE app_user = $1 AND connector_id = $2 AND connection_name = (SELECT connection_name "
+		"FROM appuser_connectors.connections WHERE app_user = $1 AND connector_id = $2 "
+		"AND connection_name = $3 FOR UPDATE SKIP LOCKED)"};
+	StoreSection section;
+	StoreArgs args = {0};
+	bool done;
+
+	if (!ConditionalLockRelationOid(store_relation("connections"), RowExclusiveLock))
+		return false;
+	arg_text(&args, app_user);
+	arg_text(&args, connector_id);
+	arg_text(&args, connection_name);
+	arg_text(&args, reason);
+	arg_timestamp(&args, refresh_at);
+	store_begin(&section, app_user);
+	done = store_run(&section, &put_off, &args) > 0;
+	store_end(&section);
+	return done;
+}
+
 void
-store_list_connections(const char *app_user, Tuplestorestate *tuples)
+store_list_connections(const char *app_user, Tuplestorestate *tuples, TupleDesc descriptor)
 {
 	static StoreStatement list = {
 		"SELECT n.connector_id::text, c.connection_name::text, n.provider::text, n.name, "
@@ -306,6 +331,7 @@ store_list_connections(const char *app_user, Tuplestorestate *tuples)
 	arg_text(&args, app_user);
 	store_begin(&section, app_user);
 	rows = store_run(&section, &list, &args);
+	store_check_results(&section, descriptor);
 	for (uint64 i = 0; i < rows; i++)
 		tuplestore_puttuple(tuples, SPI_tuptable->vals[i]);
 	store_end(&section);
@@ -345,10 +371,9 @@ visit_key(TupleTableSlot *slot, void *arg)
 	KeyList *list = arg;
 	ConnectionKey key;
 
-	slot_getsomeattrs(slot, ANUM_REFRESH_AT);
 	if (!TIMESTAMP_IS_NOEND(list->now))
 	{
-		TimestampTz due = slot_timestamp(slot, ANUM_REFRESH_AT);
+		TimestampTz due = slot_nullable_timestamp(slot, ANUM_REFRESH_AT);
 
 		if (due > list->now || list->count >= list->limit || list->n_passed_by >= MAX_PASSED_BY)
 		{
@@ -376,7 +401,6 @@ visit_key_of_connector(TupleTableSlot *slot, void *arg)
 	char *connector_id;
 	bool same;
 
-	slot_getsomeattrs(slot, ANUM_CONNECTOR_ID);
 	connector_id = slot_text(slot, ANUM_CONNECTOR_ID);
 	same = strcmp(connector_id, list->connector_id) == 0;
 	pfree(connector_id);
@@ -437,8 +461,7 @@ visit_shared(TupleTableSlot *slot, void *arg)
 {
 	SharedArg *shared = arg;
 
-	slot_getsomeattrs(slot, ANUM_STATUS);
-	shared->found = memcmp(DatumGetUUIDP(slot->tts_values[ANUM_GRANT_ID - 1]), shared->grant_id,
+	shared->found = memcmp(DatumGetUUIDP(slot_datum(slot, ANUM_GRANT_ID)), shared->grant_id,
 						   sizeof(pg_uuid_t)) != 0 &&
 					strcmp(slot_text(slot, ANUM_STATUS), "connected") == 0;
 	return !shared->found;

@@ -78,8 +78,17 @@ extern bool store_require_reconnect(const char *app_user, const char *connector_
 extern int store_count_other_connections(const char *app_user, const char *connector_id,
 										 const char *connection_name);
 
-/* The rows of app_user_connections() */
-extern void store_list_connections(const char *app_user, Tuplestorestate *tuples);
+/*
+ * Not due before refresh_at, and why.  Neither reads the row, which may be unreadable,
+ * nor waits for who holds it: then false.
+ */
+extern bool store_put_off_connection(const char *app_user, const char *connector_id,
+									 const char *connection_name, const char *reason,
+									 TimestampTz refresh_at);
+
+/* The rows of app_user_connections(), whose result is described by descriptor */
+extern void store_list_connections(const char *app_user, Tuplestorestate *tuples,
+								   TupleDesc descriptor);
 
 /* Keys of connections, by the direct scans below */
 typedef struct ConnectionKey

@@ -25,7 +25,7 @@
 #define CONNECTOR_COLUMNS                                                                          \
 	"connector_id, provider, name, client_id, client_secret, scopes, redirect_uris, "              \
 	"connection_config, options, definition, stopped_at, stopped_reason, probe_at, updated_at, "   \
-	"built_in::integer, allowed_endpoints, former_endpoints"
+	"built_in, allowed_endpoints, former_endpoints"
 
 /* Moves of a connector whose connections have not been refreshed since; more are cut off. */
 #define MAX_FORMER_ENDPOINTS 8
@@ -58,15 +58,15 @@ store_get_connector(const char *connector_id)
 		connector->client_secret = result_bytes(&section, 0, 5);
 		connector->scopes = result_texts(&section, 0, 6, &connector->n_scopes);
 		connector->redirect_uris = result_texts(&section, 0, 7, &connector->n_redirect_uris);
-		connector->connection_config = result_jsonb(&section, 0, 8);
-		connector->options = result_jsonb(&section, 0, 9);
+		connector->connection_config = result_nullable_jsonb(&section, 0, 8);
+		connector->options = result_nullable_jsonb(&section, 0, 9);
 		connector->definition = result_jsonb(&section, 0, 10);
-		connector->stopped_at = result_timestamp(&section, 0, 11);
-		connector->stopped_reason = result_text(&section, 0, 12);
-		connector->probe_at = result_timestamp(&section, 0, 13);
+		connector->stopped_at = result_nullable_timestamp(&section, 0, 11);
+		connector->stopped_reason = result_nullable_text(&section, 0, 12);
+		connector->probe_at = result_nullable_timestamp(&section, 0, 13);
 		connector->updated_at = result_timestamp(&section, 0, 14);
-		connector->built_in = result_int(&section, 0, 15) != 0;
-		connector->allowed_endpoints = result_text(&section, 0, 16);
+		connector->built_in = result_bool(&section, 0, 15);
+		connector->allowed_endpoints = result_nullable_text(&section, 0, 16);
 		connector->former_endpoints = result_texts(&section, 0, 17, &connector->n_former_endpoints);
 	}
 	store_end(&section);

@@ -51,14 +51,12 @@ static bool
 visit_installation(TupleTableSlot *slot, void *arg)
 {
 	Installation *row = arg;
-	bool is_null;
 
 	row->found = true;
-	row->id = *DatumGetUUIDP(slot_getattr(slot, ANUM_INSTALLATION_ID, &is_null));
-	row->system_identifier =
-		(uint64) DatumGetInt64(slot_getattr(slot, ANUM_SYSTEM_IDENTIFIER, &is_null));
-	row->database = DatumGetObjectId(slot_getattr(slot, ANUM_DATABASE_OID, &is_null));
-	row->timeline = (TimeLineID) DatumGetInt32(slot_getattr(slot, ANUM_TIMELINE, &is_null));
+	row->id = *DatumGetUUIDP(slot_datum(slot, ANUM_INSTALLATION_ID));
+	row->system_identifier = (uint64) DatumGetInt64(slot_datum(slot, ANUM_SYSTEM_IDENTIFIER));
+	row->database = DatumGetObjectId(slot_datum(slot, ANUM_DATABASE_OID));
+	row->timeline = (TimeLineID) DatumGetInt32(slot_datum(slot, ANUM_TIMELINE));
 	return false;
 }
 

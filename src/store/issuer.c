@@ -44,8 +44,7 @@ enum
 	ANUM_JWKS_URI,
 	ANUM_HMAC_KEY,
 	ANUM_FETCHED_JWKS,
-	ANUM_FETCHED_AT,
-	ISSUER_COLUMNS = ANUM_FETCHED_AT
+	ANUM_FETCHED_AT
 };
 
 typedef struct ReadArg
@@ -75,7 +74,6 @@ visit_issuer(TupleTableSlot *slot, void *arg)
 		return false;
 	}
 
-	slot_getsomeattrs(slot, ISSUER_COLUMNS);
 	memset(row, 0, sizeof(Issuer));
 	row->issuer = slot_text(slot, ANUM_ISSUER);
 	if (!slot->tts_isnull[ANUM_AUDIENCES - 1])
@@ -83,13 +81,13 @@ visit_issuer(TupleTableSlot *slot, void *arg)
 	names = array_to_texts(slot_varlena(slot, ANUM_ALGORITHMS), &n_names);
 	row->algorithms = issuer_algorithms(names, n_names);
 	row->app_user_template = slot_text(slot, ANUM_APP_USER_TEMPLATE);
-	skew = DatumGetIntervalP(slot->tts_values[ANUM_CLOCK_SKEW - 1]);
+	skew = DatumGetIntervalP(slot_datum(slot, ANUM_CLOCK_SKEW));
 	row->clock_skew = skew->day * USECS_PER_DAY + skew->time;
-	row->jwks = slot_varlena(slot, ANUM_JWKS);
-	row->jwks_uri = slot_text(slot, ANUM_JWKS_URI);
-	row->hmac_key = slot_text(slot, ANUM_HMAC_KEY);
-	row->fetched_jwks = slot_text(slot, ANUM_FETCHED_JWKS);
-	row->fetched_at = slot_timestamp(slot, ANUM_FETCHED_AT);
+	row->jwks = slot_nullable_varlena(slot, ANUM_JWKS);
+	row->jwks_uri = slot_nullable_text(slot, ANUM_JWKS_URI);
+	row->hmac_key = slot_nullable_text(slot, ANUM_HMAC_KEY);
+	row->fetched_jwks = slot_nullable_text(slot, ANUM_FETCHED_JWKS);
+	row->fetched_at = slot_nullable_timestamp(slot, ANUM_FETCHED_AT);
 	*read->version = version;
 	read->result = ISSUER_READ;
 	return false;

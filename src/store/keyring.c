@@ -377,9 +377,7 @@ data_key_aad(uint32 key_id)
 static bool
 visit_key(TupleTableSlot *slot, void *arg)
 {
-	bool is_null;
-
-	*(bytea **) arg = DatumGetByteaPCopy(slot_getattr(slot, ANUM_WRAPPED_KEY, &is_null));
+	*(bytea **) arg = slot_varlena(slot, ANUM_WRAPPED_KEY);
 	return false;
 }
 
@@ -481,11 +479,9 @@ data_key(uint32 key_id)
 static bool
 visit_active_key(TupleTableSlot *slot, void *arg)
 {
-	bool is_null;
-
-	if (strcmp(TextDatumGetCString(slot_getattr(slot, ANUM_STATE, &is_null)), "active") != 0)
+	if (strcmp(slot_text(slot, ANUM_STATE), "active") != 0)
 		return true;
-	*(uint32 *) arg = DatumGetInt32(slot_getattr(slot, ANUM_KEY_ID, &is_null));
+	*(uint32 *) arg = DatumGetInt32(slot_datum(slot, ANUM_KEY_ID));
 	return false;
 }
 

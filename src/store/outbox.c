@@ -40,12 +40,9 @@ static bool
 visit_key(TupleTableSlot *slot, void *arg)
 {
 	OutboxList *list = arg;
-	bool is_null;
-
-	slot_getsomeattrs(slot, ANUM_ID);
 	if (list->by_time)
 	{
-		TimestampTz due = DatumGetTimestampTz(slot_getattr(slot, ANUM_ATTEMPT_AT, &is_null));
+		TimestampTz due = slot_nullable_timestamp(slot, ANUM_ATTEMPT_AT);
 
 		if (due > list->now || list->count >= list->limit)
 		{
@@ -57,8 +54,8 @@ visit_key(TupleTableSlot *slot, void *arg)
 		return false;
 	if (list->count >= 16 && (list->count & (list->count - 1)) == 0)
 		list->keys = repalloc(list->keys, sizeof(OutboxKey) * list->count * 2);
-	list->keys[list->count].app_user = TextDatumGetCString(slot->tts_values[ANUM_APP_USER - 1]);
-	list->keys[list->count].id = *DatumGetUUIDP(slot->tts_values[ANUM_ID - 1]);
+	list->keys[list->count].app_user = slot_text(slot, ANUM_APP_USER);
+	list->keys[list->count].id = *DatumGetUUIDP(slot_datum(slot, ANUM_ID));
 	list->count++;
 	return true;
 }
@@ -119,7 +116,7 @@ store_get_pending_answer(const char *app_user, const pg_uuid_t *id)
 	arg_uuid(&args, id);
 	store_begin(&section, app_user);
 	if (store_run(&section, &get, &args) > 0)
-		sealed = result_bytes(&section, 0, 1);
+		sealed = result_nullable_bytes(&section, 0, 1);
 	store_end(&section);
 	return sealed;
 }
@@ -184,8 +181,8 @@ store_get_revocation(Revocation *revocation)
 	if (found)
 	{
 		revocation->connector_id = result_text(&section, 0, 1);
-		revocation->connection_name = result_text(&section, 0, 2);
-		revocation->account = result_text(&section, 0, 3);
+		revocation->connection_name = result_nullable_text(&section, 0, 2);
+		revocation->account = result_nullable_text(&section, 0, 3);
 		revocation->grant_id = result_uuid(&section, 0, 4);
 		revocation->sealed_tokens = result_bytes(&section, 0, 5);
 		revocation->attempts = result_int(&section, 0, 6);
@@ -240,6 +237,27 @@ store_delete_revocation(const char *app_user, const pg_uuid_t *id)
 }
 
 void
+store_put_off_revocation(const char *app_user, const pg_uuid_t *id, TimestampTz attempt_at)
+{
+	static StoreStatement put_off = {
+		"UPDATE appuser_connectors.revocations SET attempt_at = $3 "
+		"WHERE app_user = $1 AND revocation_id = (SELECT revocation_id "
+		"FROM appuser_connectors.revocations WHERE app_user = $1 AND revocation_id = $2 "
+		"FOR UPDATE SKIP LOCKED)"};
+	StoreSection section;
+	StoreArgs args = {0};
+
+	if (!ConditionalLockRelationOid(store_relation("revocations"), RowExclusiveLock))
+		return;
+	arg_text(&args, app_user);
+	arg_uuid(&args, id);
+	arg_timestamp(&args, attempt_at);
+	store_begin(&section, app_user);
+	store_run(&section, &put_off, &args);
+	store_end(&section);
+}
+
+void
 store_postpone_revocation(const char *app_user, const pg_uuid_t *id, int attempts,
 						  TimestampTz attempt_at)
 {
@@ -261,7 +279,6 @@ store_postpone_revocation(const char *app_user, const pg_uuid_t *id, int attempt
 static bool
 visit_connector(TupleTableSlot *slot, void *arg)
 {
-	slot_getsomeattrs(slot, ANUM_CONNECTOR_ID);
 	*(char **) arg = slot_text(slot, ANUM_CONNECTOR_ID);
 	return false;
 }

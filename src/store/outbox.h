@@ -45,6 +45,9 @@ extern LockResult store_lock_revocation(Revocation *revocation);
 /* Of what is still to be revoked of an app user, events shall name nobody. */
 extern void store_forget_name(const char *app_user);
 extern void store_delete_revocation(const char *app_user, const pg_uuid_t *id);
+/* Neither reads the row, which may be unreadable, nor waits for who holds it. */
+extern void store_put_off_revocation(const char *app_user, const pg_uuid_t *id,
+									 TimestampTz attempt_at);
 extern void store_postpone_revocation(const char *app_user, const pg_uuid_t *id, int attempts,
 									  TimestampTz attempt_at);
 

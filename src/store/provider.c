@@ -92,7 +92,7 @@ store_put_provider(const char *provider, const Jsonb *definition, TimestampTz no
 Jsonb *
 store_get_provider(const char *provider, bool *built_in)
 {
-	static StoreStatement get = {"SELECT definition, built_in::integer FROM "
+	static StoreStatement get = {"SELECT definition, built_in FROM "
 								 "appuser_connectors.providers WHERE provider = $1"};
 	StoreSection section;
 	StoreArgs args = {0};
@@ -103,7 +103,7 @@ store_get_provider(const char *provider, bool *built_in)
 	if (store_run(&section, &get, &args) > 0)
 	{
 		definition = result_jsonb(&section, 0, 1);
-		*built_in = result_int(&section, 0, 2) != 0;
+		*built_in = result_bool(&section, 0, 2);
 	}
 	store_end(&section);
 	return definition;

@@ -23,6 +23,8 @@
 #include "commands/trigger.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "nodes/primnodes.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -31,12 +33,14 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "store/identity.h"
+#include "store/shape.h"
 #include "store/store.h"
 
 /* Relation OIDs by name, of the database, not of a call: until an invalidation */
@@ -44,6 +48,7 @@ typedef struct CachedRelation
 {
 	const char *name;
 	Oid oid;
+	bool checked; /* it has its shape */
 } CachedRelation;
 
 static CachedRelation cached_relations[16];
@@ -96,7 +101,7 @@ store_relation(const char *name)
 		return InvalidOid;
 	relation_oid = get_relname_relid(name, namespace_oid);
 	if (OidIsValid(relation_oid) && n_cached_relations < (int) lengthof(cached_relations))
-		cached_relations[n_cached_relations++] = (CachedRelation){name, relation_oid};
+		cached_relations[n_cached_relations++] = (CachedRelation){name, relation_oid, false};
 	return relation_oid;
 }
 
@@ -158,6 +163,26 @@ begin_settings(void)
 	return level;
 }
 
+/* Around what may look at the tables anew: what has become of them? */
+static void
+hint_at_altered_tables(void *arg)
+{
+	switch (geterrcode())
+	{
+		case ERRCODE_UNDEFINED_COLUMN:
+		case ERRCODE_UNDEFINED_TABLE:
+		case ERRCODE_UNDEFINED_FUNCTION:
+		case ERRCODE_DATATYPE_MISMATCH:
+			errdetail("The statement is the extension's own: %s",
+					  ((const StoreStatement *) arg)->sql);
+			errhint("The extension's tables must be as CREATE EXTENSION made them: undo what ALTER "
+					"TABLE has done.");
+			break;
+		default:
+			break;
+	}
+}
+
 /*
  * Fires what a statement has queued, foreign keys' actions among it.  Before version 18
  * AFTER triggers run as whoever is the current user by then, also those of a table
@@ -182,9 +207,14 @@ uint64
 store_run(StoreSection *section, StoreStatement *statement, StoreArgs *args)
 {
 	int settings = begin_settings();
+	ErrorContextCallback context = {
+		.previous = error_context_stack, .callback = hint_at_altered_tables, .arg = statement};
 	uint64 rows;
 	int result;
 
+	section->statement = statement;
+	if (statement->plan == NULL || !SPI_plan_is_valid(statement->plan))
+		error_context_stack = &context;
 	if (statement->plan == NULL)
 	{
 		SPIPlanPtr plan = SPI_prepare(statement->sql, args->count, args->types);
@@ -199,6 +229,7 @@ store_run(StoreSection *section, StoreStatement *statement, StoreArgs *args)
 								  InvalidSnapshot, false, false, 0);
 	if (result < 0)
 		elog(ERROR, "could not execute \"%s\": %s", statement->sql, SPI_result_code_string(result));
+	error_context_stack = context.previous;
 	rows = SPI_processed;
 	fire_after_triggers();
 	/* also what a trigger has SET ends here, as if it had said SET LOCAL */
@@ -287,58 +318,128 @@ arg_texts(StoreArgs *args, char *const *values, int count)
 	add_arg(args, TEXTARRAYOID, PointerGetDatum(texts_to_array(values, count)), false);
 }
 
+/* Of which column a result's is a copy: "table.column", or its own name. */
+static char *
+result_origin(const StoreSection *section, int column)
+{
+	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(section->statement->plan));
+	Query *query = linitial_node(Query, source->query_list);
+	List *targets = query->returningList != NIL ? query->returningList : query->targetList;
+	TargetEntry *target = list_nth_node(TargetEntry, targets, column - 1);
+
+	if (!OidIsValid(target->resorigtbl))
+		return pstrdup(target->resname);
+	return psprintf("%s.%s", get_rel_name(target->resorigtbl),
+					get_attname(target->resorigtbl, target->resorigcol, false));
+}
+
+static void
+raise_null(const char *origin)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("column \"%s.%s\" holds a null that must not be there", STORE_SCHEMA, origin),
+			 errhint("Restore the row from a backup, or delete it, and give the column its "
+					 "NOT NULL again.")));
+}
+
+/* A column that was altered may have another type than C takes it for. */
+static void
+check_type(const StoreSection *section, int column, Oid type)
+{
+	if (SPI_gettypeid(SPI_tuptable->tupdesc, column) != type)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("column \"%s.%s\" was altered", STORE_SCHEMA,
+							   result_origin(section, column)),
+						errdetail("It must be of type %s.", format_type_be(type)),
+						errhint("Undo the ALTER TABLE.")));
+}
+
+void
+store_check_results(const StoreSection *section, TupleDesc descriptor)
+{
+	for (int i = 0; i < descriptor->natts; i++)
+		check_type(section, i + 1, TupleDescAttr(descriptor, i)->atttypid);
+}
+
 static Datum
-result_datum(uint64 row, int column, bool *is_null)
+result_nullable(const StoreSection *section, uint64 row, int column, Oid type, bool *is_null)
 {
 	Assert(row < SPI_tuptable->numvals);
+	check_type(section, column, type);
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, is_null);
+}
+
+static Datum
+result_datum(const StoreSection *section, uint64 row, int column, Oid type)
+{
+	bool is_null;
+	Datum value = result_nullable(section, row, column, type, &is_null);
+
+	if (is_null)
+		raise_null(result_origin(section, column));
+	return value;
 }
 
 char *
 result_text(const StoreSection *section, uint64 row, int column)
 {
-	bool is_null;
-	Datum value = result_datum(row, column, &is_null);
-	MemoryContext old = MemoryContextSwitchTo(section->context);
-	char *result = is_null ? NULL : TextDatumGetCString(value);
+	return TextDatumGetCString(result_datum(section, row, column, TEXTOID));
+}
 
-	MemoryContextSwitchTo(old);
-	return result;
+char *
+result_nullable_text(const StoreSection *section, uint64 row, int column)
+{
+	bool is_null;
+	Datum value = result_nullable(section, row, column, TEXTOID, &is_null);
+
+	return is_null ? NULL : TextDatumGetCString(value);
+}
+
+bool
+result_bool(const StoreSection *section, uint64 row, int column)
+{
+	return DatumGetBool(result_datum(section, row, column, BOOLOID));
 }
 
 int32
 result_int(const StoreSection *section, uint64 row, int column)
 {
-	bool is_null;
-
-	return DatumGetInt32(result_datum(row, column, &is_null));
+	return DatumGetInt32(result_datum(section, row, column, INT4OID));
 }
 
 pg_uuid_t
 result_uuid(const StoreSection *section, uint64 row, int column)
 {
-	bool is_null;
-
-	return *DatumGetUUIDP(result_datum(row, column, &is_null));
+	return *DatumGetUUIDP(result_datum(section, row, column, UUIDOID));
 }
 
 bytea *
 result_bytes(const StoreSection *section, uint64 row, int column)
 {
-	bool is_null;
-	Datum value = result_datum(row, column, &is_null);
-	MemoryContext old = MemoryContextSwitchTo(section->context);
-	bytea *bytes = is_null ? NULL : DatumGetByteaPCopy(value);
+	return DatumGetByteaPCopy(result_datum(section, row, column, BYTEAOID));
+}
 
-	MemoryContextSwitchTo(old);
-	return bytes;
+bytea *
+result_nullable_bytes(const StoreSection *section, uint64 row, int column)
+{
+	bool is_null;
+	Datum value = result_nullable(section, row, column, BYTEAOID, &is_null);
+
+	return is_null ? NULL : DatumGetByteaPCopy(value);
 }
 
 TimestampTz
 result_timestamp(const StoreSection *section, uint64 row, int column)
 {
+	return DatumGetTimestampTz(result_datum(section, row, column, TIMESTAMPTZOID));
+}
+
+TimestampTz
+result_nullable_timestamp(const StoreSection *section, uint64 row, int column)
+{
 	bool is_null;
-	Datum value = result_datum(row, column, &is_null);
+	Datum value = result_nullable(section, row, column, TIMESTAMPTZOID, &is_null);
 
 	return is_null ? DT_NOEND : DatumGetTimestampTz(value);
 }
@@ -346,28 +447,23 @@ result_timestamp(const StoreSection *section, uint64 row, int column)
 Jsonb *
 result_jsonb(const StoreSection *section, uint64 row, int column)
 {
-	bool is_null;
-	Datum value = result_datum(row, column, &is_null);
-	MemoryContext old = MemoryContextSwitchTo(section->context);
-	Jsonb *jsonb = is_null ? NULL : DatumGetJsonbPCopy(value);
+	return DatumGetJsonbPCopy(result_datum(section, row, column, JSONBOID));
+}
 
-	MemoryContextSwitchTo(old);
-	return jsonb;
+Jsonb *
+result_nullable_jsonb(const StoreSection *section, uint64 row, int column)
+{
+	bool is_null;
+	Datum value = result_nullable(section, row, column, JSONBOID, &is_null);
+
+	return is_null ? NULL : DatumGetJsonbPCopy(value);
 }
 
 char **
 result_texts(const StoreSection *section, uint64 row, int column, int *count)
 {
-	bool is_null;
-	Datum value = result_datum(row, column, &is_null);
-	MemoryContext old = MemoryContextSwitchTo(section->context);
-	char **texts = NULL;
-
-	*count = 0;
-	if (!is_null)
-		texts = array_to_texts(DatumGetArrayTypeP(value), count);
-	MemoryContextSwitchTo(old);
-	return texts;
+	return array_to_texts(DatumGetArrayTypeP(result_datum(section, row, column, TEXTARRAYOID)),
+						  count);
 }
 
 void
@@ -405,17 +501,59 @@ array_to_texts(ArrayType *array, int *count)
 	return texts;
 }
 
+/* Its shape stays, while we hold a lock and no invalidation has come. */
+static bool
+is_checked(Oid relation)
+{
+	for (int i = 0; i < n_cached_relations; i++)
+		if (cached_relations[i].oid == relation)
+			return cached_relations[i].checked;
+	return false;
+}
+
+static void
+set_checked(Oid relation)
+{
+	for (int i = 0; i < n_cached_relations; i++)
+		if (cached_relations[i].oid == relation)
+			cached_relations[i].checked = true;
+}
+
 /* Opens a relation of ours; the extension may have been dropped meanwhile. */
 static Relation
 open_table(const char *table)
 {
 	Oid oid = store_relation(table);
+	Relation relation;
 
 	if (!OidIsValid(oid))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 						errmsg("relation \"%s.%s\" does not exist", STORE_SCHEMA, table),
 						errhint("Run CREATE EXTENSION appuser_connectors in this database.")));
-	return table_open(oid, AccessShareLock);
+	relation = table_open(oid, AccessShareLock);
+	if (!is_checked(oid))
+	{
+		shape_check_table(table, relation);
+		set_checked(oid);
+	}
+	return relation;
+}
+
+static Relation
+open_index(const char *index, Relation table)
+{
+	Oid oid = store_relation(index);
+	Relation relation;
+
+	if (!OidIsValid(oid))
+		shape_raise_missing_index(index);
+	relation = index_open(oid, AccessShareLock);
+	if (!is_checked(oid))
+	{
+		shape_check_index(index, table, relation);
+		set_checked(oid);
+	}
+	return relation;
 }
 
 void
@@ -423,7 +561,7 @@ store_scan(const char *table, const char *index, Snapshot snapshot, ScanKey keys
 		   StoreVisitor visit, void *arg)
 {
 	Relation table_relation = open_table(table);
-	Relation index_relation = index_open(store_relation(index), AccessShareLock);
+	Relation index_relation = open_index(index, table_relation);
 	TupleTableSlot *slot = table_slot_create(table_relation, NULL);
 	IndexScanDesc scan = begin_index_scan(table_relation, index_relation, snapshot, nkeys);
 
@@ -431,6 +569,7 @@ store_scan(const char *table, const char *index, Snapshot snapshot, ScanKey keys
 	while (index_getnext_slot(scan, ForwardScanDirection, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(slot);
 		if (!visit(slot, arg))
 			break;
 	}
@@ -447,8 +586,24 @@ text_key(ScanKey key, int column, const char *value)
 						   F_TEXTEQ, CStringGetTextDatum(value));
 }
 
+Datum
+slot_datum(TupleTableSlot *slot, int column)
+{
+	if (slot->tts_isnull[column - 1])
+		raise_null(
+			psprintf("%s.%s", get_rel_name(slot->tts_tableOid),
+					 NameStr(TupleDescAttr(slot->tts_tupleDescriptor, column - 1)->attname)));
+	return slot->tts_values[column - 1];
+}
+
 char *
 slot_text(TupleTableSlot *slot, int column)
+{
+	return TextDatumGetCString(slot_datum(slot, column));
+}
+
+char *
+slot_nullable_text(TupleTableSlot *slot, int column)
 {
 	return slot->tts_isnull[column - 1] ? NULL : TextDatumGetCString(slot->tts_values[column - 1]);
 }
@@ -456,12 +611,24 @@ slot_text(TupleTableSlot *slot, int column)
 void *
 slot_varlena(TupleTableSlot *slot, int column)
 {
+	return PG_DETOAST_DATUM_COPY(slot_datum(slot, column));
+}
+
+void *
+slot_nullable_varlena(TupleTableSlot *slot, int column)
+{
 	return slot->tts_isnull[column - 1] ? NULL
 										: PG_DETOAST_DATUM_COPY(slot->tts_values[column - 1]);
 }
 
 TimestampTz
 slot_timestamp(TupleTableSlot *slot, int column)
+{
+	return DatumGetTimestampTz(slot_datum(slot, column));
+}
+
+TimestampTz
+slot_nullable_timestamp(TupleTableSlot *slot, int column)
 {
 	return slot->tts_isnull[column - 1] ? DT_NOEND
 										: DatumGetTimestampTz(slot->tts_values[column - 1]);
@@ -477,6 +644,7 @@ store_scan_table(const char *table, Snapshot snapshot, StoreVisitor visit, void 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(slot);
 		if (!visit(slot, arg))
 			break;
 	}

@@ -42,6 +42,7 @@ typedef struct StoreSection
 	MemoryContext context; /* current at its begin; results are copied into it */
 	Oid user;
 	int security_context;
+	const StoreStatement *statement; /* the last that was run */
 } StoreSection;
 
 /* Arguments, added in order */
@@ -84,13 +85,27 @@ extern uint64 store_run(StoreSection *section, StoreStatement *statement, StoreA
 extern LockResult store_lock_row(const char *table, LOCKMODE mode, StoreStatement *lock,
 								 StoreStatement *look, StoreArgs *args, const char *app_user);
 
-extern char *result_text(const StoreSection *section, uint64 row, int column); /* NULL for null */
+/*
+ * Results, by row from 0 and column from 1.  A null raises XX001 where it is not among
+ * the values, a column of another type 55000.
+ */
+extern char *result_text(const StoreSection *section, uint64 row, int column);
+extern bool result_bool(const StoreSection *section, uint64 row, int column);
 extern int32 result_int(const StoreSection *section, uint64 row, int column);
 extern pg_uuid_t result_uuid(const StoreSection *section, uint64 row, int column);
 extern bytea *result_bytes(const StoreSection *section, uint64 row, int column);
-extern TimestampTz result_timestamp(const StoreSection *section, uint64 row, int column); /* null: DT_NOEND */
+extern TimestampTz result_timestamp(const StoreSection *section, uint64 row, int column);
 extern Jsonb *result_jsonb(const StoreSection *section, uint64 row, int column);
 extern char **result_texts(const StoreSection *section, uint64 row, int column, int *count);
+
+/* Are the columns of the types that descriptor has?  Raises 55000. */
+extern void store_check_results(const StoreSection *section, TupleDesc descriptor);
+
+/* NULL or DT_NOEND for null */
+extern char *result_nullable_text(const StoreSection *section, uint64 row, int column);
+extern bytea *result_nullable_bytes(const StoreSection *section, uint64 row, int column);
+extern TimestampTz result_nullable_timestamp(const StoreSection *section, uint64 row, int column);
+extern Jsonb *result_nullable_jsonb(const StoreSection *section, uint64 row, int column);
 
 /* A random (version 4) UUID, RFC 9562 §5.4 */
 extern void random_uuid(pg_uuid_t *id);
@@ -107,7 +122,8 @@ extern uint64 store_invalidations(void);
 
 /*
  * Calls visit for each row that an index scan with these keys finds, until it
- * returns false.  No lock but AccessShareLock, no write.
+ * returns false.  No lock but AccessShareLock, no write.  Raises 55000 where the table
+ * or the index is not as CREATE EXTENSION made it (see shape.h).
  */
 typedef bool (*StoreVisitor)(TupleTableSlot *slot, void *arg);
 extern void store_scan(const char *table, const char *index, Snapshot snapshot, ScanKey keys,
@@ -116,10 +132,16 @@ extern void store_scan(const char *table, const char *index, Snapshot snapshot, 
 /* An equality key on a text column, COLLATE "C" */
 extern void text_key(ScanKey key, int column, const char *value);
 
-/* Copies out of the scan's slot, which goes away: NULL or DT_NOEND for null. */
-extern char *slot_text(TupleTableSlot *slot, int column);
-extern void *slot_varlena(TupleTableSlot *slot, int column);
+/* Out of the scan's slot, which goes away; a null raises XX001. */
+extern Datum slot_datum(TupleTableSlot *slot, int column);
+extern char *slot_text(TupleTableSlot *slot, int column);    /* a copy */
+extern void *slot_varlena(TupleTableSlot *slot, int column); /* a copy */
 extern TimestampTz slot_timestamp(TupleTableSlot *slot, int column);
+
+/* The same, NULL or DT_NOEND for null */
+extern char *slot_nullable_text(TupleTableSlot *slot, int column);
+extern void *slot_nullable_varlena(TupleTableSlot *slot, int column);
+extern TimestampTz slot_nullable_timestamp(TupleTableSlot *slot, int column);
 
 /* As store_scan over a whole table, in no order. */
 extern void store_scan_table(const char *table, Snapshot snapshot, StoreVisitor visit, void *arg);

@@ -437,12 +437,15 @@ static void
 prepare_failed(Flight *flight)
 {
 	bool key_unavailable = flight->error == ERRCODE_UC_KEY_UNAVAILABLE;
+	/* a row that cannot be read would be due again at once, and for ever */
+	bool unreadable =
+		flight->error == ERRCODE_DATA_CORRUPTED || flight->error == ERRCODE_NULL_VALUE_NOT_ALLOWED;
 	bool done;
 
 	failed = true;
 	flight_fail(flight, key_unavailable ? CALL_KEY_UNAVAILABLE : CALL_FAILED,
 				"an error in the worker; the server log says which");
-	if (key_unavailable && flight->kind->put_off != NULL)
+	if ((key_unavailable || unreadable) && flight->kind->put_off != NULL)
 		(void) run_batch(&flight, &done, 1, put_off_step);
 }
 

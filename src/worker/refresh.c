@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "base/errors.h"
 #include "base/record.h"
 #include "base/settings.h"
 #include "oauth/id_token.h"
@@ -685,7 +686,13 @@ refresh_load(Flight *flight, StringInfo record)
 static void
 refresh_put_off(Flight *flight)
 {
-	postpone(flight, "unreadable", UNREADABLE_DELAY, false);
+	if (flight->error == ERRCODE_UC_KEY_UNAVAILABLE)
+		postpone(flight, "unreadable", UNREADABLE_DELAY, false);
+	else if (store_put_off_connection(
+				 flight->app_user, flight->connector_id, flight->connection_name, "unreadable",
+				 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), UNREADABLE_DELAY)))
+		event_record_once(flight->app_user, flight->connector_id, flight->connection_name,
+						  "refresh_failing", "unreadable", GetCurrentTimestamp() - USECS_PER_DAY);
 }
 
 const FlightKind refresh_flight = {"refresh",        STATS_REFRESH,   refresh_prepare,

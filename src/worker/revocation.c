@@ -142,19 +142,17 @@ revocation_queue_deleted(Connector *connector, const Connection *deleted, const 
 }
 
 static void
-start_revocation(const OutboxKey *key)
+start_revocation(const char *connector_id, const OutboxKey *key)
 {
 	Flight *flight;
 	RevocationDetails *details;
-	Revocation row = {.app_user = key->app_user, .id = key->id};
 	char id[2 * UUID_LEN + 1] = {0};
 
 	/* the id makes the flight's key, so that one is not taken twice */
 	hex_encode((const char *) &key->id, UUID_LEN, id);
-	if (!store_get_revocation(&row) ||
-		flight_find(&revocation_flight, key->app_user, row.connector_id, id) != NULL)
+	if (flight_find(&revocation_flight, key->app_user, connector_id, id) != NULL)
 		return;
-	flight = flight_create(&revocation_flight, key->app_user, row.connector_id, id);
+	flight = flight_create(&revocation_flight, key->app_user, connector_id, id);
 	details = MemoryContextAllocZero(flight->context, sizeof(RevocationDetails));
 	details->row.app_user = flight->app_user;
 	details->row.id = key->id;
@@ -186,7 +184,7 @@ revocation_start_due(void)
 			keyring_check();
 		/* those under way are due as well, the oldest: there are never more of them */
 		for (int i = 0; i < count; i++)
-			start_revocation(&keys[i]);
+			start_revocation(connector_id, &keys[i]);
 		next = Min(next, next_due);
 	}
 	return next;
@@ -379,16 +377,14 @@ revocation_apply(Flight *flight)
 	return true;
 }
 
-/* The key it is sealed under may come back; until then it waits. */
+/* The key it is sealed under may come back, or the row be mended; until then it waits. */
 static void
 revocation_put_off(Flight *flight)
 {
 	RevocationDetails *details = flight->details;
 
-	if (store_lock_revocation(&details->row) != LOCK_TAKEN)
-		return;
-	store_postpone_revocation(details->row.app_user, &details->row.id, details->row.attempts,
-							  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), UNREADABLE_DELAY));
+	store_put_off_revocation(details->row.app_user, &details->row.id,
+							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), UNREADABLE_DELAY));
 }
 
 const FlightKind revocation_flight = {"revocation",

@@ -8,15 +8,30 @@
 #include <signal.h>
 
 #include "access/xact.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "worker/transaction.h"
 
+#define N_TOLD 16
+#define TELL_AGAIN (5 * 60 * 1000) /* ms */
+
+/* Of the last transaction that failed */
 static int last_error = 0;
+
+/* Errors that were logged lately, of this process */
+static struct
+{
+	uint32 hash;
+	TimestampTz at;
+} told[N_TOLD];
+
 static volatile sig_atomic_t committing = false;
 
 int
@@ -68,13 +83,44 @@ worker_commit(void)
 	end_commit();
 }
 
+/*
+ * What stays wrong fails again at every turn: it is told once, and again when it has
+ * not been for a while.
+ */
+static bool
+is_news(void)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	ErrorData *error = CopyErrorData();
+	uint32 hash = hash_bytes((const unsigned char *) error->message, strlen(error->message));
+	TimestampTz now = GetCurrentTimestamp();
+	int oldest = 0;
+
+	FreeErrorData(error);
+	MemoryContextSwitchTo(old);
+	for (int i = 0; i < N_TOLD; i++)
+	{
+		if (told[i].hash == hash && now >= told[i].at &&
+			!TimestampDifferenceExceeds(told[i].at, now, TELL_AGAIN))
+			return false;
+		if (told[i].hash == hash)
+			told[i].at = 0;
+		if (told[i].at < told[oldest].at)
+			oldest = i;
+	}
+	told[oldest].hash = hash;
+	told[oldest].at = now;
+	return true;
+}
+
 void
 worker_rollback(void)
 {
 	HOLD_INTERRUPTS();
 	end_commit();
 	last_error = geterrcode();
-	EmitErrorReport();
+	if (is_news())
+		EmitErrorReport();
 	AbortCurrentTransaction();
 	FlushErrorState();
 	RESUME_INTERRUPTS();
