@@ -9,6 +9,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use AppuserConnectors;
 use PsqlSession;
+use Session;
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -50,12 +51,16 @@ sub release
 # From now on commits wait for a standby that does not come.
 sub await_standby
 {
-	my $waiting = PsqlSession->new($node, getpwuid($<));
+	my $waiting = Session->new($node, getpwuid($<));
+	my $pid = $waiting->pid;
 
 	$node->append_conf('postgresql.conf', "synchronous_standby_names = 'nobody'");
 	$node->reload;
-	$waiting->send('CREATE TABLE IF NOT EXISTS something (); DROP TABLE something');
-	wait_until('a commit waits', sub { superuser('SELECT wait_event FROM pg_stat_activity WHERE pid = ' . $waiting->pid) eq 'SyncRep' });
+	# the server may not have noticed yet
+	wait_until('a commit waits', sub {
+			$waiting->send('CREATE TABLE IF NOT EXISTS something (); DROP TABLE something') if $waiting->done;
+			superuser("SELECT wait_event FROM pg_stat_activity WHERE pid = $pid") eq 'SyncRep'
+		});
 	return $waiting;
 }
 
@@ -71,7 +76,7 @@ sub give_up_standby
 
 	$node->append_conf('postgresql.conf', "synchronous_standby_names = ''");
 	$node->reload;
-	$waiting->result;
+	$waiting->answer;
 	$waiting->close;
 	return;
 }
