@@ -253,13 +253,13 @@ ok(!(grep { $_->{headers}{accept} ne 'application/json' } $faulty->requests), 'b
 
 # After all that the same connection is as good as new, with the same refresh token.
 my ($person, $connector, $given) = refresh_fails('and another', 'UC003', { status => 500 }, keep => 1);
-query($node, 'postgres', "UPDATE appuser_connectors.connections SET refresh_at = now() WHERE app_user = '$person'");
 answer_with($faulty, { body => tokens(refresh_token => undef) });
+query($node, 'postgres', "UPDATE appuser_connectors.connections SET refresh_at = now() WHERE app_user = '$person'");
 my $fresh;
 wait_until('the refresh is tried again', sub { ($fresh) = rows($node, 'app_service', "SELECT * FROM appuser_connectors.app_user_connection('$person', '$connector')"); $fresh->{access_token} ne $given->{access_token} });
 is(url_parameters('?' . ($faulty->requests('/token'))[-1]{body})->{refresh_token}, $given->{refresh_token}, 'the next refresh is with the same refresh token');
-query($node, 'postgres', "UPDATE appuser_connectors.connections SET refresh_at = now() - interval '1 s' WHERE app_user = '$person'");
 answer_with($faulty, { body => tokens() });
+query($node, 'postgres', "UPDATE appuser_connectors.connections SET refresh_at = now() - interval '1 s' WHERE app_user = '$person'");
 wait_until('there is another refresh', sub { connection($person, $connector)->{access_token} ne $fresh->{access_token} });
 is(url_parameters('?' . ($faulty->requests('/token'))[-1]{body})->{refresh_token}, $given->{refresh_token}, 'which a null refresh_token does not take away');
 
@@ -267,8 +267,8 @@ is(url_parameters('?' . ($faulty->requests('/token'))[-1]{body})->{refresh_token
 foreach my $absurd (-1, 'soon')
 {
 	my $response = tokens(expires_in => $absurd);
-	query($node, 'postgres', "UPDATE appuser_connectors.connections SET refresh_at = now() - interval '1 s' WHERE app_user = '$person'");
 	answer_with($faulty, { body => $response });
+	query($node, 'postgres', "UPDATE appuser_connectors.connections SET refresh_at = now() - interval '1 s' WHERE app_user = '$person'");
 	wait_until("a refresh with expires_in $absurd", sub { connection($person, $connector)->{access_token} eq $response->{access_token} });
 	is(connection($person, $connector)->{expires_at}, undef, "after a refresh with expires_in $absurd it is unknown when the token expires");
 	is(query($node, 'app_admin', "SELECT count(*) FROM appuser_connectors.connection_events WHERE app_user = '$person' AND event = 'expires_in_ignored'"), 1,
