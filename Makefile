@@ -49,14 +49,14 @@ UNIT_TESTS = $(sort $(wildcard test/unit/*_test.c))
 UNIT_PROGRAMS = $(UNIT_TESTS:.c=)
 UNIT_LIBS = $(libdir)/libpgcommon.a $(libdir)/libpgport.a
 
-$(UNIT_PROGRAMS): %: %.c $(wildcard src/*/*.c src/*/*.h test/unit/*.h)
+$(UNIT_PROGRAMS): %: %.c $(wildcard src/*.[ch] src/*/*.[ch] test/unit/*.h)
 	$(CC) -DFRONTEND -D_GNU_SOURCE $(CFLAGS) $(CPPFLAGS) $(UNIT_FLAGS) -Itest/unit -o $@ $< \
 		$(shell sed -n '1s/.*sources:\([^*]*\).*/\1/p' $<) \
 		-L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) \
 		-lpgcommon -lpgport $(SHLIB_LINK) -lm
 
 unit: $(UNIT_PROGRAMS)
-	prove $(PROVE_FLAGS) -e '' $(UNIT_PROGRAMS)
+	$(or $(PROVE),prove) $(PROVE_FLAGS) -e '' $(UNIT_PROGRAMS)
 
 # The TAP tests against an extension built with sanitizers (SANITIZE_TESTS: some of
 # them), and the unit tests under sanitizers and under valgrind.
@@ -74,7 +74,7 @@ unit-asan:
 
 # Not http_test, whose deadlines are real time: it would be late.
 valgrind: $(UNIT_PROGRAMS)
-	prove $(PROVE_FLAGS) -e '$(VALGRIND)' $(filter-out test/unit/http_test,$(UNIT_PROGRAMS))
+	$(or $(PROVE),prove) $(PROVE_FLAGS) -e '$(VALGRIND)' $(filter-out test/unit/http_test,$(UNIT_PROGRAMS))
 
 # What strangers send, by libFuzzer (clang): FUZZ_SECONDS split among the targets, or
 # FUZZ_RUNS executions of each.  What it finds goes to test/fuzz/found.
@@ -84,7 +84,7 @@ FUZZ_SECONDS = 60
 FUZZ_FLAGS = $(if $(FUZZ_RUNS),-runs=$(FUZZ_RUNS),-max_total_time=$(shell \
 	expr $(FUZZ_SECONDS) / $(words $(FUZZ_TESTS)) \| 1))
 
-$(FUZZ_PROGRAMS): %: %.c $(wildcard src/*/*.c src/*/*.h test/fuzz/*.h)
+$(FUZZ_PROGRAMS): %: %.c $(wildcard src/*.[ch] src/*/*.[ch] test/fuzz/*.h)
 	clang -DFRONTEND -D_GNU_SOURCE $(SANITIZE) -fsanitize=fuzzer -Wno-ignored-attributes \
 		$(CPPFLAGS) -U_FORTIFY_SOURCE -Itest/fuzz -o $@ $< \
 		$(shell sed -n '1s/.*sources:\([^*]*\).*/\1/p' $<) \
@@ -105,6 +105,6 @@ fuzz: $(FUZZ_PROGRAMS)
 CLANG_FORMAT = $(or $(shell command -v clang-format-14),clang-format)
 
 format:
-	$(CLANG_FORMAT) -i src/*.[ch] src/*/*.[ch] test/unit/*.c test/unit/*.h $(wildcard test/fuzz/*.c test/fuzz/*.h)
+	$(CLANG_FORMAT) -i $(wildcard src/*.[ch] src/*/*.[ch] test/unit/*.[ch] test/fuzz/*.[ch])
 
 .PHONY: unit sanitize unit-asan valgrind fuzz format

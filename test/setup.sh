@@ -101,9 +101,10 @@ apt_install_postgresql()
 	return $status
 }
 
-# ensure_packages [browser] [tests] [pages]: installs what is missing and sets PG_CONFIG (and,
-# with browser, CHROMIUM if there is one); tests: what only test/check needs as well; pages: what
-# somebody needs who pastes from the documentation.  Before it, make_work_directory.
+# ensure_packages [browser] [tests] [pages] [release]: installs what is missing and sets PG_CONFIG
+# (and, with browser, CHROMIUM if there is one); tests: what only test/check needs as well; pages:
+# what somebody needs who pastes from the documentation; release: what only test/check --full
+# does.  Before it, make_work_directory.
 ensure_packages()
 {
 	local package server=() missing=() browser=() programs=(gcc make perl curl openssl)
@@ -144,6 +145,7 @@ ensure_packages()
 			have clang-format-14 || ! available clang-format-14 || missing+=(clang-format-14)
 			;;
 		esac
+		case " $* " in *' release '*) have valgrind || missing+=(valgrind) ;; esac
 		# Ubuntu's package only fetches a snap, which containers cannot run.
 		case " $* " in
 		*' browser '*)

@@ -176,10 +176,15 @@ sub certificates
 	return $certificates;
 }
 
+# A port that stays a server's while it is stopped, which one that the kernel chooses does not:
+# the next test, or a connection of anybody's, may get that.
+sub free_port { return PostgreSQL::Test::Cluster::get_free_port(); }
+
 sub start_provider
 {
 	my (%settings) = @_;
 
+	$settings{port} //= free_port();
 	return AppuserConnectors::Server->start('server.mjs', \%settings,
 		sub { ('--certificates', certificates(), '--config', encode(\%settings)) });
 }
@@ -191,7 +196,7 @@ sub start_fault_server
 	my $to = $options{proxy_to};
 
 	$options{host} //= '127.0.0.1';
-	$options{port} //= 0;
+	$options{port} //= free_port();
 	return AppuserConnectors::Server->start('fault-server.mjs', \%options,
 		sub {
 			(   '--host', $options{host}, '--port', $options{port},

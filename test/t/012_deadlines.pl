@@ -2,6 +2,8 @@
 # troubles those who ask for its tokens, for as long as they are ready to wait, and
 # nobody else; nobody is made to connect again for trouble that is not theirs; and
 # no dead token is ever served.
+#
+# Runs alone: it measures how long things take.
 
 use strict;
 use warnings;

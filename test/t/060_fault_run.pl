@@ -6,7 +6,7 @@
 # excused only where its answer was destroyed on the way, at a moment that the run
 # has written down; where the provider grants a grace period nothing is lost at all.
 #
-# ROUNDS and SEED (printed) come from the environment.
+# ROUNDS and SEED (printed) come from the environment; test/check --full has more of both.
 
 use strict;
 use warnings;
@@ -17,18 +17,19 @@ use AppuserConnectors;
 use HTTP::Tiny;
 use JSON::PP;
 use List::Util qw(max sum0);
+use POSIX qw(ceil);
 use PostgreSQL::Test::Utils ();
 use Session;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-my $ROUNDS = $ENV{ROUNDS} || 520;
+my $ROUNDS = $ENV{ROUNDS} || 200;
 my $SEED = $ENV{SEED} || int(time() * 1000) % 2**31;
 my $CONNECTORS = 8;
 my $PROXIED = 2;      # of them, whose token endpoint is reached through the fault server
-my $KILLS = 5;        # in each half of the run
-my $STOPS = 3;
-my $TERMINATIONS = 12;
+my $KILLS = ceil($ROUNDS / 104);    # in each half of the run
+my $STOPS = ceil($ROUNDS / 174);
+my $TERMINATIONS = ceil($ROUNDS / 44);
 my $GRACE = 300;      # s
 my $DRAIN = 0.5;      # s, in which a worker that is told to end surely takes an answer
 

@@ -2,6 +2,8 @@
 # provider that takes 50 ms for each, are all refreshed in time and none twice; the
 # worker holds no transaction and no snapshot while it waits for them; and a
 # provider that hangs with two hundred askers delays nobody who asks for another's.
+#
+# Runs alone: it compares how long things take.
 
 use strict;
 use warnings;
