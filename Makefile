@@ -72,9 +72,9 @@ unit-asan:
 		UNIT_FLAGS=-U_FORTIFY_SOURCE PROVE_FLAGS='$(PROVE_FLAGS)'
 	rm -f $(UNIT_PROGRAMS)
 
-# Not http_test, whose deadlines are real time: it would be late.
+# Not those of http, whose deadlines are real time: they would be late.
 valgrind: $(UNIT_PROGRAMS)
-	$(or $(PROVE),prove) $(PROVE_FLAGS) -e '$(VALGRIND)' $(filter-out test/unit/http_test,$(UNIT_PROGRAMS))
+	$(or $(PROVE),prove) $(PROVE_FLAGS) -e '$(VALGRIND)' $(filter-out test/unit/http_%,$(UNIT_PROGRAMS))
 
 # What strangers send, by libFuzzer (clang): FUZZ_SECONDS split among the targets, or
 # FUZZ_RUNS executions of each.  What it finds goes to test/fuzz/found.

@@ -161,17 +161,17 @@ verify(const void *argument)
 int
 main(void)
 {
-	each_failure("seal_key_create", create, NULL);
+	each_failure("seal_key_create", create, NULL, false);
 	key = seal_key_create(key_bytes, 1);
-	each_failure("seal", close_up, NULL);
+	each_failure("seal", close_up, NULL, false);
 	seal(key, aad, sizeof(aad), plain, sizeof(plain), sealed);
-	each_failure("seal_open", open_up, NULL);
+	each_failure("seal_open", open_up, NULL, false);
 	test_self_test();
-	each_failure("xaes_256_gcm_encrypt", encrypt, NULL);
+	each_failure("xaes_256_gcm_encrypt", encrypt, NULL, false);
 	seal_key_free(key);
 
-	each_failure("jwt_keys_parse", parse, NULL);
-	each_failure("jwt_keys_from_secret", from_secret, NULL);
+	each_failure("jwt_keys_parse", parse, NULL, false);
+	each_failure("jwt_keys_from_secret", from_secret, NULL, false);
 	for (size_t i = 0; i < lengthof(jwt_examples); i++)
 	{
 		const char *text = jwt_examples[i].key;
@@ -184,7 +184,7 @@ main(void)
 		else
 			example.keys =
 				jwt_keys_from_secret(secret, (size_t) decode_base64url(text, strlen(text), secret));
-		each_failure(jwt_examples[i].name, verify, &example);
+		each_failure(jwt_examples[i].name, verify, &example, false);
 		jwt_keys_free(example.keys);
 	}
 	return tap_done();

@@ -31,6 +31,15 @@ tap_ok(bool passed, const char *file, int line, const char *format, ...)
 	return passed;
 }
 
+/* What is promised and not yet kept: the text says " # TODO why" at its end. */
+#define todo(condition, ...)                                                                       \
+	do                                                                                             \
+	{                                                                                              \
+		int failed = tap_failed;                                                                   \
+		ok(condition, __VA_ARGS__);                                                                \
+		tap_failed = failed;                                                                       \
+	} while (0)
+
 #define ok(condition, ...) tap_ok((condition), __FILE__, __LINE__, __VA_ARGS__)
 
 static inline int
