@@ -82,6 +82,9 @@ foreach my $case (
 	is($state, 'UC007', "on a standby: UC007 for $call");
 	like($message, qr/HINT:.*primary/, 'with the hint to go to the primary');
 }
+my ($adopted, $why) = failure($standby, 'app_admin', 'SELECT appuser_connectors.adopt_installation()');
+is($adopted, 'UC007', 'on a standby: UC007 for adopt_installation()');
+like($why, qr/HINT:\s+Promote it first/, 'with the hint to promote it');
 is(callback($node, 'carol', $parameters)->{failure}, undef, 'the primary finishes what the standby refused');
 $node->wait_for_catchup($standby, 'replay');
 ok(access_token($standby, 'carol', 'app'), 'and then the standby has that token, too');

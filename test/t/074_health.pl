@@ -1,0 +1,123 @@
+# check_health() answers no to a question exactly when an admin should act, and says
+# what to do; and what cannot be done without the root key says so, and is done when it
+# is back.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use AppuserConnectors;
+use Test::More;
+
+my $provider = start_provider();
+my $node = new_node('health', 'log_statement = none', 'log_min_duration_statement = -1', 'log_parameter_max_length_on_error = 0');
+my $key = $node->safe_psql('postgres', 'SHOW appuser_connectors.root_key_file');
+
+sub health
+{
+	my (%settings) = @_;
+	return map { $_->{name} => $_ } rows($node, 'postgres', 'SELECT * FROM appuser_connectors.check_health()', settings => \%settings);
+}
+
+# Exactly that question, and those of the tests' own settings, are answered no.
+sub unhealthy
+{
+	my ($name, $detail, %settings) = @_;
+	my %health = health(%settings);
+
+	is_deeply([ sort grep { !$health{$_}{ok} } keys %health ], [ sort 'allow_insecure_loopback', $name ], "unhealthy: $name, and nothing else");
+	like($health{$name}{detail} // '', $detail, "$name: with what to do");
+	return;
+}
+
+sub configure
+{
+	my (%settings) = @_;
+
+	$node->append_conf('postgresql.conf', map { "$_ = '$settings{$_}'\n" } sort keys %settings);
+	$node->reload;
+	wait_until('the setting is in force', sub {
+			my $in_force = 1;
+			$in_force &&= $node->safe_psql('postgres', "SHOW $_") eq $settings{$_} foreach keys %settings;
+			$in_force;
+		});
+	return;
+}
+
+my %health = health();
+is_deeply([ grep { !$health{$_}{ok} } keys %health ], ['allow_insecure_loopback'], 'a new installation is healthy');
+like($health{installation}{detail}, qr/Nothing has been registered/, 'with nothing in it');
+is(query($node, 'app_admin', 'SELECT appuser_connectors.installation_status()'), 'missing', 'installation_status: missing');
+is((failure($node, 'app_admin', 'SELECT appuser_connectors.adopt_installation()'))[0], 'UC008', 'there is nothing to adopt');
+
+register($node, $provider, connector_id => 'app');
+register($node, $provider, connector_id => 'other');
+is(connect_user($node, 'alice', 'app')->{failure}, undef, 'alice is connected');
+%health = health();
+is_deeply([ grep { !$health{$_}{ok} } keys %health ], ['allow_insecure_loopback'], 'one that is used is healthy');
+is(scalar(grep { /^connector / } keys %health), 2, 'each connector is a question');
+
+# Parameters in the log
+foreach my $setting ([ log_statement => 'all' ], [ log_min_duration_statement => 0 ], [ log_min_duration_sample => 0 ])
+{
+	unhealthy('log: bind parameters', qr/log_parameter_max_length = 0/, @$setting);
+	%health = health(@$setting, log_parameter_max_length => 0);
+	ok($health{'log: bind parameters'}{ok}, "$setting->[0] without parameters is healthy");
+}
+%health = health(log_statement => 'ddl');
+ok($health{'log: bind parameters'}{ok}, 'and so is log_statement = ddl');
+unhealthy('log: parameters of errors', qr/set it to 0/, log_parameter_max_length_on_error => -1);
+
+# Who can be whom
+unhealthy('allow_session_identity', qr/pooler/, 'appuser_connectors.allow_session_identity' => 'on');
+unhealthy('trust_request_jwt_claims', qr/any app user/, 'appuser_connectors.trust_request_jwt_claims' => 'on');
+
+# The owner role
+$node->safe_psql('postgres', 'GRANT appuser_connectors_owner TO app_nobody');
+unhealthy('owner role', qr/members/);
+$node->safe_psql('postgres', 'REVOKE appuser_connectors_owner FROM app_nobody; ALTER ROLE appuser_connectors_owner BYPASSRLS');
+unhealthy('owner role', qr/BYPASSRLS/);
+$node->safe_psql('postgres', 'ALTER ROLE appuser_connectors_owner NOBYPASSRLS');
+
+# A connector that was edited, and one whose client the provider refuses
+$node->safe_psql('postgres', "UPDATE appuser_connectors.connectors SET client_id = 'another' WHERE connector_id = 'other'");
+unhealthy('connector other', qr/update_connector\(\)/);
+is(query($node, 'app_admin', "SELECT appuser_connectors.delete_connector('other')"), 0, 'and deleted');
+$node->safe_psql('postgres', "UPDATE appuser_connectors.connectors SET stopped_at = now(), stopped_reason = 'invalid_client'");
+unhealthy('connector app', qr/It is stopped \(invalid_client\); correct it with update_connector/);
+$node->safe_psql('postgres', 'UPDATE appuser_connectors.connectors SET stopped_at = NULL, stopped_reason = NULL');
+
+# Calls that are switched off
+configure('appuser_connectors.provider_calls' => 'off');
+unhealthy('installation', qr/provider_calls is off/);
+is(query($node, 'app_admin', 'SELECT appuser_connectors.installation_status()'), 'switched off', 'installation_status: switched off');
+configure('appuser_connectors.provider_calls' => 'on');
+is(query($node, 'app_admin', 'SELECT appuser_connectors.installation_status()'), 'ours', 'installation_status: ours');
+
+# Without the root key
+my $url = authorization_url($node, 'carol', 'app');
+my $parameters = log_in($url, 'carol');
+$node->append_conf('postgresql.conf', "appuser_connectors.root_key_file = ''");
+$node->restart;
+my $ask = "SELECT * FROM appuser_connectors.app_user_connection('alice', 'app')";
+wait_until('the worker is back', sub { my %now = health(); $now{worker}{ok} });
+%health = health();
+ok(!$health{'root key'}{ok}, 'unhealthy: root key');
+like($health{'root key'}{detail}, qr/root_key_file or root_key_command/, 'root key: with what to do');
+is_deeply([ grep { /^connector / } keys %health ], [], 'nothing is said of connectors, which nobody can look at');
+is((failure($node, 'app_service', $ask))[0], 'UC008', 'no token is read without it');
+my ($state, $message) = failure($node, 'app_service',
+	"SELECT * FROM appuser_connectors.oauth_callback('$parameters->{state}', '$parameters->{code}', iss => '$parameters->{iss}')", app_user => 'carol');
+is($state, 'UC008', 'no flow is finished without it');
+like($message, qr/HINT:.*root_key_file/, 'with the hint to set it');
+is((failure($node, 'app_service', 'SELECT appuser_connectors.connect_app_user($$app$$)', app_user => 'dave'))[0], 'UC008', 'none is begun');
+my $erased = query($node, 'app_service', "SELECT appuser_connectors.erase_app_user('nobody')");
+is($erased, 0, 'but people can be erased');
+configure('appuser_connectors.root_key_file' => $key);
+wait_until('the key is there', sub { my %now = health(); $now{'root key'}{ok} });
+is(query($node, 'app_service', $ask) ne '', 1, 'with the key back the token is read');
+is(callback($node, 'carol', $parameters)->{failure}, undef, 'and the flow, which was not used up, is finished');
+
+$node->stop;
+done_testing();
