@@ -19,8 +19,8 @@
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
+#include "store/names.h"
 #include "store/shape.h"
-#include "store/store.h"
 
 #define MAX_KEYS 3
 #define TIMESTAMP_FAMILY_OID 434 /* datetime_ops, which has no symbol */

@@ -16,8 +16,8 @@
 #include "utils/snapshot.h"
 #include "utils/uuid.h"
 
-#define STORE_SCHEMA "appuser_connectors"
-#define STORE_OWNER "appuser_connectors_owner"
+#include "store/names.h"
+
 #define STORE_GUEST "appuser_connectors_user" /* whose rights AFTER triggers have */
 #define STORE_MAX_ARGS 24
 

@@ -18,7 +18,7 @@ use Time::HiRes qw(time usleep);
 my $people = 100;
 my $provider = start_provider();
 my $node = new_node('main', 'wal_level = replica', 'max_wal_senders = 5', 'max_connections = 60',
-	"appuser_connectors.request_timeout = '60s'", "appuser_connectors.wait_timeout = '60s'", "appuser_connectors.shutdown_timeout = '60s'",
+	"appuser_connectors.request_timeout = '300s'", "appuser_connectors.wait_timeout = '300s'", "appuser_connectors.shutdown_timeout = '300s'",
 	'appuser_connectors.max_concurrent_requests_per_connector = 200');
 register($node, $provider, connector_id => 'app');
 register($node, $provider, connector_id => 'narrow');
@@ -64,7 +64,7 @@ sub begin_stop
 {
 	my ($server) = @_;
 	my $log = -s $server->logfile;
-	my $stop = IPC::Run::start([ 'pg_ctl', '-D', $server->data_dir, '-m', 'fast', '-t', '100', 'stop' ], '>', \my $out, '2>', \my $err);
+	my $stop = IPC::Run::start([ 'pg_ctl', '-D', $server->data_dir, '-m', 'fast', '-t', '300', 'stop' ], '>', \my $out, '2>', \my $err);
 
 	wait_until('the server is stopping', sub { $server->log_contains('received fast shutdown request', $log) });
 	return $stop;
@@ -161,7 +161,7 @@ $node->stop('fast');
 cmp_ok(time() - $began, '<', 20, 'a provider that does not answer does not keep the server from stopping');
 ok($node->log_contains(qr/gives up waiting for 1 answers.*\n.*\n.*HINT:.*shutdown_timeout above 1000 ms/, $offset), 'and the log says what it may cost, and what to change');
 release();
-$node->append_conf('postgresql.conf', "appuser_connectors.shutdown_timeout = '60s'");
+$node->append_conf('postgresql.conf', "appuser_connectors.shutdown_timeout = '300s'");
 $node->start;
 wait_until('it is made again', sub { superuser("SELECT count(*) FROM appuser_connectors.connections WHERE app_user = 'person2' AND refresh_at > now() AND failures = 0") == 1 });
 
