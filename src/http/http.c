@@ -3,9 +3,10 @@
  *	  Many HTTP transfers at once, driven by one epoll set: libcurl's multi
  *	  interface.
  *
- * A transfer belongs to the pool of the policy under which it began: a pool
- * has its own connections and TLS sessions, so that nothing that an older
- * policy allowed is used again under a newer one.
+ * A transfer belongs to the pool of the policy under which it began: a pool has
+ * TLS sessions of its own, so that nothing that an older policy allowed is used
+ * again under a newer one.  No two transfers share a connection (connection.c
+ * says why).
  *
  * Must not know OAuth, nor PostgreSQL: no palloc and no ereport, because
  * libcurl's frames must not be jumped over.  SIGPIPE is the caller's to ignore.
@@ -22,14 +23,14 @@
 #include <unistd.h>
 
 #include <curl/curl.h>
-#include <openssl/crypto.h>
 
+#include "http/environment.h"
 #include "http/http.h"
+#include "http/memory.h"
 #include "http/network.h"
+#include "http/rules.h"
 #include "http/transfer.h"
 
-#define MAX_IDLE_CONNECTIONS 64
-#define MAX_AUTHORITIES_FILE (16 * 1024 * 1024)
 #define EVENTS_AT_ONCE 64
 
 typedef struct HttpPool
@@ -38,7 +39,7 @@ typedef struct HttpPool
 	uint32_t id; /* in the epoll set's events */
 	HttpRules rules;
 	CURLM *multi;
-	CURLSH *sessions; /* of TLS; the multi handle shares only connections */
+	CURLSH *sessions; /* of TLS */
 	int transfers;
 	int64_t wake_at; /* milliseconds, or -1 */
 } HttpPool;
@@ -50,28 +51,21 @@ static HttpTransfer *completed = NULL;
 static HttpTransfer **completed_tail = &completed;
 static int in_flight = 0;
 static int epoll_fd = -1;
+static bool some_unwatched = false; /* see on_socket */
 
 static HttpPool *pool_create(const HttpPolicy *policy);
 static bool pool_open(HttpPool *pool);
 static void pool_free(HttpPool *pool);
 static void retire_pools(void);
-static bool same_rules(const HttpRules *a, const HttpRules *b);
-static char *read_authorities(const char *path);
 
 static void leave_pool(HttpTransfer *transfer);
 static void complete(HttpTransfer *transfer);
 static void collect(HttpPool *pool);
+static void end_unwatched(void);
 static void unlink_transfer(HttpTransfer *transfer);
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known);
 static int on_timer(CURLM *multi, long timeout_ms, void *arg);
-
-static void *cleansed_malloc(size_t size);
-static void cleansed_free(void *bytes);
-static void *cleansed_realloc(void *bytes, size_t size);
-static void *cleansed_calloc(size_t count, size_t size);
-static char *cleansed_strdup(const char *string);
-static void cleanse_transfer_buffers(void);
 
 static void block_signals(sigset_t *saved);
 static void restore_signals(const sigset_t *saved);
@@ -82,6 +76,7 @@ http_init(void)
 {
 	if (epoll_fd >= 0)
 		return true;
+	http_clear_environment();
 	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, cleansed_malloc, cleansed_free, cleansed_realloc,
 							 cleansed_strdup, cleansed_calloc) != CURLE_OK)
 		return false;
@@ -126,7 +121,7 @@ http_set_policy(const HttpPolicy *policy)
 	pool = pool_create(policy);
 	if (pool == NULL)
 		return false;
-	if (pools != NULL && same_rules(&pools->rules, &pool->rules))
+	if (pools != NULL && http_rules_same(&pools->rules, &pool->rules))
 	{
 		pool_free(pool);
 		return true;
@@ -189,7 +184,7 @@ http_start(const HttpRequest *request, void *owner)
 
 	if ((pools == NULL && !http_set_policy(&strict)) || !pool_open(pools))
 	{
-		http_transfer_fail(transfer, HTTP_FAILED, "libcurl could not be set up");
+		http_transfer_out_of_resources(transfer);
 		complete(transfer);
 		return transfer;
 	}
@@ -205,7 +200,7 @@ http_start(const HttpRequest *request, void *owner)
 	restore_signals(&saved);
 	if (!added)
 	{
-		http_transfer_fail(transfer, HTTP_FAILED, "libcurl could not take the request");
+		http_transfer_out_of_resources(transfer);
 		complete(transfer);
 		return transfer;
 	}
@@ -250,7 +245,6 @@ http_drive(void)
 		/* readable too, so that libcurl reads what there is, or the error */
 		if (events[i].events & (EPOLLERR | EPOLLHUP))
 			mask |= CURL_CSELECT_ERR | CURL_CSELECT_IN;
-		http_transfer_begin_call();
 		for (pool = pools; pool != NULL; pool = pool->next)
 			if (pool->id == pool_id)
 				curl_multi_socket_action(pool->multi, fd, mask, &running_count);
@@ -262,11 +256,11 @@ http_drive(void)
 		{
 			/* libcurl sets it again when there is more to wait for */
 			pool->wake_at = -1;
-			http_transfer_begin_call();
 			curl_multi_socket_action(pool->multi, CURL_SOCKET_TIMEOUT, 0, &running_count);
 		}
 		collect(pool);
 	}
+	end_unwatched();
 	retire_pools();
 	cleanse_transfer_buffers();
 
@@ -318,19 +312,11 @@ pool_create(const HttpPolicy *policy)
 	if (pool == NULL)
 		return NULL;
 	pool->wake_at = -1;
-	pool->rules.allow_insecure_loopback = policy->allow_insecure_loopback;
-	pool->rules.allowed_networks = strdup(policy->allowed_networks);
-	pool->rules.allowed_hosts = strdup(policy->allowed_hosts);
-	pool->rules.ca_file = strdup(policy->ca_file);
-	pool->rules.connect_timeout_ms = policy->connect_timeout_ms;
-	pool->rules.request_timeout_ms = policy->request_timeout_ms;
-	if (pool->rules.allowed_networks == NULL || pool->rules.allowed_hosts == NULL ||
-		pool->rules.ca_file == NULL)
+	if (!http_rules_make(&pool->rules, policy))
 	{
 		pool_free(pool);
 		return NULL;
 	}
-	pool->rules.authorities = read_authorities(pool->rules.ca_file);
 	return pool;
 }
 
@@ -351,9 +337,7 @@ pool_open(HttpPool *pool)
 		curl_multi_setopt(pool->multi, CURLMOPT_SOCKETDATA, pool) != CURLM_OK ||
 		curl_multi_setopt(pool->multi, CURLMOPT_TIMERFUNCTION, on_timer) != CURLM_OK ||
 		curl_multi_setopt(pool->multi, CURLMOPT_TIMERDATA, pool) != CURLM_OK ||
-		curl_multi_setopt(pool->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX) != CURLM_OK ||
-		curl_multi_setopt(pool->multi, CURLMOPT_MAXCONNECTS, (long) MAX_IDLE_CONNECTIONS) !=
-			CURLM_OK)
+		curl_multi_setopt(pool->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING) != CURLM_OK)
 	{
 		if (pool->multi != NULL)
 			curl_multi_cleanup(pool->multi);
@@ -374,10 +358,7 @@ pool_free(HttpPool *pool)
 		curl_multi_cleanup(pool->multi);
 	if (pool->sessions != NULL)
 		curl_share_cleanup(pool->sessions);
-	free(pool->rules.allowed_networks);
-	free(pool->rules.allowed_hosts);
-	free(pool->rules.ca_file);
-	free(pool->rules.authorities);
+	http_rules_free(&pool->rules);
 	free(pool);
 }
 
@@ -402,58 +383,6 @@ retire_pools(void)
 			pool_free(pool);
 		}
 	}
-}
-
-static bool
-same_rules(const HttpRules *a, const HttpRules *b)
-{
-	return a->allow_insecure_loopback == b->allow_insecure_loopback &&
-		   strcmp(a->allowed_networks, b->allowed_networks) == 0 &&
-		   strcmp(a->allowed_hosts, b->allowed_hosts) == 0 && strcmp(a->ca_file, b->ca_file) == 0 &&
-		   (a->authorities == NULL) == (b->authorities == NULL) &&
-		   (a->authorities == NULL || strcmp(a->authorities, b->authorities) == 0) &&
-		   a->connect_timeout_ms == b->connect_timeout_ms &&
-		   a->request_timeout_ms == b->request_timeout_ms;
-}
-
-/* "" when there is no file to read, NULL when it cannot be read. */
-static char *
-read_authorities(const char *path)
-{
-	FILE *file;
-	char *text = NULL;
-	size_t len = 0;
-	size_t capacity = 0;
-
-	if (path[0] == '\0')
-		return strdup("");
-	file = fopen(path, "re");
-	if (file == NULL)
-		return NULL;
-	for (;;)
-	{
-		char *larger;
-		size_t got;
-
-		capacity = capacity == 0 ? 8192 : capacity * 2;
-		larger = capacity <= MAX_AUTHORITIES_FILE ? realloc(text, capacity) : NULL;
-		if (larger == NULL)
-			break;
-		text = larger;
-		got = fread(text + len, 1, capacity - 1 - len, file);
-		len += got;
-		text[len] = '\0';
-		if (len < capacity - 1)
-			break;
-	}
-	/* a file without a certificate is a mistake, not an empty list */
-	if (text == NULL || ferror(file) || len + 1 >= capacity || strstr(text, "-----BEGIN ") == NULL)
-	{
-		free(text);
-		text = NULL;
-	}
-	fclose(file);
-	return text;
 }
 
 static void
@@ -500,6 +429,27 @@ collect(HttpPool *pool)
 	}
 }
 
+/* Those whose sockets could not be put into the epoll set would wait for ever. */
+static void
+end_unwatched(void)
+{
+	HttpTransfer *transfer;
+	HttpTransfer *next;
+
+	if (!some_unwatched)
+		return;
+	some_unwatched = false;
+	for (transfer = running; transfer != NULL; transfer = next)
+	{
+		next = transfer->next;
+		if (!transfer->unwatched)
+			continue;
+		transfer->out_of_memory = true;
+		http_transfer_finish(transfer, CURLE_OUT_OF_MEMORY);
+		complete(transfer);
+	}
+}
+
 static void
 unlink_transfer(HttpTransfer *transfer)
 {
@@ -514,13 +464,17 @@ unlink_transfer(HttpTransfer *transfer)
 	transfer->next = NULL;
 }
 
+/*
+ * libcurl gives the whole multi handle up when this fails, so it never does: a socket
+ * that cannot be waited for (fs.epoll.max_user_watches, no memory) ends its transfer.
+ */
 static int
 on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 {
 	HttpPool *pool = arg;
 	struct epoll_event event;
+	char *transfer = NULL;
 
-	(void) easy;
 	if (what == CURL_POLL_REMOVE)
 	{
 		/* it may be closed already, and so out of the set */
@@ -536,7 +490,11 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 	event.data.u64 = (uint64_t) pool->id << 32 | (uint32_t) fd;
 	if (epoll_ctl(epoll_fd, known != NULL ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) != 0 &&
 		epoll_ctl(epoll_fd, errno == ENOENT ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &event) != 0)
-		return -1;
+	{
+		if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer) == CURLE_OK && transfer != NULL)
+			some_unwatched = ((HttpTransfer *) transfer)->unwatched = true;
+		return 0;
+	}
 	curl_multi_assign(pool->multi, fd, pool);
 	return 0;
 }
@@ -549,110 +507,6 @@ on_timer(CURLM *multi, long timeout_ms, void *arg)
 	(void) multi;
 	pool->wake_at = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
 	return 0;
-}
-
-/*
- * libcurl's memory, overwritten when it is freed: its buffers have held whole
- * requests and answers, with tokens and client secrets in them.  The size
- * stands in front of each chunk.
- */
-typedef union ChunkHeader
-{
-	struct
-	{
-		size_t size;
-		union ChunkHeader *next_buffer;
-	};
-	max_align_t align;
-} ChunkHeader;
-
-/* Those of HTTP_TRANSFER_BUFFER_SIZE, which outlive transfers. */
-static ChunkHeader *transfer_buffers = NULL;
-
-/* While libcurl is not at work there is nothing in them that it will look at. */
-static void
-cleanse_transfer_buffers(void)
-{
-	ChunkHeader *header;
-
-	for (header = transfer_buffers; header != NULL; header = header->next_buffer)
-		OPENSSL_cleanse(header + 1, header->size);
-}
-
-static void *
-cleansed_malloc(size_t size)
-{
-	ChunkHeader *header = NULL;
-
-	if (size <= SIZE_MAX - sizeof(ChunkHeader))
-		header = malloc(sizeof(ChunkHeader) + size);
-	if (header == NULL)
-		return NULL;
-	header->size = size;
-	if (size == HTTP_TRANSFER_BUFFER_SIZE)
-	{
-		header->next_buffer = transfer_buffers;
-		transfer_buffers = header;
-	}
-	return header + 1;
-}
-
-static void
-cleansed_free(void *bytes)
-{
-	ChunkHeader *header = bytes;
-
-	if (bytes == NULL)
-		return;
-	header--;
-	if (header->size == HTTP_TRANSFER_BUFFER_SIZE)
-	{
-		ChunkHeader **link = &transfer_buffers;
-
-		while (*link != header)
-			link = &(*link)->next_buffer;
-		*link = header->next_buffer;
-	}
-	OPENSSL_cleanse(bytes, header->size);
-	free(header);
-}
-
-static void *
-cleansed_realloc(void *bytes, size_t size)
-{
-	void *larger = cleansed_malloc(size);
-	size_t old;
-
-	if (larger == NULL || bytes == NULL)
-		return larger;
-	old = ((ChunkHeader *) bytes - 1)->size;
-	memcpy(larger, bytes, old < size ? old : size);
-	cleansed_free(bytes);
-	return larger;
-}
-
-static void *
-cleansed_calloc(size_t count, size_t size)
-{
-	void *bytes;
-
-	if (size != 0 && count > SIZE_MAX / size)
-		return NULL;
-	bytes = cleansed_malloc(count * size);
-	if (bytes != NULL)
-		memset(bytes, 0, count * size);
-	return bytes;
-}
-
-static char *
-cleansed_strdup(const char *string)
-{
-	size_t size = strlen(string) + 1;
-	char *copy = cleansed_malloc(size);
-
-	if (copy != NULL)
-		memcpy(copy, string, size);
-	return copy;
 }
 
 static void

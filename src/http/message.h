@@ -53,9 +53,19 @@ typedef struct HttpResponse
 	int status;
 	char *body; /* NUL-terminated; may hold NULs inside */
 	size_t body_len;
-	char *content_type;          /* NULL when absent */
-	char *retry_after;           /* NULL when absent */
-	char error[HTTP_ERROR_SIZE]; /* for a person; no secret, no URL query */
+	char *content_type; /* NULL when absent */
+	char *retry_after;  /* NULL when absent */
+	bool local_trouble; /* not answered through no fault of the provider or network: this
+								 * machine has no memory or file descriptor left */
+
+	/*
+	 * Why it is not answered.  error is one of our own phrases and may be shown to anyone
+	 * who may see the connection; detail is for the server log only, since it may say
+	 * which address a name has, and other things of the network that the server is in.
+	 * Neither holds a secret, nor a URL's query.
+	 */
+	char error[HTTP_ERROR_SIZE];
+	char detail[HTTP_ERROR_SIZE];
 	double seconds;
 } HttpResponse;
 

@@ -8,8 +8,7 @@
  *
  * Must not know OAuth, PostgreSQL, nor that there are other transfers.
  */
-#include <netdb.h>
-#include <netinet/tcp.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,18 +18,13 @@
 
 #include <arpa/inet.h>
 #include <openssl/crypto.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/ssl.h>
-#include <openssl/x509.h>
 
+#include "http/connection.h"
+#include "http/memory.h"
 #include "http/network.h"
 #include "http/transfer.h"
 
 #define MAX_RETRY_AFTER 64
-
-/* Of a connection in one call of libcurl: many whole answers */
-#define MAX_BYTES_AT_ONCE (4 * HTTP_MAX_BODY)
 
 /* from 8.6 on, for some of what is out of memory to an older libcurl */
 #if LIBCURL_VERSION_NUM < 0x080600
@@ -39,26 +33,16 @@
 
 static bool check_url(HttpTransfer *transfer, const char *url);
 static bool unusual_host(const char *url, const char *scheme, const char *host);
-static CURLcode set_authorities(CURL *easy, const HttpRules *rules);
 static bool set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions);
 static bool add_header(HttpTransfer *transfer, const char *name, const char *value);
 static bool may_be_sent(const HttpTransfer *transfer);
+static bool is_local_trouble(const HttpTransfer *transfer, CURLcode code);
+static bool no_descriptor_left(void);
 static HttpOutcome outcome_of(const HttpTransfer *transfer, CURLcode code);
 static void describe(HttpTransfer *transfer, CURLcode code);
 
-static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address);
-static CURLcode on_ssl_context(CURL *easy, void *ssl_context, void *arg);
-static void on_tls_record(int is_write, int version, int type, const void *bytes, size_t len,
-						  SSL *ssl, void *arg);
-#if LIBCURL_VERSION_NUM >= 0x075000
-static int on_request(void *arg, char *peer, char *local, int peer_port, int local_port);
-#endif
 static size_t on_header(char *data, size_t size, size_t count, void *arg);
 static size_t on_body(char *data, size_t size, size_t count, void *arg);
-
-/* What one connection has brought since libcurl was called */
-static const SSL *counted_connection;
-static size_t counted_bytes;
 
 static char *copy_bytes(const char *bytes, size_t len);
 static void cleanse_free(char *bytes, size_t len);
@@ -87,9 +71,10 @@ http_transfer_fail(HttpTransfer *transfer, HttpOutcome outcome, const char *reas
 }
 
 void
-http_transfer_begin_call(void)
+http_transfer_out_of_resources(HttpTransfer *transfer)
 {
-	counted_connection = NULL;
+	transfer->response.local_trouble = true;
+	http_transfer_fail(transfer, HTTP_FAILED, OUT_OF_RESOURCES);
 }
 
 void
@@ -105,6 +90,7 @@ http_transfer_finish(HttpTransfer *transfer, CURLcode code)
 	response->seconds = microseconds / 1000000.0;
 	if (response->outcome != HTTP_ANSWERED)
 	{
+		response->local_trouble = is_local_trouble(transfer, code);
 		http_response_free(response);
 		describe(transfer, code);
 		return;
@@ -116,7 +102,10 @@ http_transfer_finish(HttpTransfer *transfer, CURLcode code)
 	if (type != NULL)
 		response->content_type = copy_bytes(type, strlen(type));
 	if (response->body == NULL && (response->body = copy_bytes("", 0)) == NULL)
-		http_transfer_fail(transfer, HTTP_UNANSWERED, "out of memory");
+	{
+		response->local_trouble = true;
+		http_transfer_fail(transfer, HTTP_UNANSWERED, OUT_OF_RESOURCES);
+	}
 }
 
 void
@@ -215,32 +204,6 @@ unusual_host(const char *url, const char *scheme, const char *host)
 	return false;
 }
 
-/*
- * Of the system's authorities only the file: with a directory too, libcurl parses
- * them for every connection.  A system without that file is no reason to give up,
- * as libcurl would, when ca_file has some.
- */
-static CURLcode
-set_authorities(CURL *easy, const HttpRules *rules)
-{
-	CURLcode code = CURLE_OK;
-#if LIBCURL_VERSION_NUM >= 0x075400
-	const char *file = curl_version_info(CURLVERSION_NOW)->cainfo;
-
-	if (file == NULL)
-		return CURLE_OK;
-	code = curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
-	if (code == CURLE_OK && access(file, R_OK) != 0 && rules->authorities != NULL &&
-		rules->authorities[0] != '\0')
-	{
-		struct curl_blob blob = {rules->authorities, strlen(rules->authorities), CURL_BLOB_NOCOPY};
-
-		code = curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
-	}
-#endif
-	return code;
-}
-
 static bool
 set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions)
 {
@@ -265,35 +228,18 @@ set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions
 	SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
 	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
-	SET(CURLOPT_PROXY, "");
-	SET(CURLOPT_NOPROXY, "*");
 	SET(CURLOPT_NOSIGNAL, 1L);
-	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
 	SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
 	SET(CURLOPT_USERAGENT, "appuser_connectors");
-	SET(CURLOPT_CONNECTTIMEOUT_MS, rules->connect_timeout_ms);
 	SET(CURLOPT_TIMEOUT_MS, rules->request_timeout_ms);
 	SET(CURLOPT_BUFFERSIZE, (long) HTTP_TRANSFER_BUFFER_SIZE);
-	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 #if LIBCURL_VERSION_NUM >= 0x075700
 	/* do not wait for the thread that still resolves a name given up */
 	SET(CURLOPT_QUICK_EXIT, 1L);
 #endif
 
-	SET(CURLOPT_SSL_VERIFYPEER, 1L);
-	SET(CURLOPT_SSL_VERIFYHOST, 2L);
-	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-	SET(CURLOPT_SHARE, sessions);
-	SET(CURLOPT_SSL_CTX_FUNCTION, on_ssl_context);
-	SET(CURLOPT_SSL_CTX_DATA, transfer);
-	code = code != CURLE_OK ? code : set_authorities(easy, rules);
+	code = code != CURLE_OK ? code : http_connection_options(transfer, sessions);
 
-	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
-	SET(CURLOPT_OPENSOCKETDATA, transfer);
-#if LIBCURL_VERSION_NUM >= 0x075000
-	SET(CURLOPT_PREREQFUNCTION, on_request);
-	SET(CURLOPT_PREREQDATA, transfer);
-#endif
 	SET(CURLOPT_HEADERFUNCTION, on_header);
 	SET(CURLOPT_HEADERDATA, transfer);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
@@ -347,10 +293,6 @@ add_header(HttpTransfer *transfer, const char *name, const char *value)
 	return true;
 }
 
-/*
- * Nothing here is reset when libcurl tries again on a new connection because a kept
- * one was closed, so an earlier try counts too.
- */
 static bool
 may_be_sent(const HttpTransfer *transfer)
 {
@@ -404,11 +346,37 @@ outcome_of(const HttpTransfer *transfer, CURLcode code)
 	}
 }
 
-/*
- * Says why there is no answer, without quoting the provider or the URL:
- * libcurl's own words, which name the host and a certificate's fault, only up
- * to the point where they could.
- */
+/* There is no answer; was it this machine that had no memory or file descriptor? */
+static bool
+is_local_trouble(const HttpTransfer *transfer, CURLcode code)
+{
+	if (transfer->out_of_memory)
+		return true;
+	switch (transfer->response.outcome)
+	{
+		case HTTP_FAILED:
+			return code == CURLE_OUT_OF_MEMORY;
+		case HTTP_NOT_SENT:
+			/* why a name is not resolved, the resolver does not say */
+			return transfer->no_resources ||
+				   (code == CURLE_COULDNT_RESOLVE_HOST && no_descriptor_left());
+		default:
+			return false;
+	}
+}
+
+static bool
+no_descriptor_left(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return errno == EMFILE || errno == ENFILE;
+	close(fd);
+	return false;
+}
+
+/* Says why there is no answer: see message.h. */
 static void
 describe(HttpTransfer *transfer, CURLcode code)
 {
@@ -417,147 +385,31 @@ describe(HttpTransfer *transfer, CURLcode code)
 	char *p;
 
 	if (response->outcome == HTTP_FORBIDDEN)
-		snprintf(response->error, HTTP_ERROR_SIZE, "address %s is not a public one",
-				 transfer->refused);
-	else
 	{
-		if (response->outcome == HTTP_TOO_LARGE)
-			text = "answer is too large";
-		else if (transfer->out_of_memory)
-			text = "out of memory";
-		else if (code == CURLE_OK)
-			text = "answer ended amid its headers";
-		else if (response->outcome == HTTP_NOT_SENT && transfer->curl_error[0] != '\0')
-			text = transfer->curl_error;
-		snprintf(response->error, HTTP_ERROR_SIZE, "%s", text);
+		text = "an address that is not allowed";
+		snprintf(response->detail, HTTP_ERROR_SIZE, "Address %s is not a public one.",
+				 transfer->refused);
 	}
-	for (p = response->error; *p != '\0'; p++)
+	else if (response->outcome == HTTP_TOO_LARGE)
+		text = "answer is too large";
+	else if (response->local_trouble)
+		text = OUT_OF_RESOURCES;
+	else if (code == CURLE_OK)
+		text = "answer ended amid its headers";
+	snprintf(response->error, HTTP_ERROR_SIZE, "%s", text);
+
+	/* what libcurl says of an answer might quote it */
+	if (response->outcome != HTTP_NOT_SENT)
+		return;
+	if (!response->local_trouble)
+		http_connection_failure(transfer, code, response->error);
+	snprintf(response->detail, HTTP_ERROR_SIZE, "%s", transfer->curl_error);
+	for (p = response->detail; *p != '\0'; p++)
 		if (*p < ' ' || *p > '~')
 			*p = '?';
 }
 
-/*
- * The policy on addresses stands here, where the one address is known that
- * would be connected to: what a name resolved to earlier proves nothing.
- */
-static curl_socket_t
-on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
-{
-	HttpTransfer *transfer = arg;
-	const HttpRules *rules = transfer->rules;
-	unsigned int unacknowledged_ms = (unsigned int) rules->request_timeout_ms;
-	bool allowed;
-	int fd;
-
-	(void) purpose;
-	if (rules->allow_insecure_loopback && network_is_loopback(&address->addr))
-		allowed = true;
-	else if (transfer->insecure)
-		allowed = false;
-	else
-		/* a listed host proves by its certificate that it is the one meant */
-		allowed = network_is_public(&address->addr) ||
-				  network_list_contains(rules->allowed_networks, &address->addr) ||
-				  (transfer->host_listed && network_is_private(&address->addr));
-	if (!allowed)
-	{
-		if (getnameinfo(&address->addr, address->addrlen, transfer->refused,
-						sizeof(transfer->refused), NULL, 0, NI_NUMERICHOST) != 0)
-			strcpy(transfer->refused, "of unknown kind");
-		return CURL_SOCKET_BAD;
-	}
-
-	transfer->addresses_tried++;
-	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-	if (fd < 0)
-		return CURL_SOCKET_BAD;
-	/* or a kept connection whose peer vanished would swallow requests for a quarter of an hour */
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms, sizeof(unacknowledged_ms));
-	return fd;
-}
-
-/* Adds ca_file's authorities to the system's, which libcurl has loaded by now. */
-static CURLcode
-on_ssl_context(CURL *easy, void *ssl_context, void *arg)
-{
-	HttpTransfer *transfer = arg;
-	X509_STORE *store = SSL_CTX_get_cert_store((SSL_CTX *) ssl_context);
-	BIO *bio;
-	X509 *certificate;
-	CURLcode code = CURLE_OK;
-
-	(void) easy;
-#ifdef SSL_OP_CLEANSE_PLAINTEXT
-	/* or OpenSSL keeps the last answer's bytes in its buffer */
-	SSL_CTX_set_options((SSL_CTX *) ssl_context, SSL_OP_CLEANSE_PLAINTEXT);
-#endif
-	SSL_CTX_set_msg_callback((SSL_CTX *) ssl_context, on_tls_record);
-	if (transfer->rules->authorities[0] == '\0')
-		return CURLE_OK;
-	bio = BIO_new_mem_buf(transfer->rules->authorities, -1);
-	if (bio == NULL)
-		return CURLE_OUT_OF_MEMORY;
-	while (code == CURLE_OK && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL)
-	{
-		if (X509_STORE_add_cert(store, certificate) != 1)
-			code = CURLE_SSL_CACERT_BADFILE;
-		X509_free(certificate);
-	}
-	BIO_free(bio);
-	ERR_clear_error();
-	return code;
-}
-
-/*
- * libcurl reads for as long as there is something to read, and tells nobody of HTTP/2
- * frames that carry nothing: a server that sends those without end would have all
- * others wait.  So the records of a connection are counted (the headers that OpenSSL
- * shows have the length at their end), and one that brings too much at once is cut off.
- */
-static void
-on_tls_record(int is_write, int version, int type, const void *bytes, size_t len, SSL *ssl,
-			  void *arg)
-{
-	const unsigned char *header = bytes;
-
-	(void) version;
-	(void) arg;
-	if (is_write || type != SSL3_RT_HEADER || len != SSL3_RT_HEADER_LENGTH)
-		return;
-	if (counted_connection != ssl)
-	{
-		counted_connection = ssl;
-		counted_bytes = 0;
-	}
-	counted_bytes += (size_t) header[3] << 8 | header[4];
-	if (counted_bytes > MAX_BYTES_AT_ONCE)
-		SSL_set_shutdown(ssl, SSL_RECEIVED_SHUTDOWN); /* reads find the end */
-}
-
-#if LIBCURL_VERSION_NUM >= 0x075000
-/* The connection stands, and the request is about to be written. */
-static int
-on_request(void *arg, char *peer, char *local, int peer_port, int local_port)
-{
-	HttpTransfer *transfer = arg;
-
-	(void) peer;
-	(void) local;
-	(void) peer_port;
-	(void) local_port;
-	transfer->request_began = true;
-	return CURL_PREREQFUNC_OK;
-}
-#endif
-
-/*
- * One line of the answer's headers, those of 1xx answers and trailers too.
- *
- * HTTP/1.1 ties an answer to its request by nothing but their order on the
- * connection (RFC 9112 §9.3): an answer that came twice would be taken for the
- * answer to the next request and give one app user's tokens to another.  So only
- * HTTP/2's connections, whose streams have numbers, are used again.
- */
+/* One line of the answer's headers, those of 1xx answers and trailers too. */
 static size_t
 on_header(char *data, size_t size, size_t count, void *arg)
 {
@@ -581,8 +433,6 @@ on_header(char *data, size_t size, size_t count, void *arg)
 		transfer->headers_ended = false;
 		free(transfer->response.retry_after);
 		transfer->response.retry_after = NULL;
-		if (len >= 6 && data[5] == '1')
-			curl_easy_setopt(transfer->easy, CURLOPT_FORBID_REUSE, 1L);
 	}
 	else if (transfer->response.retry_after == NULL && len >= sizeof(retry_after) &&
 			 strncasecmp(data, retry_after, sizeof(retry_after) - 1) == 0)

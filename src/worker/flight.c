@@ -26,6 +26,8 @@
 #include "store/outbox.h"
 #include "store/store.h"
 #include "worker/circuit.h"
+#include "worker/descriptors.h"
+#include "worker/failure_log.h"
 #include "worker/flight.h"
 #include "worker/transaction.h"
 
@@ -352,7 +354,7 @@ flight_app_user_is_busy(const char *app_user, const char *connector_id)
 static bool
 has_room(const Flight *flight, int starting)
 {
-	int most = guc_max_concurrent_requests;
+	int most = descriptors_most_requests();
 	int of_connector = guc_max_concurrent_requests_per_connector;
 	int left;
 
@@ -394,6 +396,18 @@ collect_new(Flight **batch)
 	return count;
 }
 
+/* True: there is another request to send. */
+static bool
+take_response(Flight *flight, const HttpResponse *response)
+{
+	flight->http_outcome = response->outcome;
+	flight->local_trouble = response->local_trouble;
+	/* what is due is due again at once, and would find things as they are */
+	failed |= response->local_trouble;
+	failure_log(flight->kind->name, flight->connector_id, response);
+	return flight->kind->answered(flight, response);
+}
+
 static void
 send_request(Flight *flight)
 {
@@ -411,16 +425,18 @@ send_request(Flight *flight)
 	}
 	if (http_start(&request, flight) == NULL)
 	{
-		HttpResponse failed = {.outcome = HTTP_FAILED};
+		HttpResponse unsent = {
+			.outcome = HTTP_FAILED, .local_trouble = true, .error = "out of memory"};
 
-		strlcpy(failed.error, "out of memory", sizeof(failed.error));
 		flight->answered_at = flight->sent_at;
-		flight->http_outcome = HTTP_FAILED;
-		(void) flight->kind->answered(flight, &failed);
+		(void) take_response(flight, &unsent);
 		flight_set_state(flight, FLIGHT_ANSWERED);
 	}
 	else
+	{
+		descriptors_reserve();
 		flight_set_state(flight, FLIGHT_SENT);
+	}
 	oauth_request_free(&flight->request);
 }
 
@@ -509,9 +525,9 @@ collect_responses(void)
 		MemoryContext old = MemoryContextSwitchTo(flight->context);
 
 		flight->answered_at = GetCurrentTimestamp();
-		flight->http_outcome = response.outcome;
+		descriptors_release();
 		flight->retry_after = parse_retry_after(response.retry_after, (int64) time(NULL));
-		if (flight->kind->answered(flight, &response))
+		if (take_response(flight, &response))
 			send_next_request(flight);
 		else
 			flight_set_state(flight, FLIGHT_ANSWERED);

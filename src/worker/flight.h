@@ -58,7 +58,7 @@ typedef struct FlightKind
 	 * nothing to send, and outcome says why. */
 	bool (*prepare)(Flight *flight);
 
-	/* Outside any transaction; must not fail.  True: request is another one to send. */
+	/* Outside any transaction; must not fail; http_outcome and local_trouble are set.  True: request is another one to send. */
 	bool (*answered)(Flight *flight, const HttpResponse *response);
 
 	/* In a transaction: stores what was answered.  False: the row is held. */
@@ -96,6 +96,7 @@ struct Flight
 	TimestampTz sent_at;
 	TimestampTz answered_at;
 	HttpOutcome http_outcome;
+	bool local_trouble; /* this machine, not the provider, is to blame for it */
 	TokenResponse tokens;
 	char problem[CALL_MESSAGE_SIZE]; /* what went wrong with the call */
 	int retry_after;                 /* seconds; -1: the provider did not say */

@@ -146,10 +146,8 @@ keys_answered(Flight *flight, const HttpResponse *response)
 
 	if (response->outcome != HTTP_ANSWERED)
 	{
-		/* what libcurl says may name addresses: for the log only */
+		/* why, the server log is told: failure_log.c */
 		flight_fail(flight, CALL_PROVIDER_UNAVAILABLE, "no usable answer from its jwks_uri");
-		ereport(LOG, (errmsg("the keys of issuer \"%s\" could not be fetched: %s",
-							 flight->connector_id, response->error)));
 		return false;
 	}
 	if (response->status == 200)
@@ -175,7 +173,8 @@ keys_apply(Flight *flight)
 	KeysDetails *details = flight->details;
 	TimestampTz now = GetCurrentTimestamp();
 
-	failure_of(flight->connector_id)->failed_at = details->jwks == NULL ? now : 0;
+	failure_of(flight->connector_id)->failed_at =
+		details->jwks == NULL && !flight->local_trouble ? now : 0;
 	return details->jwks == NULL ||
 		   store_put_issuer_keys(flight->connector_id, details->jwks_uri, details->jwks, now);
 }

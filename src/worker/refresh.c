@@ -607,7 +607,11 @@ store_failure(Flight *flight)
 							  GetLatestSnapshot(), &connection))
 		failures = connection.failures + 1;
 	delay = retry_delay(failures, flight->retry_after);
-	flight_fail(flight, CALL_PROVIDER_UNAVAILABLE, "The provider's token endpoint: %s.", problem);
+	if (flight->local_trouble)
+		flight_fail(flight, CALL_FAILED, "The provider could not be called: %s.", problem);
+	else
+		flight_fail(flight, CALL_PROVIDER_UNAVAILABLE, "The provider's token endpoint: %s.",
+					problem);
 
 	if (flight->http_outcome == HTTP_UNANSWERED && failures <= PROMPT_RETRIES)
 		delay = Min(delay, PROMPT_DELAY);
@@ -615,8 +619,11 @@ store_failure(Flight *flight)
 		flight->outcome = CALL_CONNECTOR_MISCONFIGURED;
 	if (flight->http_outcome != HTTP_ANSWERED)
 	{
-		note_failure(flight);
-		postpone(flight, problem, delay, false);
+		if (!flight->local_trouble)
+			note_failure(flight);
+		/* what was not even sent stays due: it is this server that has failed */
+		if (!flight->local_trouble || flight->http_outcome == HTTP_UNANSWERED)
+			postpone(flight, problem, delay, false);
 		return;
 	}
 	switch (flight->tokens.outcome)

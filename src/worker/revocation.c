@@ -342,12 +342,15 @@ revocation_apply(Flight *flight)
 	Revocation locked = details->row;
 	Revocation *row = &locked;
 	LockResult lock = store_lock_revocation(row);
+	int attempts;
 
 	if (lock != LOCK_TAKEN)
 		return lock == LOCK_MISSING;
 	flight->outcome = details->revoked == REVOCATION_DONE    ? CALL_SUCCEEDED
 					  : details->revoked == REVOCATION_RETRY ? CALL_PROVIDER_UNAVAILABLE
 															 : CALL_CONNECTOR_MISCONFIGURED;
+	/* what this server could not send is no attempt */
+	attempts = row->attempts + (flight->local_trouble ? 0 : 1);
 	if (details->revoked == REVOCATION_RETRY && details->refresh_revoked &&
 		details->refresh_token != NULL)
 	{
@@ -360,14 +363,12 @@ revocation_apply(Flight *flight)
 		(void) queue_tokens(flight->connector, &connection, details->access_token, NULL, true);
 		store_delete_revocation(row->app_user, &row->id);
 	}
-	else if (details->revoked == REVOCATION_RETRY && row->attempts + 1 < MAX_ATTEMPTS)
+	else if (details->revoked == REVOCATION_RETRY && attempts < MAX_ATTEMPTS)
 	{
-		int attempts = row->attempts + 1;
-
 		store_postpone_revocation(
 			row->app_user, &row->id, attempts,
 			TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-										retry_delay(attempts, flight->retry_after) << 3));
+										retry_delay(Max(attempts, 1), flight->retry_after) << 3));
 	}
 	else if (details->revoked == REVOCATION_DONE)
 		finish(row, "revoked", NULL);

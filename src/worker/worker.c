@@ -32,6 +32,7 @@
 #include "store/authorization.h"
 #include "store/event.h"
 #include "store/installation.h"
+#include "worker/descriptors.h"
 #include "worker/exchange.h"
 #include "worker/flight.h"
 #include "worker/issuer_keys.h"
@@ -77,6 +78,7 @@ set_http_policy(void)
 		ereport(LOG,
 				(errmsg("appuser_connectors.allowed_networks or allowed_hosts is not valid, the "
 						"old values stay in force")));
+	descriptors_check();
 }
 
 /* A new flight for a call, or another waiter of one under way */

@@ -1,29 +1,29 @@
 #!/usr/bin/env node
-// fault-server.mjs [--host 127.0.0.1] [--port 0] [--tls-cert FILE --tls-key FILE] [--http2 | --http2-flood KIND]
+// fault-server.mjs [--host 127.0.0.1] [--port 0] [--tls-cert FILE --tls-key FILE [--http2]]
 //                  [--proxy-to URL] [--lifetime SECONDS]
 //
 // A server that answers as badly as it is told to. It speaks HTTP/1.1 by hand on plain sockets, so that a
 // test can script any bytes. Prints one line {"ready":true,"url":...,"port":...,"pid":...} and exits when
 // its standard input closes, or after its lifetime (900 s).
 //
-// With --http2-flood it has no rules: to each request it answers the status 200, and then frames without
-// end that carry nothing: KIND is data (of the answer's body) or ping.
+// With --http2 it prefers HTTP/2, and speaks HTTP/1.1 with those who do not offer it.
 //
 // Control, on the same port:
 //   POST /__ctl [rule, ...]               replaces the rules
 //   POST /__ctl {"add":[rule, ...]}       puts rules before the others
 //   POST /__ctl {"release":"NAME"}        lets all requests go on that are held by that name
-//   POST /__ctl {"connect":"hang"|"drop"|"reset"|"raw", "raw":"...", "times":1}
-//                                         what happens to the next connections, before TLS and HTTP
+//   POST /__ctl {"connect":"hang"|"drop"|"reset"|"resetAfterHello"|"resetAfterTls"|"raw", "raw":"...", "times":1}
+//                                         what happens to the next connections, before TLS and HTTP, or when
+//                                         the first bytes are there, or TLS stands
 //   POST /__ctl {"reset":true}            forgets rules, records and counters
-//   GET  /__ctl                           {"requests":[...],"counts":{path:n},"held":{name:n},"connections":n,"open":n}
+//   GET  /__ctl                           {"requests":[...],"counts":{path:n},"held":{name:n},"connections":n,"accepted":n,"open":n}
 //   GET  /__ctl/wait?path=P&count=N       answers when N requests have been seen at P (or held=NAME: when N
 //                                         are held; open=1: when at most N connections are open, of those that
 //                                         have asked for something else than control), or with 504 after
 //                                         timeoutMs (default 10000, at most 60000)
 //
 // A rule: which requests (path, "*" at its end matches any rest; method; times, unlimited when absent), then
-//   status (200), headers {name: value or [values]}, body (string, or anything else as JSON), bodyBase64
+//   status (200), statusLine (instead of HTTP/1.1's own), headers {name: value or [values]}, body (string, or anything else as JSON), bodyBase64
 //   echo               the body is the request's
 //   raw, rawBase64     exactly these bytes instead of an HTTP answer, then the connection is closed
 //   proxyTo            another server's base URL: the request is forwarded, and what follows befalls the answer;
@@ -31,6 +31,9 @@
 //   hold NAME          waits for release; delayMs; then one of
 //   hang               never answers
 //   drop, reset        closes the connection, by FIN or by RST
+//   refuse, goAway     over HTTP/2: REFUSED_STREAM, or GOAWAY that leaves this request out, with which a
+//                      client may send it again (RFC 9113 §8.7); over HTTP/1.1 as drop
+//   resetAfterHeaders  sends the headers, then closes the connection by RST
 //   stallAfterHeaders  sends the headers, never the body
 //   trickleMs          a byte of the body each so many ms (trickleHeaders: of the headers too)
 //   truncate           true or a number: ends the connection after half of, or so many bytes of the body
@@ -54,7 +57,6 @@ const { values: option } = parseArgs({
 		'tls-cert': { type: 'string' },
 		'tls-key': { type: 'string' },
 		http2: { type: 'boolean', default: false },
-		'http2-flood': { type: 'string' },
 		'proxy-to': { type: 'string' },
 		lifetime: { type: 'string', default: '900' },
 	},
@@ -71,6 +73,7 @@ let connectRules = [];
 let requests = [];
 let counts = {};
 let connections = 0;
+let accepted = 0;
 const open = new Set();
 const held = new Map();
 const waiters = new Set();
@@ -91,8 +94,9 @@ function takeRule(request) {
 	return option['proxy-to'] ? { proxyTo: option['proxy-to'] } : { status: 404, body: { error: 'not_found' } };
 }
 
-function record(request, connection) {
+function record(request, connection, protocol) {
 	requests.push({
+		protocol,
 		method: request.method,
 		path: request.path,
 		url: request.url,
@@ -158,7 +162,7 @@ async function control(request) {
 	}
 	if (request.method === 'GET') {
 		const heldCounts = Object.fromEntries([...held].map(([name, list]) => [name, list.length]));
-		return { body: { requests, counts, held: heldCounts, connections, open: open.size } };
+		return { body: { requests, counts, held: heldCounts, connections, accepted, open: open.size } };
 	}
 	const command = JSON.parse(request.body.toString());
 	if (Array.isArray(command)) rules = command;
@@ -167,7 +171,7 @@ async function control(request) {
 		connectRules = [];
 		requests = [];
 		counts = {};
-		connections = 0;
+		connections = accepted = 0;
 	}
 	if (command.add) rules = [...command.add, ...rules];
 	if (command.connect) connectRules.push({ times: 1, ...command });
@@ -193,7 +197,7 @@ async function answerOf(rule, request) {
 		if (same >= 0) headers.splice(same, 1);
 		for (const one of [value].flat()) headers.push([name, one]);
 	}
-	return { status: rule.status ?? 200, headers, body };
+	return { status: rule.status ?? 200, statusLine: rule.statusLine, headers, body };
 }
 
 function forward(rule, request) {
@@ -256,7 +260,7 @@ async function trickle(socket, bytes, ms) {
 }
 
 function headBytes(answer, framing) {
-	const lines = [`HTTP/1.1 ${answer.status} ${http.STATUS_CODES[answer.status] ?? 'Status'}`];
+	const lines = [answer.statusLine ?? `HTTP/1.1 ${answer.status} ${http.STATUS_CODES[answer.status] ?? 'Status'}`];
 	const named = new Set(answer.headers.map(([name]) => name.toLowerCase()));
 	for (const [name, value] of answer.headers) lines.push(`${name}: ${value}`);
 	if (framing && !named.has('content-length') && !named.has('transfer-encoding')) lines.push(framing);
@@ -275,14 +279,14 @@ async function serve(connection, request) {
 		rule = {};
 	} else {
 		open.add(connection);
-		record(request, connection.id);
+		record(request, connection.id, 'HTTP/1.1');
 		rule = takeRule(request);
 		answer = await answerOf(rule, request);
 	}
 	if (rule.hold !== undefined) await hold(rule.hold);
 	if (rule.delayMs) await sleep(rule.delayMs);
 	if (rule.hang) await never();
-	if (rule.drop) return false;
+	if (rule.drop || rule.refuse || rule.goAway) return false;
 	if (rule.reset) {
 		connection.reset();
 		return false;
@@ -303,6 +307,11 @@ async function serve(connection, request) {
 	const head = headBytes(answer, `content-length: ${answer.body.length}`);
 	if (rule.trickleHeaders) await trickle(socket, head, rule.trickleMs);
 	else await write(socket, head);
+	if (rule.resetAfterHeaders) {
+		await sleep(20); // or they would not arrive
+		connection.reset();
+		return false;
+	}
 	if (rule.stallAfterHeaders) await never();
 	if (rule.truncate !== undefined) {
 		const kept = rule.truncate === true ? answer.body.length >> 1 : rule.truncate;
@@ -386,8 +395,14 @@ function serveConnection(socket, reset) {
 function onConnection(raw) {
 	raw.on('error', () => {});
 	raw.setNoDelay(true);
+	accepted++;
 	const rule = connectRules.find((one) => one.times > 0);
-	if (rule) {
+	if (rule?.connect === 'resetAfterTls') rule.times--;
+	else if (rule?.connect === 'resetAfterHello') {
+		rule.times--;
+		raw.once('data', () => raw.resetAndDestroy());
+		return;
+	} else if (rule) {
 		rule.times--;
 		if (rule.connect === 'drop') raw.end();
 		if (rule.connect === 'reset') raw.resetAndDestroy();
@@ -399,12 +414,23 @@ function onConnection(raw) {
 		serveConnection(raw, () => raw.resetAndDestroy());
 		return;
 	}
-	const socket = new tls.TLSSocket(raw, {
-		isServer: true,
-		secureContext: tls.createSecureContext(certificate),
-		ALPNProtocols: ['http/1.1'],
+	under.set(raw.remotePort, { raw, rule });
+	tlsServer.emit('connection', raw);
+}
+
+const under = new Map(); // the port of a client whose TLS is on its way: what is under it
+const tlsServer = secure && tls.createServer({ ...certificate, ALPNProtocols: option.http2 ? ['h2', 'http/1.1'] : ['http/1.1'] });
+if (tlsServer) {
+	tlsServer.on('tlsClientError', () => {});
+	tlsServer.on('secureConnection', (socket) => {
+		const { raw, rule } = under.get(socket.remotePort);
+		const reset = () => raw.resetAndDestroy();
+		under.delete(socket.remotePort);
+		socket.on('error', () => {});
+		if (rule) reset();
+		else if (socket.alpnProtocol === 'h2') http2Server.emit('secureConnection', socket);
+		else serveConnection(socket, reset);
 	});
-	serveConnection(socket, () => raw.resetAndDestroy());
 }
 
 // HTTP/2: status, headers, body, proxyTo, hold, delayMs, hang, reset, stallAfterHeaders, truncate, endlessBody
@@ -419,7 +445,7 @@ async function serveStream(stream, headers, connection) {
 	let answer;
 	if (request.path.startsWith('/__ctl')) answer = await answerOf(await control(request), request);
 	else {
-		record(request, connection);
+		record(request, connection, 'HTTP/2');
 		rule = takeRule(request);
 		answer = await answerOf(rule, request);
 	}
@@ -428,6 +454,15 @@ async function serveStream(stream, headers, connection) {
 	if (rule.hang) return;
 	if (rule.drop) {
 		stream.session.destroy();
+		return;
+	}
+	if (rule.goAway) {
+		stream.session.goaway(http2.constants.NGHTTP2_NO_ERROR, 0);
+		setTimeout(() => stream.session?.destroy(), 20);
+		return;
+	}
+	if (rule.refuse) {
+		stream.close(http2.constants.NGHTTP2_REFUSED_STREAM);
 		return;
 	}
 	if (rule.reset) {
@@ -447,65 +482,18 @@ async function serveStream(stream, headers, connection) {
 	stream.end(answer.body);
 }
 
-function createHttp2Server() {
-	const server = http2.createSecureServer({ ...certificate, allowHTTP1: false });
-	const ids = new WeakMap();
-	server.on('session', (session) => {
-		ids.set(session, ++connections);
-		session.on('error', () => {});
-	});
-	server.on('sessionError', () => {});
-	server.on('stream', (stream, headers) => {
-		serveStream(stream, headers, ids.get(stream.session)).catch(() => stream.destroy());
-	});
-	return server;
-}
+const http2Server = http2.createSecureServer(certificate || {});
+const ids = new WeakMap();
+http2Server.on('session', (session) => {
+	ids.set(session, ++connections);
+	session.on('error', () => {});
+});
+http2Server.on('sessionError', () => {});
+http2Server.on('stream', (stream, headers) => {
+	serveStream(stream, headers, ids.get(stream.session)).catch(() => stream.destroy());
+});
 
-// RFC 9113 §4.1, §6
-function frame(type, flags, stream, payload = Buffer.alloc(0)) {
-	const header = Buffer.alloc(9);
-	header.writeUIntBE(payload.length, 0, 3);
-	header.writeUInt8(type, 3);
-	header.writeUInt8(flags, 4);
-	header.writeUInt32BE(stream, 5);
-	return Buffer.concat([header, payload]);
-}
-
-function createHttp2Flood() {
-	const DATA = 0, HEADERS = 1, SETTINGS = 4, PING = 6;
-	const END_STREAM = 1, ACK = 1, END_HEADERS = 4;
-	const STATUS_200 = Buffer.from([0x88]);
-	const PREFACE = 24;
-
-	async function flood(socket, stream) {
-		const empty = option['http2-flood'] === 'ping' ? frame(PING, 0, 0, Buffer.alloc(8)) : frame(DATA, 0, stream);
-		socket.write(frame(HEADERS, END_HEADERS, stream, STATUS_200));
-		await writeForever(socket, Buffer.concat(Array(2000).fill(empty)));
-	}
-
-	return tls.createServer({ ...certificate, ALPNProtocols: ['h2'] }, (socket) => {
-		let received = Buffer.alloc(0);
-		let preface = false;
-		socket.on('error', () => {});
-		socket.write(frame(SETTINGS, 0, 0));
-		socket.on('data', (data) => {
-			received = Buffer.concat([received, data]);
-			if (!preface && received.length < PREFACE) return;
-			if (!preface) received = received.subarray(PREFACE);
-			preface = true;
-			while (received.length >= 9 && received.length >= 9 + received.readUIntBE(0, 3)) {
-				const length = received.readUIntBE(0, 3);
-				const [type, flags] = received.subarray(3, 5);
-				const stream = received.readUInt32BE(5);
-				received = received.subarray(9 + length);
-				if (type === SETTINGS && !(flags & ACK)) socket.write(frame(SETTINGS, ACK, 0));
-				if ((type === HEADERS || type === DATA) && flags & END_STREAM) flood(socket, stream).catch(() => socket.destroy());
-			}
-		});
-	});
-}
-
-const server = option['http2-flood'] ? createHttp2Flood() : option.http2 ? createHttp2Server() : net.createServer(onConnection);
+const server = net.createServer(onConnection);
 server.listen(Number(option.port), option.host, () => {
 	const { port } = server.address();
 	const host = option.host.includes(':') ? `[${option.host}]` : option.host;

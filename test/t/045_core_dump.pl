@@ -1,8 +1,8 @@
 # What a core dump of a process would show.  Of the worker: no token, code, verifier,
 # client secret or Authorization header, once the call is over, whether it went well,
-# was refused, was never answered, or its answer was held.  (Over HTTP/1.1: nghttp2 has
-# memory of its own, which an older libcurl gives us no hand in.)  Of a backend: nothing
-# but what was its caller's own.  The keys are another matter: they are in memory for as
+# was refused, was never answered, or its answer was held, also where HTTP/2 is offered
+# (whose library has memory of its own, which nobody would overwrite).  Of a backend:
+# nothing but what was its caller's own.  The keys are another matter: they are in memory for as
 # long as the server runs.
 
 use strict;
@@ -57,10 +57,14 @@ sub refresh
 }
 
 my $client_secret = secret('client');
-foreach my $variant ([ 'basic', 'client_secret_basic', 'form', 'localhost' ], [ 'post', 'client_secret_post', 'json', 'localhost' ], [ 'plain', 'client_secret_basic', 'form', undef ])
+foreach my $variant (
+	[ 'basic', 'client_secret_basic', 'form', 'localhost' ],
+	[ 'post', 'client_secret_post', 'json', 'localhost' ],
+	[ 'http2', 'client_secret_basic', 'form', 'localhost', http2 => 1 ],
+	[ 'plain', 'client_secret_basic', 'form', undef ])
 {
-	my ($connector, $method, $format, $certificate) = @$variant;
-	my $fault = start_fault_server(certificate => $certificate);
+	my ($connector, $method, $format, $certificate, @options) = @$variant;
+	my $fault = start_fault_server(certificate => $certificate, @options);
 
 	register($node, $fault, connector_id => $connector, provider => $connector, client_secret => $client_secret, scopes => ['read'],
 		definition => { issuer => undef, jwks_uri => undef, revocation_endpoint => $fault->url . '/revoke', token_endpoint_auth_method => $method, token_body_format => $format });

@@ -572,7 +572,7 @@ judge([ 'a set with a number that SQL has none for', token(ES256 => 'p256', iss 
 my $inside = 'https://inside.example';
 register_issuer(issuer => $inside, jwks_uri => 'https://10.0.0.1/jwks', audiences => ['app']);
 judge([ 'a private address', token(ES256 => 'p256', iss => $inside), "UC003 the keys of the JWT's issuer could not be fetched: Reason: no usable answer from its jwks_uri." ]);
-like(slurp_file($node->logfile), qr/the keys of issuer "\Q$inside\E" could not be fetched: .*10\.0\.0\.1/, 'the server log, not the error, says which');
+like(slurp_file($node->logfile), qr/issuer keys of "\Q$inside\E"\): an address that is not allowed\n.*10\.0\.0\.1/, 'the server log, not the error, says which');
 
 # Where they are published is changed while they are on their way.
 my $moved = 'https://moved.example';

@@ -36,8 +36,12 @@
 #define epoll_create1(flags) FAIL_OR(-1, epoll_create1(flags))
 #define epoll_ctl(...) FAIL_OR(-1, epoll_ctl(__VA_ARGS__))
 
+#include "http/connection.c"
+#include "http/environment.c"
 #include "http/http.c"
+#include "http/memory.c"
 #include "http/network.c"
+#include "http/rules.c"
 #include "http/transfer.c"
 
 #define BODY "{\"access_token\":\"a token\"}"

@@ -1,4 +1,4 @@
-/* sources: src/http/http.c src/http/transfer.c src/http/network.c */
+/* sources: src/http/http.c src/http/transfer.c src/http/connection.c src/http/network.c src/http/rules.c src/http/memory.c src/http/environment.c */
 /*
  * http_test.c
  *	  The rules of http.h against a server that breaks HTTP in every way, and
@@ -11,41 +11,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "http/http.h"
-#include "fault_server.h"
-#include "tap.h"
-
-#ifndef __has_feature
-#define __has_feature(feature) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-#define SANITIZED
-#define RUNNING_INSTRUMENTED true
-#else
-#define RUNNING_INSTRUMENTED (getenv("LD_PRELOAD") != NULL) /* as valgrind sets it */
-#endif
+#include "http_client.h"
 
 #define REQUEST_TIMEOUT 500
 #define SHORT_CONNECT_TIMEOUT 300
 
-static char directory[] = "/tmp/http_test.XXXXXX";
-static FaultServer plain;
 static int lookups = 0;
 static volatile sig_atomic_t signals_elsewhere = 0;
 static volatile sig_atomic_t signals_here = 0;
 static pthread_t main_thread;
-static double slowest_call = 0;
-static long connect_timeout = 5000;
-static const char *allowed_hosts = "";
 
 /*
  * In place of the C library's, for libcurl as well: names under .test resolve
@@ -117,15 +94,6 @@ connect(int fd, const struct sockaddr *address, socklen_t len)
 	return real(fd, address, len);
 }
 
-static double
-now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec + time.tv_nsec / 1e9;
-}
-
 static void
 count_signal(int number)
 {
@@ -134,132 +102,6 @@ count_signal(int number)
 		signals_here++;
 	else
 		signals_elsewhere++;
-}
-
-static void
-policy(bool loopback, const char *networks, const char *ca_file, long request_timeout)
-{
-	HttpPolicy policy = {loopback, networks,        allowed_hosts,
-						 ca_file,  connect_timeout, request_timeout};
-
-	if (!http_set_policy(&policy))
-		printf("Bail out! policy refused\n");
-}
-
-static const char *
-certificate(const char *name)
-{
-	static char paths[4][128];
-	static int next = 0;
-	char *path = paths[next++ % 4];
-
-	snprintf(path, sizeof(paths[0]), "%s/%s.pem", directory, name);
-	return path;
-}
-
-static HttpTransfer *
-start(void *owner, const char *url, const char *body)
-{
-	HttpRequest request = {.url = url};
-
-	if (body != NULL)
-	{
-		request.body = body;
-		request.body_len = strlen(body);
-		request.content_type = "application/x-www-form-urlencoded";
-	}
-	return http_start(&request, owner);
-}
-
-/* Drives until something is completed, at most ten seconds. */
-static void *
-next_completed(HttpResponse *response)
-{
-	double deadline = now() + 10;
-	void *owner;
-
-	while ((owner = http_next_completed(response)) == NULL && now() < deadline)
-	{
-		struct pollfd fd = {http_epoll_fd(), POLLIN, 0};
-		long wait = http_timeout_ms();
-		double began;
-
-		poll(&fd, 1, wait < 0 || wait > 1000 ? 1000 : (int) wait);
-		began = now();
-		http_drive();
-		if (now() - began > slowest_call)
-			slowest_call = now() - began;
-	}
-	if (owner == NULL)
-		memset(response, 0xff, sizeof(*response));
-	return owner;
-}
-
-static HttpOutcome fetch(HttpResponse *response, const char *body, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static HttpOutcome
-fetch(HttpResponse *response, const char *body, const char *format, ...)
-{
-	char url[512];
-	va_list args;
-	int owner;
-
-	va_start(args, format);
-	vsnprintf(url, sizeof(url), format, args);
-	va_end(args);
-	start(&owner, url, body);
-	if (next_completed(response) != &owner)
-	{
-		printf("Bail out! %s never completed\n", url);
-		exit(2);
-	}
-	return response->outcome;
-}
-
-/* For tests that look at the outcome only. */
-static HttpOutcome
-outcome(const FaultServer *server, const char *path)
-{
-	HttpResponse response;
-	HttpOutcome result = fetch(&response, "a=b", "http://127.0.0.1:%d%s", server->port, path);
-
-	http_response_free(&response);
-	return result;
-}
-
-static HttpOutcome
-outcome_of_url(const char *format, int port)
-{
-	char url[512];
-	HttpResponse response;
-	HttpOutcome result;
-
-	snprintf(url, sizeof(url), format, port);
-	result = fetch(&response, NULL, "%s", url);
-	http_response_free(&response);
-	return result;
-}
-
-static int
-connections_of(const char *records)
-{
-	bool seen[1000] = {false};
-	int count = 0;
-
-	while ((records = strstr(records, "\"connection\":")) != NULL)
-	{
-		int id;
-
-		records += strlen("\"connection\":");
-		id = atoi(records);
-		if (id > 0 && id < 1000 && !seen[id])
-		{
-			seen[id] = true;
-			count++;
-		}
-	}
-	return count;
 }
 
 static void
@@ -310,8 +152,10 @@ test_policy(void)
 
 	policy(false, "", "", REQUEST_TIMEOUT);
 	fetch(&response, NULL, "https://127.0.0.1:%d/", plain.port);
-	ok(response.outcome == HTTP_FORBIDDEN && strstr(response.error, "127.0.0.1") != NULL,
-	   "https on loopback is refused, naming the address (%s)", response.error);
+	ok(response.outcome == HTTP_FORBIDDEN && strstr(response.detail, "127.0.0.1") != NULL,
+	   "https on loopback is refused, naming the address for the log (%s)", response.detail);
+	ok(strcmp(response.error, "an address that is not allowed") == 0, "and only there (%s)",
+	   response.error);
 	http_response_free(&response);
 	ok(outcome_of_url("https://[::1]:%d/", plain.port) == HTTP_FORBIDDEN, "as is IPv6 loopback");
 	ok(outcome_of_url("https://localhost:%d/", plain.port) == HTTP_FORBIDDEN, "and localhost");
@@ -618,13 +462,19 @@ test_faults(void)
 
 	gone = fault_server_start(NULL);
 	fault_server_stop(&gone);
-	ok(outcome(&gone, "/") == HTTP_NOT_SENT, "to a closed port nothing is sent");
+	fetch(&response, "a=b", "http://127.0.0.1:%d/", gone.port);
+	ok(response.outcome == HTTP_NOT_SENT && !response.local_trouble,
+	   "to a closed port nothing is sent");
+	ok(strpbrk(response.error, "0123456789:") == NULL,
+	   "and neither address nor port is named but in the log (%s; %s)", response.error,
+	   response.detail);
+	http_response_free(&response);
 	ok(outcome_of_url("http://mixed.test:%d/", gone.port) == HTTP_NOT_SENT,
 	   "which is not forbidden, though one of the addresses is");
 	fetch(&response, "a=b", "http://nowhere.test/?q=secret");
-	ok(response.outcome == HTTP_NOT_SENT && strstr(response.error, "nowhere.test") &&
-		   !strstr(response.error, "secret"),
-	   "nor to a name that does not exist (%s)", response.error);
+	ok(response.outcome == HTTP_NOT_SENT && strstr(response.error, "not be resolved") &&
+		   strstr(response.detail, "nowhere.test") && !strstr(response.detail, "secret"),
+	   "nor to a name that does not exist (%s)", response.detail);
 	http_response_free(&response);
 }
 
@@ -657,8 +507,9 @@ test_tls(void)
 			fault_server_start("--tls-cert", certificate(refused[i].name), "--tls-key", key, NULL);
 		policy(true, "", refused[i].with_ca ? certificate("ca") : "", 2000);
 		fetch(&response, "a=b", "https://127.0.0.1:%d/", server.port);
-		ok(response.outcome == HTTP_NOT_SENT && strstr(response.error, "certificate"), "%s (%s)",
-		   refused[i].promise, response.error);
+		ok(response.outcome == HTTP_NOT_SENT && strstr(response.error, "certificate") &&
+			   strpbrk(response.error, "0123456789/") == NULL,
+		   "%s (%s)", refused[i].promise, response.error);
 		http_response_free(&response);
 		fault_server_stop(&server);
 	}
@@ -712,42 +563,6 @@ test_tls(void)
 	ok(outcome_of_url("https://127.0.0.1:%d/", plain.port) == HTTP_NOT_SENT && now() - began < 2,
 	   "nor when TLS hangs, which the connect timeout ends");
 	connect_timeout = 5000;
-}
-
-static void
-test_connections(void)
-{
-	HttpResponse response;
-	char *records;
-
-	policy(true, "", "", 2000);
-	fault_server_rules(&plain, "[{\"path\":\"*\",\"body\":\"x\"}]");
-	outcome(&plain, "/1");
-	outcome(&plain, "/2");
-	outcome(&plain, "/3");
-	records = fault_server_control(&plain, "/__ctl", NULL);
-	ok(fault_server_number(records, "counts", "/3") == 1 && connections_of(records) == 3,
-	   "requests by HTTP/1.1 have a connection each");
-	free(records);
-
-	fault_server_rules(&plain, "[{\"path\":\"/twice\",\"body\":\"first\",\"duplicate\":true},"
-							   "{\"path\":\"/next\",\"body\":\"next\"}]");
-	outcome(&plain, "/twice");
-	/* which is answered after all of the above was sent */
-	free(fault_server_control(&plain, "/__ctl", NULL));
-	fetch(&response, "a=b", "http://127.0.0.1:%d/next", plain.port);
-	ok(response.outcome == HTTP_ANSWERED && strcmp(response.body, "next") == 0,
-	   "so an answer that comes twice is not taken for the answer to the next request");
-	http_response_free(&response);
-
-	fault_server_rules(&plain, "[{\"path\":\"/close\",\"closeAfter\":true}]");
-	ok(outcome(&plain, "/close") == HTTP_ANSWERED && outcome(&plain, "/close") == HTTP_ANSWERED &&
-		   fault_server_count(&plain, "/close") == 2,
-	   "nor does it harm that the server closes it");
-	fault_server_rules(&plain, "[{\"path\":\"/x\",\"drop\":true}]");
-	outcome(&plain, "/keep");
-	ok(outcome(&plain, "/x") == HTTP_UNANSWERED && fault_server_count(&plain, "/x") == 1,
-	   "and one closed on the request leaves it unanswered: libcurl does not repeat it");
 }
 
 static void
@@ -832,90 +647,6 @@ test_parallel(void)
 }
 
 static void
-test_http2(void)
-{
-	enum
-	{
-		N = 20
-	};
-	char key[128];
-	char backend[64];
-	char url[64];
-	FaultServer server;
-	HttpResponse response;
-	int owners[N];
-	int answered = 0;
-	int i;
-
-	snprintf(key, sizeof(key), "%s/localhost-key.pem", directory);
-	snprintf(backend, sizeof(backend), "http://127.0.0.1:%d", plain.port);
-	server = fault_server_start("--tls-cert", certificate("localhost"), "--tls-key", key, "--http2",
-								"--proxy-to", backend, NULL);
-	policy(true, "", certificate("ca"), 2000);
-	fault_server_rules(&plain, "[{\"path\":\"/h2\",\"status\":401,\"body\":\"{}\","
-							   "\"headers\":{\"Retry-After\":\"7\"}}]");
-	fetch(&response, "a=b", "https://127.0.0.1:%d/h2", server.port);
-	ok(response.outcome == HTTP_ANSWERED && response.status == 401 && response.body_len == 2 &&
-		   response.retry_after && strcmp(response.retry_after, "7") == 0,
-	   "HTTP/2 is spoken where it is offered");
-	http_response_free(&response);
-	snprintf(url, sizeof(url), "https://127.0.0.1:%d/h2", server.port);
-	for (i = 0; i < N; i++)
-		start(&owners[i], url, "a=b");
-	while (http_in_flight() > 0 && next_completed(&response) != NULL)
-	{
-		answered += response.outcome == HTTP_ANSWERED;
-		http_response_free(&response);
-	}
-	fetch(&response, NULL, "https://127.0.0.1:%d/__ctl", server.port);
-	ok(answered == N && connections_of(response.body) == 1 && response.body_len > 0,
-	   "%d requests at once share its connection", N);
-	http_response_free(&response);
-
-	fetch(&response,
-		  "[{\"path\":\"/reset\",\"reset\":true},{\"path\":\"/drop\",\"drop\":true},"
-		  "{\"path\":\"/half\",\"truncate\":true,\"body\":\"xxxx\"},"
-		  "{\"path\":\"/endless\",\"endlessBody\":true},{\"path\":\"/hang\",\"hang\":true}]",
-		  "https://127.0.0.1:%d/__ctl", server.port);
-	http_response_free(&response);
-	ok(outcome_of_url("https://127.0.0.1:%d/reset", server.port) == HTTP_UNANSWERED,
-	   "a reset stream leaves the request unanswered");
-	ok(outcome_of_url("https://127.0.0.1:%d/half", server.port) == HTTP_UNANSWERED,
-	   "as does one cut short");
-	ok(outcome_of_url("https://127.0.0.1:%d/endless", server.port) == HTTP_TOO_LARGE,
-	   "an endless stream is too large");
-	ok(outcome_of_url("https://127.0.0.1:%d/drop", server.port) == HTTP_UNANSWERED,
-	   "a connection dropped under a stream leaves it unanswered");
-	ok(outcome_of_url("https://127.0.0.1:%d/h2", server.port) == HTTP_ANSWERED,
-	   "after which the next request is answered");
-	fault_server_stop(&server);
-}
-
-/* libcurl reads for as long as there is something to read. */
-static void
-test_http2_flood(void)
-{
-	static const char *const kinds[] = {"data", "ping"};
-	char key[128];
-	size_t i;
-
-	snprintf(key, sizeof(key), "%s/localhost-key.pem", directory);
-	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-	{
-		FaultServer server = fault_server_start("--tls-cert", certificate("localhost"), "--tls-key",
-												key, "--http2-flood", kinds[i], NULL);
-
-		policy(true, "", certificate("ca"), 4000);
-		slowest_call = 0;
-		ok(outcome_of_url("https://127.0.0.1:%d/", server.port) == HTTP_UNANSWERED,
-		   "empty %s frames without end are no answer", kinds[i]);
-		ok(slowest_call < 2, "and keep nobody else waiting (at most %.3f s)", slowest_call);
-		fault_server_stop(&server);
-	}
-}
-
-/* Name resolution runs in a thread, which must neither delay nor take signals. */
-static void
 test_resolver(void)
 {
 	struct sigaction action = {.sa_handler = count_signal};
@@ -956,141 +687,14 @@ test_resolver(void)
 	ok(slowest_call < 0.8, "no call blocked (at most %.3f s)", slowest_call);
 }
 
-/* How often text, given with every byte inverted, is in the heap. */
-#ifdef SANITIZED
-__attribute__((no_sanitize_address))
-#endif
-static int
-found_in_heap(const char *inverted, size_t len)
-{
-	FILE *maps = fopen("/proc/self/maps", "r");
-	char line[512];
-	unsigned long from;
-	unsigned long to;
-	int found = 0;
-
-	while (fgets(line, sizeof(line), maps) != NULL)
-	{
-		const char *at;
-		size_t i;
-
-		if (strstr(line, "[heap]") == NULL || sscanf(line, "%lx-%lx", &from, &to) != 2)
-			continue;
-		for (at = (const char *) from; at + len <= (const char *) to; at++)
-		{
-			for (i = 0; i < len && (char) ~at[i] == inverted[i]; i++)
-				;
-			found += i == len;
-		}
-	}
-	fclose(maps);
-	return found;
-}
-
-/*
- * No copy of a secret is left, in http.c's memory or libcurl's.  (Where the heap is not the C library's own, under valgrind and
- * sanitizers, there is nothing to see.)
- */
-static void
-test_memory(void)
-{
-	enum
-	{
-		MARGIN = 64
-	};
-	char inverted[] = "refresh-token-0123456789";
-	size_t len = strlen(inverted);
-	char key[128];
-	char backend[64];
-	char url[64];
-	/* behind what free() itself overwrites */
-	char secret[128] = "";
-	char authorization[128];
-	FaultServer server;
-	HttpRequest request = {.url = url, .content_type = "text/plain", .body = secret};
-	HttpResponse response;
-	char *control;
-	int owner;
-	int turn;
-	int echoed = 0;
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		inverted[i] = ~inverted[i];
-	control = malloc(len);
-	for (i = 0; i < len; i++)
-		control[i] = ~inverted[i];
-	ok(found_in_heap(inverted, len) == 1 || RUNNING_INSTRUMENTED, "a secret in the heap is seen");
-	explicit_bzero(control, len);
-	free(control);
-
-	snprintf(key, sizeof(key), "%s/localhost-key.pem", directory);
-	snprintf(backend, sizeof(backend), "http://127.0.0.1:%d", plain.port);
-	server = fault_server_start("--tls-cert", certificate("localhost"), "--tls-key", key,
-								"--proxy-to", backend, NULL);
-	snprintf(url, sizeof(url), "https://127.0.0.1:%d/", server.port);
-	fault_server_rules(&plain, "[{\"path\":\"/\",\"echo\":true}]");
-	policy(true, "", certificate("ca"), 5000);
-	for (turn = 0; turn < 3; turn++)
-	{
-		memset(secret, '.', MARGIN);
-		for (i = 0; i < len; i++)
-			secret[MARGIN + i] = ~inverted[i];
-		secret[MARGIN + len] = '\0';
-		memcpy(authorization, secret, sizeof(secret));
-		request.body_len = MARGIN + len;
-		request.authorization = authorization;
-		http_start(&request, &owner);
-		next_completed(&response);
-		echoed += response.outcome == HTTP_ANSWERED && response.body_len == MARGIN + len &&
-				  memcmp(response.body, secret, MARGIN + len) == 0;
-		http_response_free(&response);
-		explicit_bzero(secret, sizeof(secret));
-		explicit_bzero(authorization, sizeof(authorization));
-	}
-	ok(echoed == 3 && found_in_heap(inverted, len) == 0,
-	   "after a transfer nothing of its request and answer is left in memory");
-	fault_server_stop(&server);
-}
-
-static void
-remove_directory(void)
-{
-	char command[128];
-
-	snprintf(command, sizeof(command), "rm -r %s", directory);
-	if (system(command) != 0)
-		printf("# %s was left behind\n", directory);
-}
-
 int
 main(void)
 {
-	char command[128];
-	char netrc[64];
-	FILE *file;
+	char url[64];
 	HttpResponse response;
 	int owner;
 
-	signal(SIGPIPE, SIG_IGN);
-	if (mkdtemp(directory) == NULL)
-		return 2;
-	atexit(remove_directory);
-	snprintf(command, sizeof(command), "test/provider/make-certificates %s", directory);
-	if (system(command) != 0)
-		return 2;
-
-	/* what must not be listened to */
-	snprintf(netrc, sizeof(netrc), "%s/.netrc", directory);
-	file = fopen(netrc, "w");
-	fprintf(file, "default login someone password secret\n");
-	fclose(file);
-	setenv("HOME", directory, 1);
-	setenv("http_proxy", "http://127.0.0.1:1", 1);
-	setenv("https_proxy", "http://127.0.0.1:1", 1);
-	setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
-
-	plain = fault_server_start(NULL);
+	set_up();
 	ok(http_epoll_fd() < 0 && http_init() && http_init() && http_epoll_fd() >= 0,
 	   "it is set up once");
 	test_policy();
@@ -1101,16 +705,12 @@ main(void)
 	test_faults();
 	test_tls();
 	test_hosts();
-	test_connections();
 	test_parallel();
-	test_http2();
-	test_http2_flood();
-	test_memory();
 
 	policy(true, "", "", 2000);
 	fault_server_rules(&plain, "[{\"hang\":true}]");
-	snprintf(command, sizeof(command), "http://127.0.0.1:%d/", plain.port);
-	start(&owner, command, "a=b");
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/", plain.port);
+	start(&owner, url, "a=b");
 	start(&owner, "ftp://127.0.0.1/", NULL);
 	http_drive();
 	http_shutdown();

@@ -1,0 +1,268 @@
+/*
+ * connection.c
+ *	  The connection of one transfer: to which address, under what TLS, and that it
+ *	  is this transfer's alone.
+ *
+ * Each request goes over HTTP/1.1 on a connection of its own, which ends with it; only
+ * TLS sessions are taken up again.  A kept connection would cost less, and:
+ *
+ * - HTTP/1.1 ties an answer to its request by nothing but their order (RFC 9112 §9.3): an
+ *   answer that came twice would be taken for the next request's, and give one app user's
+ *   tokens to another.  What a connection speaks must not be taken from the answer, which
+ *   may call itself HTTP/2.
+ * - libcurl sends a request again by itself when a kept connection turns out to be dead, and
+ *   over HTTP/2 whenever a stream is refused.  A code must be sent once, a refresh token
+ *   again only when refresh.c says so.
+ * - HTTP/2's buffers and header tables hold tokens, codes and client secrets for as long as
+ *   a connection lives, in memory that nobody overwrites.
+ */
+#include <errno.h>
+#include <netdb.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include "http/connection.h"
+#include "http/network.h"
+#include "http/transfer.h"
+
+/*
+ * Of a connection, on TLS's layer: a whole answer in the smallest chunks.  What a record costs
+ * is not its bytes alone, and of a handshake's messages a few are enough.
+ */
+#define MAX_RECEIVED (8 * HTTP_MAX_BODY)
+#define MIN_RECORD 256
+#define HANDSHAKE_MESSAGE (64 * 1024)
+
+static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address);
+static CURLcode on_ssl_context(CURL *easy, void *ssl_context, void *arg);
+static void on_tls_message(int is_write, int version, int type, const void *bytes, size_t len,
+						   SSL *ssl, void *arg);
+#if LIBCURL_VERSION_NUM >= 0x075000
+static int on_request(void *arg, char *peer, char *local, int peer_port, int local_port);
+#endif
+static CURLcode set_authorities(CURL *easy, const HttpRules *rules);
+
+/* Where an SSL has the number of bytes that it has received; OpenSSL gives it once a process. */
+static int received_index = -1;
+
+CURLcode
+http_connection_options(HttpTransfer *transfer, CURLSH *sessions)
+{
+	const HttpRules *rules = transfer->rules;
+	CURL *easy = transfer->easy;
+	CURLcode code = CURLE_OK;
+
+#define SET(option, value) (code = code != CURLE_OK ? code : curl_easy_setopt(easy, option, value))
+
+	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	SET(CURLOPT_FRESH_CONNECT, 1L);
+	SET(CURLOPT_FORBID_REUSE, 1L);
+	SET(CURLOPT_PROXY, "");
+	SET(CURLOPT_NOPROXY, "*");
+	SET(CURLOPT_CONNECTTIMEOUT_MS, rules->connect_timeout_ms);
+	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	SET(CURLOPT_OPENSOCKETDATA, transfer);
+#if LIBCURL_VERSION_NUM >= 0x075000
+	SET(CURLOPT_PREREQFUNCTION, on_request);
+	SET(CURLOPT_PREREQDATA, transfer);
+#endif
+
+	SET(CURLOPT_SSL_VERIFYPEER, 1L);
+	SET(CURLOPT_SSL_VERIFYHOST, 2L);
+	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	SET(CURLOPT_SHARE, sessions);
+	SET(CURLOPT_SSL_CTX_FUNCTION, on_ssl_context);
+	SET(CURLOPT_SSL_CTX_DATA, transfer);
+	return code != CURLE_OK ? code : set_authorities(easy, rules);
+
+#undef SET
+}
+
+void
+http_connection_failure(const HttpTransfer *transfer, CURLcode code, char *text)
+{
+	long verified = X509_V_OK;
+
+	switch (code)
+	{
+		case CURLE_COULDNT_RESOLVE_HOST:
+			snprintf(text, HTTP_ERROR_SIZE, "the name of the host could not be resolved");
+			break;
+		case CURLE_COULDNT_CONNECT:
+			snprintf(text, HTTP_ERROR_SIZE, "no connection could be made");
+			break;
+		case CURLE_OPERATION_TIMEDOUT:
+			snprintf(text, HTTP_ERROR_SIZE, "no connection could be made in time");
+			break;
+		case CURLE_PEER_FAILED_VERIFICATION:
+			curl_easy_getinfo(transfer->easy, CURLINFO_SSL_VERIFYRESULT, &verified);
+			/* libcurl's own check of the name leaves one of these */
+			if (verified == X509_V_OK || verified == X509_V_ERR_UNSPECIFIED)
+				snprintf(text, HTTP_ERROR_SIZE, "its certificate is not for the name of the host");
+			else
+				snprintf(text, HTTP_ERROR_SIZE, "its certificate is not accepted: %s",
+						 X509_verify_cert_error_string(verified));
+			break;
+		default:
+			snprintf(text, HTTP_ERROR_SIZE, "%s", curl_easy_strerror(code));
+	}
+}
+
+/*
+ * Of the system's authorities only the file: with a directory too, libcurl parses
+ * them for every connection.  A system without that file is no reason to give up,
+ * as libcurl would, when ca_file has some.
+ */
+static CURLcode
+set_authorities(CURL *easy, const HttpRules *rules)
+{
+	CURLcode code = CURLE_OK;
+#if LIBCURL_VERSION_NUM >= 0x075400
+	const char *file = curl_version_info(CURLVERSION_NOW)->cainfo;
+
+	if (file == NULL)
+		return CURLE_OK;
+	code = curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	if (code == CURLE_OK && access(file, R_OK) != 0 && rules->authorities != NULL &&
+		rules->authorities[0] != '\0')
+	{
+		struct curl_blob blob = {rules->authorities, strlen(rules->authorities), CURL_BLOB_NOCOPY};
+
+		code = curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
+	}
+#endif
+	return code;
+}
+
+/*
+ * The policy on addresses stands here, where the one address is known that
+ * would be connected to: what a name resolved to earlier proves nothing.
+ */
+static curl_socket_t
+on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	HttpTransfer *transfer = arg;
+	const HttpRules *rules = transfer->rules;
+	bool allowed;
+	int fd;
+
+	(void) purpose;
+	if (rules->allow_insecure_loopback && network_is_loopback(&address->addr))
+		allowed = true;
+	else if (transfer->insecure)
+		allowed = false;
+	else
+		/* a listed host proves by its certificate that it is the one meant */
+		allowed = network_is_public(&address->addr) ||
+				  network_list_contains(rules->allowed_networks, &address->addr) ||
+				  (transfer->host_listed && network_is_private(&address->addr));
+	if (!allowed)
+	{
+		if (getnameinfo(&address->addr, address->addrlen, transfer->refused,
+						sizeof(transfer->refused), NULL, 0, NI_NUMERICHOST) != 0)
+			strcpy(transfer->refused, "of unknown kind");
+		return CURL_SOCKET_BAD;
+	}
+
+	transfer->addresses_tried++;
+	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	if (fd < 0)
+	{
+		/* not EAFNOSUPPORT and such, of a machine without IPv6 */
+		transfer->no_resources |=
+			errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+		return CURL_SOCKET_BAD;
+	}
+	return fd;
+}
+
+/* Adds ca_file's authorities to the system's, which libcurl has loaded by now. */
+static CURLcode
+on_ssl_context(CURL *easy, void *ssl_context, void *arg)
+{
+	HttpTransfer *transfer = arg;
+	X509_STORE *store = SSL_CTX_get_cert_store((SSL_CTX *) ssl_context);
+	BIO *bio;
+	X509 *certificate;
+	CURLcode code = CURLE_OK;
+
+	(void) easy;
+#ifdef SSL_OP_CLEANSE_PLAINTEXT
+	/* or OpenSSL keeps the last answer's bytes in its buffer */
+	SSL_CTX_set_options((SSL_CTX *) ssl_context, SSL_OP_CLEANSE_PLAINTEXT);
+#endif
+	if (received_index < 0)
+		received_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	if (received_index < 0)
+		return CURLE_OUT_OF_MEMORY;
+	SSL_CTX_set_msg_callback((SSL_CTX *) ssl_context, on_tls_message);
+	if (transfer->rules->authorities[0] == '\0')
+		return CURLE_OK;
+	bio = BIO_new_mem_buf(transfer->rules->authorities, -1);
+	if (bio == NULL)
+		return CURLE_OUT_OF_MEMORY;
+	while (code == CURLE_OK && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL)
+	{
+		if (X509_STORE_add_cert(store, certificate) != 1)
+			code = CURLE_SSL_CACERT_BADFILE;
+		X509_free(certificate);
+	}
+	BIO_free(bio);
+	ERR_clear_error();
+	return code;
+}
+
+/*
+ * OpenSSL reads for as long as there is something to read that is not the answer's, such as
+ * session tickets without end, and would have all other transfers wait.  So the records of
+ * a connection are counted (the headers that OpenSSL shows have the length at their end),
+ * and one that brings too much is cut off.
+ */
+static void
+on_tls_message(int is_write, int version, int type, const void *bytes, size_t len, SSL *ssl,
+			   void *arg)
+{
+	const unsigned char *header = bytes;
+	uintptr_t received;
+	size_t size = 0;
+
+	(void) version;
+	(void) arg;
+	if (is_write)
+		return;
+	if (type == SSL3_RT_HANDSHAKE)
+		size = HANDSHAKE_MESSAGE;
+	else if (type == SSL3_RT_HEADER && len == SSL3_RT_HEADER_LENGTH)
+	{
+		size = (size_t) header[3] << 8 | header[4];
+		size = size < MIN_RECORD ? MIN_RECORD : size;
+	}
+	received = (uintptr_t) SSL_get_ex_data(ssl, received_index) + size;
+	SSL_set_ex_data(ssl, received_index, (void *) received);
+	if (received > MAX_RECEIVED)
+		SSL_set_shutdown(ssl, SSL_RECEIVED_SHUTDOWN); /* reads find the end */
+}
+
+#if LIBCURL_VERSION_NUM >= 0x075000
+/* The connection stands, and the request is about to be written. */
+static int
+on_request(void *arg, char *peer, char *local, int peer_port, int local_port)
+{
+	HttpTransfer *transfer = arg;
+
+	(void) peer;
+	(void) local;
+	(void) peer_port;
+	(void) local_port;
+	transfer->request_began = true;
+	return CURL_PREREQFUNC_OK;
+}
+#endif
