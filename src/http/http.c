@@ -32,6 +32,7 @@
 #include "http/transfer.h"
 
 #define EVENTS_AT_ONCE 64
+#define OVERDUE 100 /* ms after its time in which libcurl should have ended a transfer */
 
 typedef struct HttpPool
 {
@@ -52,6 +53,7 @@ static HttpTransfer **completed_tail = &completed;
 static int in_flight = 0;
 static int epoll_fd = -1;
 static bool some_unwatched = false; /* see on_socket */
+static bool some_forgotten = false; /* see act */
 
 static HttpPool *pool_create(const HttpPolicy *policy);
 static bool pool_open(HttpPool *pool);
@@ -62,6 +64,8 @@ static void leave_pool(HttpTransfer *transfer);
 static void complete(HttpTransfer *transfer);
 static void collect(HttpPool *pool);
 static void end_unwatched(void);
+static void end_overdue(void);
+static void act(HttpPool *pool, curl_socket_t fd, int mask);
 static void unlink_transfer(HttpTransfer *transfer);
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known);
@@ -162,6 +166,8 @@ http_timeout_ms(void)
 	for (pool = pools; pool != NULL; pool = pool->next)
 		if (pool->wake_at >= 0 && (wake_at < 0 || pool->wake_at < wake_at))
 			wake_at = pool->wake_at;
+	if (some_forgotten && (wake_at < 0 || wake_at > now_ms() + OVERDUE))
+		wake_at = now_ms() + OVERDUE;
 	if (wake_at < 0)
 		return -1;
 	left = wake_at - now_ms();
@@ -206,6 +212,7 @@ http_start(const HttpRequest *request, void *owner)
 	}
 
 	transfer->pool = pool;
+	transfer->started_at = now_ms();
 	pool->transfers++;
 	transfer->next = running;
 	transfer->link = &running;
@@ -222,7 +229,6 @@ http_drive(void)
 	HttpPool *pool;
 	sigset_t saved;
 	int count;
-	int running_count;
 	int i;
 
 	if (epoll_fd < 0)
@@ -247,7 +253,7 @@ http_drive(void)
 			mask |= CURL_CSELECT_ERR | CURL_CSELECT_IN;
 		for (pool = pools; pool != NULL; pool = pool->next)
 			if (pool->id == pool_id)
-				curl_multi_socket_action(pool->multi, fd, mask, &running_count);
+				act(pool, fd, mask);
 	}
 
 	for (pool = pools; pool != NULL; pool = pool->next)
@@ -256,11 +262,12 @@ http_drive(void)
 		{
 			/* libcurl sets it again when there is more to wait for */
 			pool->wake_at = -1;
-			curl_multi_socket_action(pool->multi, CURL_SOCKET_TIMEOUT, 0, &running_count);
+			act(pool, CURL_SOCKET_TIMEOUT, 0);
 		}
 		collect(pool);
 	}
 	end_unwatched();
+	end_overdue();
 	retire_pools();
 	cleanse_transfer_buffers();
 
@@ -426,6 +433,40 @@ collect(HttpPool *pool)
 			http_transfer_finish((HttpTransfer *) transfer, code);
 			complete((HttpTransfer *) transfer);
 		}
+	}
+}
+
+/*
+ * When libcurl fails (it has no memory to note a socket with) it does not say whose transfer
+ * that was, nor does it come back to it.
+ */
+static void
+act(HttpPool *pool, curl_socket_t fd, int mask)
+{
+	int running_count;
+
+	if (curl_multi_socket_action(pool->multi, fd, mask, &running_count) != CURLM_OK)
+		some_forgotten = true;
+}
+
+/* What libcurl has forgotten ends when it should have ended it. */
+static void
+end_overdue(void)
+{
+	HttpTransfer *transfer;
+	HttpTransfer *next;
+
+	if (!some_forgotten)
+		return;
+	some_forgotten = running != NULL;
+	for (transfer = running; transfer != NULL; transfer = next)
+	{
+		next = transfer->next;
+		if (now_ms() <= transfer->started_at + transfer->rules->request_timeout_ms + OVERDUE)
+			continue;
+		transfer->out_of_memory = true;
+		http_transfer_finish(transfer, CURLE_OPERATION_TIMEDOUT);
+		complete(transfer);
 	}
 }
 
