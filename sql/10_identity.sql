@@ -5,7 +5,7 @@ RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'set_app_user';
 COMMENT ON FUNCTION appuser_connectors.set_app_user(text, boolean) IS
-'Says which app user this transaction acts for; for trusted backends. Ends with the transaction (a rolled back savepoint restores what was before); NULL: nobody, also where the session has one. is_local => false keeps it for the session and needs appuser_connectors.allow_session_identity. Errors: 22023 empty or over 512 bytes, 42501 session identity not allowed.';
+'Says which app user this transaction acts for; for trusted backends. Ends with the transaction (a rolled back savepoint restores what was before); NULL: nobody, also where the session has one. is_local => false keeps it for the session and needs appuser_connectors.allow_session_identity. Errors: 22023 empty or over 512 bytes, 42501 session identity not allowed, or inside a security-restricted operation.';
 
 CREATE FUNCTION appuser_connectors.current_app_user()
 RETURNS text

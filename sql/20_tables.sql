@@ -8,7 +8,8 @@ CREATE TABLE appuser_connectors.installation (
 	system_identifier bigint NOT NULL,
 	database_oid oid NOT NULL,
 	timeline integer NOT NULL,
-	adopted_at timestamptz NOT NULL
+	adopted_at timestamptz NOT NULL,
+	seal bytea NOT NULL
 );
 COMMENT ON TABLE appuser_connectors.installation IS
 'Whose data this is: made at first use. Where it does not match this cluster, database and timeline, the database is a copy and nothing is sent to any provider.';
@@ -20,7 +21,10 @@ CREATE TABLE appuser_connectors.encryption_keys (
 	created_at timestamptz NOT NULL
 );
 CREATE UNIQUE INDEX encryption_keys_active ON appuser_connectors.encryption_keys (state) WHERE state = 'active';
+ALTER TABLE appuser_connectors.installation ALTER COLUMN seal SET STATISTICS 0;
 ALTER TABLE appuser_connectors.encryption_keys ALTER COLUMN wrapped_key SET STATISTICS 0;
+COMMENT ON COLUMN appuser_connectors.installation.seal IS
+'Authenticates the row under the data key: where it does not hold, the database counts as a copy.';
 COMMENT ON TABLE appuser_connectors.encryption_keys IS
 'Data keys, each sealed under the root key, which is not in the database.';
 
@@ -28,8 +32,13 @@ CREATE TABLE appuser_connectors.providers (
 	provider text COLLATE "C" PRIMARY KEY,
 	definition jsonb NOT NULL,
 	built_in boolean NOT NULL DEFAULT false,
-	updated_at timestamptz NOT NULL
+	updated_at timestamptz NOT NULL,
+	seal bytea,
+	CHECK (built_in = (seal IS NULL))
 );
+ALTER TABLE appuser_connectors.providers ALTER COLUMN seal SET STATISTICS 0;
+COMMENT ON COLUMN appuser_connectors.providers.seal IS
+'Authenticates a definition that register_provider() wrote; NULL for a built-in one.';
 COMMENT ON TABLE appuser_connectors.providers IS
 'Catalogue of OAuth 2.0 providers: templates that a connector copies when it is registered.';
 
@@ -190,14 +199,18 @@ CREATE TABLE appuser_connectors.issuers (
 	fetched_at timestamptz,
 	created_at timestamptz NOT NULL,
 	updated_at timestamptz NOT NULL,
+	seal bytea NOT NULL,
 	CHECK (num_nonnulls(jwks, jwks_uri, hmac_key) = 1)
 );
+ALTER TABLE appuser_connectors.issuers ALTER COLUMN seal SET STATISTICS 0;
 COMMENT ON TABLE appuser_connectors.issuers IS
 'Whose JWTs authenticate_app_user() accepts, and how. Edit with register_issuer() and delete_issuer().';
 COMMENT ON COLUMN appuser_connectors.issuers.audiences IS
 'What the aud claim must be or hold one of; NULL: not checked.';
 COMMENT ON COLUMN appuser_connectors.issuers.hmac_key IS
 'Reference to the file with the key, never the key.';
+COMMENT ON COLUMN appuser_connectors.issuers.seal IS
+'Authenticates the row under the data key, all but fetched_at, created_at and updated_at; new with every write.';
 COMMENT ON COLUMN appuser_connectors.issuers.fetched_jwks IS
 'What jwks_uri answered at fetched_at, in its own bytes.';
 
@@ -210,12 +223,19 @@ BEGIN
 	LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE appuser_connectors.%I OWNER TO appuser_connectors_owner', table_name);
 		EXECUTE pg_catalog.format('REVOKE ALL ON TABLE appuser_connectors.%I FROM PUBLIC, appuser_connectors_admin', table_name);
+		-- also against roles that may read or write every table (pg_write_all_data)
+		EXECUTE pg_catalog.format('ALTER TABLE appuser_connectors.%I ENABLE ROW LEVEL SECURITY', table_name);
+		EXECUTE pg_catalog.format('ALTER TABLE appuser_connectors.%I FORCE ROW LEVEL SECURITY', table_name);
+	END LOOP;
+
+	FOREACH table_name IN ARRAY ARRAY['installation', 'encryption_keys', 'providers', 'connectors', 'issuers']
+	LOOP
+		EXECUTE pg_catalog.format('CREATE POLICY of_everybody ON appuser_connectors.%I TO appuser_connectors_owner '
+			'USING (true) WITH CHECK (true)', table_name);
 	END LOOP;
 
 	FOREACH table_name IN ARRAY ARRAY['connections', 'authorizations', 'pending_answers', 'revocations', 'connection_events']
 	LOOP
-		EXECUTE pg_catalog.format('ALTER TABLE appuser_connectors.%I ENABLE ROW LEVEL SECURITY', table_name);
-		EXECUTE pg_catalog.format('ALTER TABLE appuser_connectors.%I FORCE ROW LEVEL SECURITY', table_name);
 		EXECUTE pg_catalog.format(
 			'CREATE POLICY own_rows ON appuser_connectors.%I TO appuser_connectors_owner '
 			'USING (app_user OPERATOR(pg_catalog.=) appuser_connectors.session_app_user()) '

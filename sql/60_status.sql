@@ -5,12 +5,18 @@
 GRANT SELECT (connector_id, provider, name, client_id, scopes, redirect_uris, connection_config, options, definition,
 			  created_at, updated_at, stopped_at, stopped_reason, probe_at, built_in, allowed_endpoints, former_endpoints)
 	ON appuser_connectors.connectors TO appuser_connectors_admin;
-GRANT SELECT ON appuser_connectors.providers TO appuser_connectors_admin;
+GRANT SELECT (provider, definition, built_in, updated_at) ON appuser_connectors.providers TO appuser_connectors_admin;
 GRANT SELECT (app_user, connector_id, connection_name, status, status_reason, status_since, account, token_type,
 			  scopes, requested_scopes, connected_at, updated_at, expires_at, refresh_at, failures, failing_since)
 	ON appuser_connectors.connections TO appuser_connectors_admin;
 GRANT SELECT ON appuser_connectors.connection_events TO appuser_connectors_admin;
 
+CREATE POLICY admin_sees_connectors ON appuser_connectors.connectors
+	FOR SELECT TO appuser_connectors_admin USING (true);
+CREATE POLICY admin_sees_providers ON appuser_connectors.providers
+	FOR SELECT TO appuser_connectors_admin USING (true);
+CREATE POLICY admin_sees_issuers ON appuser_connectors.issuers
+	FOR SELECT TO appuser_connectors_admin USING (true);
 CREATE POLICY admin_sees_status ON appuser_connectors.connections
 	FOR SELECT TO appuser_connectors_admin USING (true);
 CREATE POLICY admin_sees_events ON appuser_connectors.connection_events

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "port/pg_bswap.h"
 
 #include "base/record.h"
@@ -49,6 +50,29 @@ record_put_texts(StringInfo record, char *const *texts, int count)
 	record_put_int(record, count);
 	for (int i = 0; i < count; i++)
 		record_put_text(record, texts[i]);
+}
+
+void
+record_put_text_array(StringInfo record, ArrayType *texts)
+{
+	Datum *elements;
+	bool *nulls;
+	int count;
+
+	if (texts == NULL)
+	{
+		record_put_int(record, -1);
+		return;
+	}
+	deconstruct_array(texts, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+	record_put_int(record, count);
+	for (int i = 0; i < count; i++)
+	{
+		struct varlena *element = nulls[i] ? NULL : PG_DETOAST_DATUM_PACKED(elements[i]);
+
+		record_put_bytes(record, element != NULL ? VARDATA_ANY(element) : NULL,
+						 element != NULL ? (int) VARSIZE_ANY_EXHDR(element) : 0);
+	}
 }
 
 void

@@ -7,6 +7,7 @@
 #define APPUSER_CONNECTORS_BASE_RECORD_H
 
 #include "lib/stringinfo.h"
+#include "utils/array.h"
 #include "utils/jsonb.h"
 
 /* An empty record with room for size bytes, so that no enlarging leaves a copy. */
@@ -16,6 +17,9 @@ extern void record_put_bytes(StringInfo record, const void *bytes, int len);
 extern void record_put_text(StringInfo record, const char *text); /* NULL is kept */
 extern void record_put_int(StringInfo record, int64 value);
 extern void record_put_texts(StringInfo record, char *const *texts, int count);
+
+/* The elements of a text[], as record_put_texts; NULL and null elements are kept */
+extern void record_put_text_array(StringInfo record, ArrayType *texts);
 
 /* As text, which is the same whatever version of PostgreSQL has stored it; NULL is kept */
 extern void record_put_json(StringInfo record, const Jsonb *value);

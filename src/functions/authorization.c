@@ -27,6 +27,7 @@
 #include "base/url.h"
 #include "oauth/request.h"
 #include "oauth/response.h"
+#include "store/adoption.h"
 #include "store/authorization.h"
 #include "store/authorization_secret.h"
 #include "store/connection.h"

@@ -437,11 +437,18 @@ connection_require_reconnect_of_connector(const Connector *connector, const char
 
 	for (int i = 0; i < count; i++)
 	{
+		Connection connection = {0};
+
 		CHECK_FOR_INTERRUPTS();
-		if (store_require_reconnect(keys[i].app_user, connector_id, keys[i].connection_name,
-									connector->endpoints, reason, now))
-			event_record(keys[i].app_user, connector_id, keys[i].connection_name,
-						 "reconnect_required", reason);
+		if (!store_wait_connection(keys[i].app_user, connector_id, keys[i].connection_name,
+								   &connection) ||
+			connection.reconnect_required ||
+			strcmp(connection.endpoints, connector->endpoints) == 0)
+			continue;
+		connection_end_grant(&connection, reason, now);
+		store_update_connection(&connection);
+		event_record(keys[i].app_user, connector_id, keys[i].connection_name, "reconnect_required",
+					 reason);
 	}
 }
 

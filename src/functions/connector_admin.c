@@ -18,10 +18,10 @@
 #include "base/secret.h"
 #include "base/url.h"
 #include "functions/connection.h"
+#include "store/adoption.h"
 #include "store/connection.h"
 #include "store/connector.h"
 #include "store/event.h"
-#include "store/keyring.h"
 #include "store/provider.h"
 #include "store/secret_reference.h"
 #include "store/shared_state.h"
@@ -199,7 +199,7 @@ register_connector(PG_FUNCTION_ARGS)
 					(errcode(ERRCODE_DUPLICATE_OBJECT),
 					 errmsg("connector \"%s\" exists with other values", connector.connector_id),
 					 errhint("Change it with appuser_connectors.update_connector().")));
-		keyring_ensure();
+		adoption_ensure();
 		connector.client_secret = connector_seal_secret(&connector, client_secret);
 	} while (!store_insert_connector(&connector, GetCurrentTimestamp()));
 	PG_RETURN_TEXT_P(cstring_to_text(connector.connector_id));

@@ -19,8 +19,8 @@
 #include "utils/syscache.h"
 
 #include "base/settings.h"
+#include "store/adoption.h"
 #include "store/connector.h"
-#include "store/installation.h"
 #include "store/keyring.h"
 #include "store/shared_state.h"
 #include "store/store.h"

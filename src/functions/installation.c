@@ -9,8 +9,8 @@
 #include "utils/builtins.h"
 
 #include "base/errors.h"
+#include "store/adoption.h"
 #include "store/event.h"
-#include "store/installation.h"
 #include "store/shared_state.h"
 
 PG_FUNCTION_INFO_V1(adopt_installation);
@@ -23,7 +23,7 @@ adopt_installation(PG_FUNCTION_ARGS)
 	if (RecoveryInProgress())
 		ereport(ERROR, (errcode(ERRCODE_UC_WORKER_NOT_RUNNING), errmsg("this server is a standby"),
 						errhint("Promote it first.")));
-	if (!installation_adopt())
+	if (!adoption_adopt())
 		PG_RETURN_BOOL(false);
 	event_record("", "", NULL, "installation_adopted", NULL);
 	PG_RETURN_BOOL(true);

@@ -16,8 +16,10 @@
 #include "base/secret.h"
 #include "base/url.h"
 #include "oauth/jwt_claims.h"
+#include "store/adoption.h"
 #include "store/issuer.h"
 #include "store/secret_reference.h"
+#include "store/shared_state.h"
 #include "store/store.h"
 
 #define MAX_ALGORITHMS 16
@@ -68,7 +70,6 @@ register_issuer(PG_FUNCTION_ARGS)
 	Interval *skew;
 	const char *problem;
 	char *names[MAX_ALGORITHMS];
-	int n_names;
 
 	require_argument(fcinfo, 0, "issuer");
 	require_argument(fcinfo, 6, "app_user_template");
@@ -107,9 +108,12 @@ register_issuer(PG_FUNCTION_ARGS)
 	read_algorithms(fcinfo, 5, &issuer);
 	check_keys(&issuer);
 
-	n_names = algorithm_names(issuer.algorithms, names);
-	if (store_put_issuer(&issuer, names, n_names, GetCurrentTimestamp()) &&
-		issuer.audiences == NULL && issuer.hmac_key == NULL)
+	issuer.algorithm_names = names;
+	issuer.n_algorithm_names = algorithm_names(issuer.algorithms, names);
+	shared_state_require_preload();
+	adoption_ensure();
+	if (store_put_issuer(&issuer, GetCurrentTimestamp()) && issuer.audiences == NULL &&
+		issuer.hmac_key == NULL)
 		ereport(WARNING,
 				(errmsg("issuer \"%s\" is registered without audiences", issuer.issuer),
 				 errdetail("A JWT that it issued for another application is accepted too."),

@@ -8,7 +8,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "store/adoption.h"
 #include "store/provider.h"
+#include "store/shared_state.h"
 
 PG_FUNCTION_INFO_V1(register_provider);
 
@@ -21,12 +23,14 @@ register_provider(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("provider and definition must not be null")));
+	shared_state_require_preload();
 	provider = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	definition = PG_GETARG_JSONB_P(1);
 	if (provider[0] == '\0' || strlen(provider) > MAX_PROVIDER_NAME)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("provider must be 1 to %d bytes long", MAX_PROVIDER_NAME)));
 	provider_check_definition(definition);
+	adoption_ensure();
 	store_put_provider(provider, definition, GetCurrentTimestamp());
 	PG_RETURN_TEXT_P(cstring_to_text(provider));
 }

@@ -132,13 +132,15 @@ store_find_authorization(const char *app_user, const uint8 *state_hash, char **c
 Authorization *
 store_consume_authorization(const char *app_user, const uint8 *state_hash)
 {
-	static StoreStatement consume = {
-		"UPDATE appuser_connectors.authorizations SET consumed = true "
-		"WHERE app_user = $1 AND state_hash = (SELECT state_hash "
+	static StoreStatement get = {
+		"SELECT connector_id, connection_name, redirect_uri, return_to, scopes, "
+		"connection_config, binding_hash, sealed_secrets, created_at, expires_at "
 		"FROM appuser_connectors.authorizations WHERE app_user = $1 AND state_hash = $2 "
-		"AND NOT consumed FOR UPDATE SKIP LOCKED) "
-		"RETURNING connector_id, connection_name, redirect_uri, return_to, scopes, "
-		"connection_config, binding_hash, sealed_secrets, created_at, expires_at"};
+		"AND NOT consumed FOR UPDATE SKIP LOCKED"};
+	/* a row that is edited back has nothing left to use a second time */
+	static StoreStatement consume = {
+		"UPDATE appuser_connectors.authorizations SET consumed = true, sealed_secrets = '' "
+		"WHERE app_user = $1 AND state_hash = $2"};
 	StoreSection section;
 	StoreArgs args = {0};
 	Authorization *a = palloc0(sizeof(Authorization));
@@ -147,7 +149,7 @@ store_consume_authorization(const char *app_user, const uint8 *state_hash)
 	arg_text(&args, app_user);
 	arg_bytes(&args, hash_bytea(state_hash));
 	store_begin(&section, app_user);
-	found = store_run(&section, &consume, &args) > 0;
+	found = store_run(&section, &get, &args) > 0;
 	if (found)
 	{
 		a->app_user = app_user;
@@ -162,6 +164,7 @@ store_consume_authorization(const char *app_user, const uint8 *state_hash)
 		a->sealed_secrets = result_bytes(&section, 0, 8);
 		a->created_at = result_timestamp(&section, 0, 9);
 		a->expires_at = result_timestamp(&section, 0, 10);
+		store_run(&section, &consume, &args);
 	}
 	store_end(&section);
 	return found ? a : NULL;

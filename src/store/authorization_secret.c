@@ -61,6 +61,7 @@ authorization_seal(Authorization *authorization, const char *code_verifier, cons
 	record_put_text(&plain, code_verifier);
 	record_put_text(&plain, nonce);
 	record_put_text(&plain, authorization->party);
+	record_put_int(&plain, authorization->expires_at);
 	authorization->sealed_secrets = keyring_seal(flow_aad(authorization), plain.data, plain.len);
 	secret_cleanse(plain.data, plain.len);
 	pfree(plain.data);
@@ -77,5 +78,5 @@ authorization_open(Authorization *authorization, char **code_verifier, char **no
 	*code_verifier = record_get_text(&plain);
 	*nonce = record_get_text(&plain);
 	authorization->party = record_get_text(&plain);
-	return true;
+	return authorization->expires_at <= record_get_int(&plain);
 }

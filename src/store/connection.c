@@ -205,15 +205,12 @@ store_update_connection(const Connection *connection)
 }
 
 bool
-store_delete_connection(const char *app_user, const char *connector_id, const char *connection_name,
-						Connection *deleted)
+store_wait_connection(const char *app_user, const char *connector_id, const char *connection_name,
+					  Connection *connection)
 {
 	static StoreStatement lock = {
 		"SELECT 1 FROM appuser_connectors.connections WHERE app_user = $1 AND connector_id = $2 "
 		"AND connection_name = $3 FOR UPDATE"};
-	static StoreStatement delete = {
-		"DELETE FROM appuser_connectors.connections WHERE app_user = $1 AND connector_id = $2 "
-		"AND connection_name = $3"};
 	StoreSection section;
 	StoreArgs args = {0};
 	bool found;
@@ -224,38 +221,29 @@ store_delete_connection(const char *app_user, const char *connector_id, const ch
 	store_begin(&section, app_user);
 	found = store_run(&section, &lock, &args) > 0;
 	store_end(&section);
-	if (!found || !store_read_connection(app_user, connector_id, connection_name,
-										 GetLatestSnapshot(), deleted))
+	return found && store_read_connection(app_user, connector_id, connection_name,
+										  GetLatestSnapshot(), connection);
+}
+
+bool
+store_delete_connection(const char *app_user, const char *connector_id, const char *connection_name,
+						Connection *deleted)
+{
+	static StoreStatement delete = {
+		"DELETE FROM appuser_connectors.connections WHERE app_user = $1 AND connector_id = $2 "
+		"AND connection_name = $3"};
+	StoreSection section;
+	StoreArgs args = {0};
+
+	if (!store_wait_connection(app_user, connector_id, connection_name, deleted))
 		return false;
+	arg_text(&args, app_user);
+	arg_text(&args, connector_id);
+	arg_text(&args, connection_name);
 	store_begin(&section, app_user);
 	store_run(&section, &delete, &args);
 	store_end(&section);
 	return true;
-}
-
-bool
-store_require_reconnect(const char *app_user, const char *connector_id, const char *connection_name,
-						const char *endpoints, const char *reason, TimestampTz now)
-{
-	static StoreStatement update = {
-		"UPDATE appuser_connectors.connections SET status = 'reconnect_required', "
-		"status_reason = $4, status_since = $5, refresh_at = NULL "
-		"WHERE app_user = $1 AND connector_id = $2 AND connection_name = $3 "
-		"AND status = 'connected' AND endpoints <> $6"};
-	StoreSection section;
-	StoreArgs args = {0};
-	bool found;
-
-	arg_text(&args, app_user);
-	arg_text(&args, connector_id);
-	arg_text(&args, connection_name);
-	arg_text(&args, reason);
-	arg_timestamp(&args, now);
-	arg_text(&args, endpoints);
-	store_begin(&section, app_user);
-	found = store_run(&section, &update, &args) > 0;
-	store_end(&section);
-	return found;
 }
 
 int

@@ -69,10 +69,9 @@ extern void store_update_connection(const Connection *connection);
 extern bool store_delete_connection(const char *app_user, const char *connector_id,
 									const char *connection_name, Connection *deleted);
 
-/* False when there is none that is connected at other endpoints than these. */
-extern bool store_require_reconnect(const char *app_user, const char *connector_id,
-									const char *connection_name, const char *endpoints,
-									const char *reason, TimestampTz now);
+/* Locks it, waiting for whoever holds it, and reads it; false when there is none. */
+extern bool store_wait_connection(const char *app_user, const char *connector_id,
+								  const char *connection_name, Connection *connection);
 
 /* Those of the app user at the connector with other names than this one */
 extern int store_count_other_connections(const char *app_user, const char *connector_id,

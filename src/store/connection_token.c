@@ -2,14 +2,20 @@
  * connection_token.c
  *	  Sealing and opening a connection's tokens.
  *
- * The associated data names the installation, the whole key of the row, the
- * field, the grant, the generation, the endpoints the token may be sent to and what
- * says where an application sends it (connection_config): a ciphertext that was
- * copied, moved or put back does not open.
+ * The associated data names the installation, the whole key of the row, the field, the
+ * grant, the generation, the endpoints the tokens may be sent to, and what a reader or
+ * the worker relies on: where an application sends a token (connection_config), its
+ * type and scopes, whose account it is, since when, and whether the grant has ended.  A
+ * ciphertext that was copied, moved or put back does not open, nor one whose row was
+ * edited.  When a token expires is sealed with it.  What only says when the worker tries
+ * next (refresh_at, failures …) is not bound.
  */
 #include "postgres.h"
 
+#include "port/pg_bswap.h"
+
 #include "base/record.h"
+#include "base/secret.h"
 #include "store/connection.h"
 #include "store/connection_token.h"
 #include "store/installation.h"
@@ -30,14 +36,36 @@ token_aad(const Connection *connection, const char *field)
 	record_put_int(aad, connection->generation);
 	record_put_text(aad, connection->endpoints);
 	record_put_json(aad, connection->connection_config);
+	record_put_int(aad, connection->reconnect_required);
+	record_put_text(aad, connection->account);
+	record_put_text(aad, connection->token_type);
+	record_put_text_array(aad, connection->scopes);
+	record_put_int(aad, connection->connected_at);
 	return aad;
+}
+
+/* An access token is sealed with its expiry in front. */
+static bytea *
+seal_access_token(const Connection *connection, const char *token)
+{
+	uint64 expires_at = pg_hton64((uint64) connection->expires_at);
+	size_t length = strlen(token);
+	StringInfoData plain;
+	bytea *sealed;
+
+	record_init(&plain, sizeof(expires_at) + length);
+	appendBinaryStringInfo(&plain, (char *) &expires_at, sizeof(expires_at));
+	appendBinaryStringInfo(&plain, token, length);
+	sealed = keyring_seal(token_aad(connection, "access_token"), plain.data, plain.len);
+	secret_cleanse(plain.data, plain.len);
+	pfree(plain.data);
+	return sealed;
 }
 
 void
 connection_seal_tokens(Connection *connection, const char *access_token, const char *refresh_token)
 {
-	connection->access_token =
-		keyring_seal(token_aad(connection, "access_token"), access_token, strlen(access_token));
+	connection->access_token = seal_access_token(connection, access_token);
 	connection->refresh_token = refresh_token == NULL
 									? NULL
 									: keyring_seal(token_aad(connection, "refresh_token"),
@@ -47,9 +75,19 @@ connection_seal_tokens(Connection *connection, const char *access_token, const c
 char *
 connection_open_access_token(const Connection *connection)
 {
+	uint64 expires_at;
 	int len;
+	char *plain =
+		keyring_open(token_aad(connection, "access_token"), connection->access_token, &len);
 
-	return keyring_open(token_aad(connection, "access_token"), connection->access_token, &len);
+	if (plain == NULL || len < (int) sizeof(expires_at))
+		return NULL;
+	memcpy(&expires_at, plain, sizeof(expires_at));
+
+	/* an earlier one is harmless: the token is renewed sooner */
+	if (connection->expires_at > (TimestampTz) pg_ntoh64(expires_at))
+		return NULL;
+	return plain + sizeof(expires_at);
 }
 
 char *
@@ -58,4 +96,21 @@ connection_open_refresh_token(const Connection *connection)
 	int len;
 
 	return keyring_open(token_aad(connection, "refresh_token"), connection->refresh_token, &len);
+}
+
+void
+connection_end_grant(Connection *connection, const char *reason, TimestampTz now)
+{
+	char *access_token = connection_open_access_token(connection);
+	char *refresh_token =
+		connection->refresh_token != NULL ? connection_open_refresh_token(connection) : NULL;
+
+	connection->reconnect_required = true;
+	connection->status_reason = unconstify(char *, reason);
+	connection->status_since = now;
+	connection->refresh_at = DT_NOEND;
+
+	/* those that do not open now will not later */
+	if (access_token != NULL && (refresh_token != NULL || connection->refresh_token == NULL))
+		connection_seal_tokens(connection, access_token, refresh_token);
 }

@@ -21,4 +21,11 @@ extern void connection_seal_tokens(Connection *connection, const char *access_to
 extern char *connection_open_access_token(const Connection *connection);
 extern char *connection_open_refresh_token(const Connection *connection);
 
+/*
+ * The person must connect again: says so in the connection, to be stored by the caller,
+ * and seals its tokens anew as those of an ended grant, in the same generation, so that
+ * a status that is edited back opens nothing.  Raises UC008 without a key.
+ */
+extern void connection_end_grant(Connection *connection, const char *reason, TimestampTz now);
+
 #endif

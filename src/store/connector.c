@@ -328,6 +328,7 @@ secret_aad(const Connector *connector)
 	record_put_text(trust, connector->client.client_id);
 	record_put_texts(trust, connector->scopes, connector->n_scopes);
 	record_put_texts(trust, connector->redirect_uris, connector->n_redirect_uris);
+	record_put_text(trust, connector->provider);
 	record_put_int(trust, connector->built_in);
 	record_put_text(trust, connector->allowed_endpoints);
 	record_put_texts(trust, connector->former_endpoints, connector->n_former_endpoints);

@@ -18,9 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "base/errors.h"
-#include "base/settings.h"
 #include "store/installation.h"
-#include "store/shared_state.h"
 #include "store/store.h"
 
 /* Columns, in the order of the table */
@@ -29,23 +27,14 @@ enum
 	ANUM_INSTALLATION_ID = 2,
 	ANUM_SYSTEM_IDENTIFIER,
 	ANUM_DATABASE_OID,
-	ANUM_TIMELINE
+	ANUM_TIMELINE,
+	ANUM_ADOPTED_AT,
+	ANUM_SEAL
 };
-
-typedef struct Installation
-{
-	bool found;
-	pg_uuid_t id;
-	uint64 system_identifier;
-	Oid database;
-	TimeLineID timeline;
-} Installation;
 
 /* The id alone is cached: it stays with the data, wherever that goes. */
 static pg_uuid_t cached_id;
 static uint64 cached_at = 0;
-
-static Installation read_installation(void);
 
 static bool
 visit_installation(TupleTableSlot *slot, void *arg)
@@ -57,11 +46,13 @@ visit_installation(TupleTableSlot *slot, void *arg)
 	row->system_identifier = (uint64) DatumGetInt64(slot_datum(slot, ANUM_SYSTEM_IDENTIFIER));
 	row->database = DatumGetObjectId(slot_datum(slot, ANUM_DATABASE_OID));
 	row->timeline = (TimeLineID) DatumGetInt32(slot_datum(slot, ANUM_TIMELINE));
+	row->adopted_at = slot_timestamp(slot, ANUM_ADOPTED_AT);
+	row->seal = slot_varlena(slot, ANUM_SEAL);
 	return false;
 }
 
-static Installation
-read_installation(void)
+Installation
+store_read_installation(void)
 {
 	Installation row = {0};
 
@@ -74,7 +65,7 @@ installation_id(void)
 {
 	if (cached_at != store_invalidations())
 	{
-		Installation row = read_installation();
+		Installation row = store_read_installation();
 
 		if (!row.found)
 			ereport(ERROR, (errcode(ERRCODE_UC_KEY_UNAVAILABLE),
@@ -111,7 +102,7 @@ forget_at_subabort(SubXactEvent event, SubTransactionId mySubid, SubTransactionI
 		cached_at = 0;
 }
 
-void
+bool
 installation_ensure(void)
 {
 	static bool registered = false;
@@ -119,14 +110,15 @@ installation_ensure(void)
 		"LOCK TABLE appuser_connectors.installation IN SHARE ROW EXCLUSIVE MODE"};
 	static StoreStatement insert = {
 		"INSERT INTO appuser_connectors.installation (installation_id, system_identifier, "
-		"database_oid, timeline, adopted_at) VALUES ($1, $2, $3, $4, $5)"};
+		"database_oid, timeline, adopted_at, seal) VALUES ($1, $2, $3, $4, $5, '')"};
 	StoreSection section;
 	StoreArgs none = {0};
 	StoreArgs args = {0};
 	pg_uuid_t id;
+	bool made = false;
 
-	if (read_installation().found)
-		return;
+	if (store_read_installation().found)
+		return false;
 	if (!registered)
 	{
 		RegisterXactCallback(forget_at_end, NULL);
@@ -136,7 +128,7 @@ installation_ensure(void)
 
 	store_begin(&section, NULL);
 	store_run(&section, &lock, &none);
-	if (!read_installation().found)
+	if (!store_read_installation().found)
 	{
 		random_uuid(&id);
 		arg_uuid(&args, &id);
@@ -146,88 +138,29 @@ installation_ensure(void)
 		arg_timestamp(&args, GetCurrentTimestamp());
 		store_run(&section, &insert, &args);
 		CommandCounterIncrement();
+		made = true;
 	}
 	store_end(&section);
 	cached_at = 0;
+	return made;
 }
 
-static InstallationState
-state_of(const Installation *row)
-{
-	if (!guc_provider_calls)
-		return INSTALLATION_SWITCHED_OFF;
-	if (!row->found)
-		return INSTALLATION_MISSING;
-	if (row->system_identifier != GetSystemIdentifier() || row->database != MyDatabaseId)
-		return INSTALLATION_COPY;
-	if (!RecoveryInProgress() && row->timeline != GetWALInsertionTimeLine())
-		return INSTALLATION_COPY;
-	return INSTALLATION_OURS;
-}
-
-InstallationState
-installation_state(void)
-{
-	Installation row = read_installation();
-
-	return state_of(&row);
-}
-
-/* Says that the data is this database's from now on. */
-static void
-adopt(void)
+void
+store_update_installation(const Installation *row)
 {
 	static StoreStatement update = {
 		"UPDATE appuser_connectors.installation SET system_identifier = $1, database_oid = $2, "
-		"timeline = $3, adopted_at = $4"};
+		"timeline = $3, adopted_at = $4, seal = $5"};
 	StoreSection section;
 	StoreArgs args = {0};
 
-	arg_bigint(&args, (int64) GetSystemIdentifier());
-	arg_oid(&args, MyDatabaseId);
-	arg_int(&args, (int32) GetWALInsertionTimeLine());
-	arg_timestamp(&args, GetCurrentTimestamp());
+	arg_bigint(&args, (int64) row->system_identifier);
+	arg_oid(&args, row->database);
+	arg_int(&args, (int32) row->timeline);
+	arg_timestamp(&args, row->adopted_at);
+	arg_bytes(&args, row->seal);
 	store_begin(&section, NULL);
 	store_run(&section, &update, &args);
 	store_end(&section);
 	CommandCounterIncrement();
-}
-
-void
-installation_check(void)
-{
-	Installation row = read_installation();
-
-	if (state_of(&row) == INSTALLATION_COPY && row.system_identifier == GetSystemIdentifier() &&
-		row.database == MyDatabaseId && shared_state_saw_promotion())
-	{
-		ereport(LOG, (errmsg("appuser_connectors goes on here on timeline %u after promotion",
-							 GetWALInsertionTimeLine())));
-		adopt();
-		return;
-	}
-	if (state_of(&row) == INSTALLATION_COPY)
-		ereport(
-			LOG,
-			(errmsg("appuser_connectors holds calls to providers: this database is a copy"),
-			 errdetail("Its data belongs to cluster " UINT64_FORMAT ", database %u, timeline %u.",
-					   row.system_identifier, row.database, row.timeline),
-			 errhint("If it takes the original's place, call "
-					 "appuser_connectors.adopt_installation() as an admin.")));
-	if (state_of(&row) == INSTALLATION_SWITCHED_OFF)
-		ereport(LOG, (errmsg("appuser_connectors makes no calls to providers: "
-							 "appuser_connectors.provider_calls is off")));
-}
-
-bool
-installation_adopt(void)
-{
-	Installation row = read_installation();
-
-	(void) installation_id(); /* UC008 when there is nothing to adopt */
-	if (row.system_identifier == GetSystemIdentifier() && row.database == MyDatabaseId &&
-		row.timeline == GetWALInsertionTimeLine())
-		return false;
-	adopt();
-	return true;
 }

@@ -7,12 +7,15 @@
 #include "access/sysattr.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "store/issuer.h"
+#include "store/row_seal.h"
 #include "store/store.h"
 
 #define MAX_CACHED 64
@@ -44,31 +47,39 @@ enum
 	ANUM_JWKS_URI,
 	ANUM_HMAC_KEY,
 	ANUM_FETCHED_JWKS,
-	ANUM_FETCHED_AT
+	ANUM_FETCHED_AT,
+	ANUM_SEAL = 13
 };
 
 typedef struct ReadArg
 {
-	RowVersion *version;
+	RowVersion *known;
+	RowVersion version;
 	Issuer *row;
 	IssuerRead result;
 } ReadArg;
+
+static bool
+same_version(RowVersion *a, RowVersion *b)
+{
+	return a->seal != NULL && b->seal != NULL && a->xmin == b->xmin &&
+		   ItemPointerEquals(&a->tid, &b->tid) &&
+		   datumIsEqual(PointerGetDatum(a->seal), PointerGetDatum(b->seal), false, -1);
+}
 
 static bool
 visit_issuer(TupleTableSlot *slot, void *arg)
 {
 	ReadArg *read = arg;
 	Issuer *row = read->row;
-	RowVersion version;
 	Interval *skew;
-	char **names;
-	int n_names;
 	bool is_null;
 
-	version.xmin =
+	read->version.xmin =
 		DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber, &is_null));
-	version.tid = slot->tts_tid;
-	if (version.xmin == read->version->xmin && ItemPointerEquals(&version.tid, &read->version->tid))
+	read->version.tid = slot->tts_tid;
+	read->version.seal = slot_varlena(slot, ANUM_SEAL);
+	if (same_version(&read->version, read->known))
 	{
 		read->result = ISSUER_UNCHANGED;
 		return false;
@@ -78,71 +89,190 @@ visit_issuer(TupleTableSlot *slot, void *arg)
 	row->issuer = slot_text(slot, ANUM_ISSUER);
 	if (!slot->tts_isnull[ANUM_AUDIENCES - 1])
 		row->audiences = array_to_texts(slot_varlena(slot, ANUM_AUDIENCES), &row->n_audiences);
-	names = array_to_texts(slot_varlena(slot, ANUM_ALGORITHMS), &n_names);
-	row->algorithms = issuer_algorithms(names, n_names);
+	row->algorithm_names =
+		array_to_texts(slot_varlena(slot, ANUM_ALGORITHMS), &row->n_algorithm_names);
+	row->algorithms = issuer_algorithms(row->algorithm_names, row->n_algorithm_names);
 	row->app_user_template = slot_text(slot, ANUM_APP_USER_TEMPLATE);
 	skew = DatumGetIntervalP(slot_datum(slot, ANUM_CLOCK_SKEW));
-	row->clock_skew = skew->day * USECS_PER_DAY + skew->time;
+	row->clock_skew =
+		(skew->day + (int64) skew->month * DAYS_PER_MONTH) * USECS_PER_DAY + skew->time;
 	row->jwks = slot_nullable_varlena(slot, ANUM_JWKS);
 	row->jwks_uri = slot_nullable_text(slot, ANUM_JWKS_URI);
 	row->hmac_key = slot_nullable_text(slot, ANUM_HMAC_KEY);
 	row->fetched_jwks = slot_nullable_text(slot, ANUM_FETCHED_JWKS);
 	row->fetched_at = slot_nullable_timestamp(slot, ANUM_FETCHED_AT);
-	*read->version = version;
 	read->result = ISSUER_READ;
 	return false;
+}
+
+/*
+ * What the row's seal is over: whatever decides who people are.  fetched_at only says
+ * when to fetch again.
+ */
+static StringInfo
+issuer_record(const Issuer *issuer)
+{
+	StringInfo record = row_seal_record("issuers");
+
+	record_put_text(record, issuer->issuer);
+	record_put_int(record, issuer->audiences != NULL);
+	record_put_texts(record, issuer->audiences, issuer->n_audiences);
+	record_put_texts(record, issuer->algorithm_names, issuer->n_algorithm_names);
+	record_put_text(record, issuer->app_user_template);
+	record_put_int(record, issuer->clock_skew);
+	record_put_json(record, issuer->jwks);
+	record_put_text(record, issuer->jwks_uri);
+	record_put_text(record, issuer->hmac_key);
+	record_put_text(record, issuer->fetched_jwks);
+	return record;
+}
+
+/* With the latest snapshot; version: in, the one that is known, out, the one that was read. */
+static IssuerRead
+read_issuer(const char *issuer, RowVersion *version, Issuer *row)
+{
+	ScanKeyData key;
+	ReadArg arg = {version, {0}, row, ISSUER_MISSING};
+
+	text_key(&key, 1, issuer);
+	store_scan("issuers", "issuers_pkey", GetLatestSnapshot(), &key, 1, visit_issuer, &arg);
+	if (arg.result == ISSUER_READ)
+		*version = arg.version;
+	return arg.result;
 }
 
 IssuerRead
 store_read_issuer(const char *issuer, RowVersion *version, Issuer *row)
 {
-	ScanKeyData key;
-	ReadArg arg = {version, row, ISSUER_MISSING};
+	IssuerRead result = read_issuer(issuer, version, row);
 
-	text_key(&key, 1, issuer);
-	store_scan("issuers", "issuers_pkey", GetLatestSnapshot(), &key, 1, visit_issuer, &arg);
-	return arg.result;
+	if (result == ISSUER_READ && !row_seal_holds(issuer_record(row), version->seal))
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("issuer \"%s\" was changed outside register_issuer()", issuer),
+						errdetail("Its row is not what was sealed; no JWT of it is accepted."),
+						errhint("An admin calls appuser_connectors.register_issuer() again, or "
+								"delete_issuer().")));
+	return result;
+}
+
+static void
+issuer_args(StoreArgs *args, const Issuer *issuer)
+{
+	Interval *skew = palloc0(sizeof(Interval));
+
+	skew->time = issuer->clock_skew;
+	arg_text(args, issuer->issuer);
+	arg_texts(args, issuer->audiences, issuer->n_audiences);
+	if (issuer->audiences == NULL)
+		args->nulls[args->count - 1] = 'n';
+	arg_texts(args, issuer->algorithm_names, issuer->n_algorithm_names);
+	arg_text(args, issuer->app_user_template);
+	args->types[args->count] = INTERVALOID;
+	args->values[args->count] = IntervalPGetDatum(skew);
+	args->nulls[args->count++] = ' ';
+	arg_jsonb(args, issuer->jwks);
+	arg_text(args, issuer->jwks_uri);
+	arg_text(args, issuer->hmac_key);
+	arg_text(args, issuer->fetched_jwks);
+	arg_timestamp(args, issuer->fetched_at);
+	arg_bytes(args, row_seal(issuer_record(issuer)));
+}
+
+static bool
+insert_issuer(const Issuer *issuer, TimestampTz now)
+{
+	static StoreStatement insert = {
+		"INSERT INTO appuser_connectors.issuers (issuer, audiences, algorithms, "
+		"app_user_template, clock_skew, jwks, jwks_uri, hmac_key, fetched_jwks, fetched_at, seal, "
+		"created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12) "
+		"ON CONFLICT (issuer) DO NOTHING"};
+	StoreSection section;
+	StoreArgs args = {0};
+	bool inserted;
+
+	issuer_args(&args, issuer);
+	arg_timestamp(&args, now);
+	store_begin(&section, NULL);
+	inserted = store_run(&section, &insert, &args) > 0;
+	store_end(&section);
+	return inserted;
+}
+
+/* The row is locked. */
+static void
+update_issuer(const Issuer *issuer, TimestampTz now)
+{
+	static StoreStatement update = {
+		"UPDATE appuser_connectors.issuers SET audiences = $2, algorithms = $3, "
+		"app_user_template = $4, clock_skew = $5, jwks = $6, jwks_uri = $7, hmac_key = $8, "
+		"fetched_jwks = $9, fetched_at = $10, seal = $11, updated_at = $12 WHERE issuer = $1"};
+	StoreSection section;
+	StoreArgs args = {0};
+
+	issuer_args(&args, issuer);
+	arg_timestamp(&args, now);
+	store_begin(&section, NULL);
+	store_run(&section, &update, &args);
+	store_end(&section);
+}
+
+/* What an admin said of both is the same. */
+static bool
+same_issuer(const Issuer *a, const Issuer *b)
+{
+	Issuer there = *a;
+	Issuer given = *b;
+	StringInfo x;
+	StringInfo y;
+
+	there.fetched_jwks = given.fetched_jwks = NULL;
+	x = issuer_record(&there);
+	y = issuer_record(&given);
+	return x->len == y->len && memcmp(x->data, y->data, x->len) == 0;
 }
 
 bool
-store_put_issuer(const Issuer *issuer, char *const *algorithms, int n_algorithms, TimestampTz now)
+store_put_issuer(const Issuer *issuer, TimestampTz now)
 {
-	static StoreStatement put = {
-		"INSERT INTO appuser_connectors.issuers AS i (issuer, audiences, algorithms, "
-		"app_user_template, clock_skew, jwks, jwks_uri, hmac_key, created_at, updated_at) "
-		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT (issuer) DO UPDATE "
-		"SET audiences = excluded.audiences, algorithms = excluded.algorithms, "
-		"app_user_template = excluded.app_user_template, clock_skew = excluded.clock_skew, "
-		"jwks = excluded.jwks, jwks_uri = excluded.jwks_uri, hmac_key = excluded.hmac_key, "
-		"fetched_jwks = CASE WHEN i.jwks_uri = excluded.jwks_uri THEN i.fetched_jwks END, "
-		"fetched_at = CASE WHEN i.jwks_uri = excluded.jwks_uri THEN i.fetched_at END, "
-		"updated_at = excluded.updated_at "
-		"WHERE (i.audiences, i.algorithms, i.app_user_template, i.clock_skew, i.jwks, i.jwks_uri, "
-		"i.hmac_key) IS DISTINCT FROM (excluded.audiences, excluded.algorithms, "
-		"excluded.app_user_template, excluded.clock_skew, excluded.jwks, excluded.jwks_uri, "
-		"excluded.hmac_key)"};
-	StoreSection section;
-	StoreArgs args = {0};
-	Interval skew = {.time = issuer->clock_skew};
-	bool changed;
+	static StoreStatement lock = {
+		"SELECT 1 FROM appuser_connectors.issuers WHERE issuer = $1 FOR NO KEY UPDATE"};
+	Issuer put = *issuer;
 
-	arg_text(&args, issuer->issuer);
-	arg_texts(&args, issuer->audiences, issuer->n_audiences);
-	if (issuer->audiences == NULL)
-		args.nulls[args.count - 1] = 'n';
-	arg_texts(&args, algorithms, n_algorithms);
-	arg_text(&args, issuer->app_user_template);
-	args.types[args.count] = INTERVALOID;
-	args.values[args.count] = IntervalPGetDatum(&skew);
-	args.nulls[args.count++] = ' ';
-	arg_jsonb(&args, issuer->jwks);
-	arg_text(&args, issuer->jwks_uri);
-	arg_text(&args, issuer->hmac_key);
-	arg_timestamp(&args, now);
-	store_begin(&section, NULL);
-	changed = store_run(&section, &put, &args) > 0;
-	store_end(&section);
-	return changed;
+	put.fetched_jwks = NULL;
+	put.fetched_at = DT_NOEND;
+	/* again when somebody registers it at the same time */
+	for (;;)
+	{
+		StoreSection section;
+		StoreArgs args = {0};
+		RowVersion version = {0};
+		Issuer there;
+		bool authentic;
+
+		CHECK_FOR_INTERRUPTS();
+		arg_text(&args, issuer->issuer);
+		store_begin(&section, NULL);
+		store_run(&section, &lock, &args);
+		store_end(&section);
+		if (read_issuer(issuer->issuer, &version, &there) == ISSUER_MISSING)
+		{
+			if (insert_issuer(&put, now))
+				return true;
+			continue;
+		}
+		authentic = row_seal_holds(issuer_record(&there), version.seal);
+		if (authentic && same_issuer(&there, issuer))
+			return false;
+		/* keys that were fetched from there stay, unless they are somebody else's */
+		if (authentic && there.jwks_uri != NULL && put.jwks_uri != NULL &&
+			strcmp(there.jwks_uri, put.jwks_uri) == 0)
+		{
+			put.fetched_jwks = there.fetched_jwks;
+			put.fetched_at = there.fetched_at;
+		}
+		update_issuer(&put, now);
+		return true;
+	}
 }
 
 bool
@@ -163,36 +293,39 @@ store_delete_issuer(const char *issuer)
 bool
 store_put_issuer_keys(const char *issuer, const char *jwks_uri, const char *jwks, TimestampTz now)
 {
-	static StoreStatement put = {
-		"UPDATE appuser_connectors.issuers SET fetched_jwks = $3, fetched_at = $4 "
-		"WHERE issuer = (SELECT issuer FROM appuser_connectors.issuers "
-		"WHERE issuer = $1 AND jwks_uri = $2 FOR NO KEY UPDATE SKIP LOCKED)"};
-	static StoreStatement look = {"SELECT 1 FROM appuser_connectors.issuers "
-								  "WHERE issuer = $1 AND jwks_uri = $2"};
-	StoreSection section;
+	static StoreStatement lock = {"SELECT 1 FROM appuser_connectors.issuers WHERE issuer = $1 "
+								  "FOR NO KEY UPDATE SKIP LOCKED"};
+	static StoreStatement look = {"SELECT 1 FROM appuser_connectors.issuers WHERE issuer = $1"};
 	StoreArgs args = {0};
-	bool held;
+	RowVersion version = {0};
+	Issuer row;
 
-	/* SKIP LOCKED is about rows: the statement would wait for LOCK TABLE */
-	if (!ConditionalLockRelationOid(store_relation("issuers"), RowExclusiveLock))
-		return false;
 	arg_text(&args, issuer);
-	arg_text(&args, jwks_uri);
-	store_begin(&section, NULL);
-	held = store_run(&section, &look, &args) > 0;
-	arg_text(&args, jwks);
-	arg_timestamp(&args, now);
-	if (held)
-		held = store_run(&section, &put, &args) == 0;
-	store_end(&section);
-	return !held;
+	switch (store_lock_row("issuers", RowExclusiveLock, &lock, &look, &args, NULL))
+	{
+		case LOCK_HELD:
+			return false;
+		case LOCK_MISSING:
+			return true;
+		case LOCK_TAKEN:
+			break;
+	}
+	/* one that was altered is not made good by sealing it again */
+	if (read_issuer(issuer, &version, &row) != ISSUER_READ || row.jwks_uri == NULL ||
+		strcmp(row.jwks_uri, jwks_uri) != 0 || !row_seal_holds(issuer_record(&row), version.seal))
+		return true;
+	row.fetched_jwks = unconstify(char *, jwks);
+	row.fetched_at = now;
+	update_issuer(&row, now);
+	return true;
 }
 
 char **
 store_issuers_fetched_before(TimestampTz time, int *count)
 {
 	static StoreStatement get = {"SELECT issuer FROM appuser_connectors.issuers "
-								 "WHERE jwks_uri IS NOT NULL AND fetched_at < $1"};
+								 "WHERE jwks_uri IS NOT NULL "
+								 "AND (fetched_at < $1 OR fetched_at > $2)"};
 	StoreSection section;
 	StoreArgs args = {0};
 	char **issuers;
@@ -202,6 +335,7 @@ store_issuers_fetched_before(TimestampTz time, int *count)
 	if (!ConditionalLockRelationOid(store_relation("issuers"), AccessShareLock))
 		return NULL;
 	arg_timestamp(&args, time);
+	arg_timestamp(&args, GetCurrentTimestamp());
 	store_begin(&section, NULL);
 	*count = (int) store_run(&section, &get, &args);
 	issuers = palloc(sizeof(char *) * (*count + 1));
@@ -308,6 +442,8 @@ cache_add(const Issuer *row, const RowVersion *version)
 
 	entry->context = context;
 	entry->version = *version;
+	entry->version.seal = memcpy(MemoryContextAlloc(context, VARSIZE_ANY(version->seal)),
+								 version->seal, VARSIZE_ANY(version->seal));
 	callback->func = free_keys;
 	callback->arg = entry;
 	MemoryContextRegisterResetCallback(context, callback);

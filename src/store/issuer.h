@@ -21,6 +21,8 @@ typedef struct Issuer
 	char **audiences; /* NULL: any */
 	int n_audiences;
 	unsigned algorithms;
+	char **algorithm_names; /* the same, as they are stored; not of issuer_find */
+	int n_algorithm_names;
 	char *app_user_template;
 	int64 clock_skew; /* microseconds */
 
@@ -49,12 +51,14 @@ extern bool issuer_may_fetch(TimestampTz fetched_at);
 extern unsigned issuer_algorithms(char *const *names, int count);
 
 /*
- * Which version of a row was read: no two have both in common.  Zeros: none.
+ * Which version of a row was read.  Every write gives it another seal, so that another
+ * row in the same place (VACUUM FULL) is not taken for it.  Zeros: none.
  */
 typedef struct RowVersion
 {
 	TransactionId xmin;
 	ItemPointerData tid;
+	bytea *seal;
 } RowVersion;
 
 typedef enum IssuerRead
@@ -64,12 +68,11 @@ typedef enum IssuerRead
 	ISSUER_READ       /* into row, all but keys, in the current memory context */
 } IssuerRead;
 
-/* One indexed read with the latest snapshot. */
+/* One indexed read with the latest snapshot.  Raises XX001 for one that was altered. */
 extern IssuerRead store_read_issuer(const char *issuer, RowVersion *version, Issuer *row);
 
 /* Inserts or replaces; false when nothing was different. */
-extern bool store_put_issuer(const Issuer *issuer, char *const *algorithms, int n_algorithms,
-							 TimestampTz now);
+extern bool store_put_issuer(const Issuer *issuer, TimestampTz now);
 
 extern bool store_delete_issuer(const char *issuer);
 

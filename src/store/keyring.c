@@ -82,6 +82,7 @@ typedef struct CachedKey
 {
 	struct CachedKey *next;
 	uint32 key_id;
+	bool active; /* said its row, which was authentic, when it was read */
 	SealKey *key;
 } CachedKey;
 
@@ -92,8 +93,8 @@ static bool refuse_key(KeyProblem *problem, const char *hint, const char *format
 static bool read_key_file(const char *path, char *hex, KeyProblem *problem);
 static bool run_key_command(const char *command, char *hex, KeyProblem *problem);
 static SealKey *root_key(void);
-static SealKey *data_key(uint32 key_id);
-static StringInfo data_key_aad(uint32 key_id);
+static CachedKey *data_key(uint32 key_id);
+static StringInfo data_key_aad(uint32 key_id, const char *state);
 
 Size
 keyring_shmem_size(void)
@@ -364,69 +365,79 @@ root_key(void)
 }
 
 static StringInfo
-data_key_aad(uint32 key_id)
+data_key_aad(uint32 key_id, const char *state)
 {
 	StringInfo aad = makeStringInfo();
 
 	record_put_text(aad, "data key");
 	record_put_bytes(aad, installation_id(), sizeof(pg_uuid_t));
 	record_put_int(aad, key_id);
+	record_put_text(aad, state);
 	return aad;
 }
+
+typedef struct WrappedKey
+{
+	char *state;
+	bytea *key;
+} WrappedKey;
 
 static bool
 visit_key(TupleTableSlot *slot, void *arg)
 {
-	*(bytea **) arg = slot_varlena(slot, ANUM_WRAPPED_KEY);
+	WrappedKey *wrapped = arg;
+
+	wrapped->state = slot_text(slot, ANUM_STATE);
+	wrapped->key = slot_varlena(slot, ANUM_WRAPPED_KEY);
 	return false;
 }
 
-static SealKey *
-cache_key(uint32 key_id, const uint8 *bytes)
+static CachedKey *
+cache_key(uint32 key_id, bool active, const uint8 *bytes)
 {
 	CachedKey *entry = MemoryContextAlloc(TopMemoryContext, sizeof(CachedKey));
 
 	entry->key = seal_key_create(bytes, key_id);
 	entry->key_id = key_id;
+	entry->active = active;
 	if (entry->key == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("OpenSSL could not use a key")));
 	entry->next = cached_keys;
 	cached_keys = entry;
-	return entry->key;
+	return entry;
 }
 
-static SealKey *
+static CachedKey *
 cached_key(uint32 key_id)
 {
 	for (CachedKey *entry = cached_keys; entry != NULL; entry = entry->next)
 		if (entry->key_id == key_id)
-			return entry->key;
+			return entry;
 	return NULL;
 }
 
-/* NULL when there is no such key */
-static bytea *
-read_wrapped_key(uint32 key_id)
+/* False when there is no such key */
+static bool
+read_wrapped_key(uint32 key_id, WrappedKey *wrapped)
 {
 	ScanKeyData scan_key;
-	bytea *wrapped = NULL;
 
 	ScanKeyInit(&scan_key, ANUM_KEY_ID, BTEqualStrategyNumber, F_INT4EQ,
 				Int32GetDatum((int32) key_id));
 	store_scan("encryption_keys", "encryption_keys_pkey", GetLatestSnapshot(), &scan_key, 1,
-			   visit_key, &wrapped);
-	return wrapped;
+			   visit_key, wrapped);
+	return wrapped->key != NULL;
 }
 
 /* Unwraps a data key, or finds it unwrapped.  NULL: there is none, or it does not open. */
-static SealKey *
+static CachedKey *
 find_data_key(uint32 key_id, bool *exists)
 {
-	bytea *wrapped;
+	WrappedKey wrapped = {0};
 	uint8 bytes[SEAL_KEY_BYTES];
 	StringInfo aad;
 	SealKey *root;
-	SealKey *key;
+	CachedKey *key;
 	SealResult result;
 
 	key = cached_key(key_id);
@@ -434,14 +445,14 @@ find_data_key(uint32 key_id, bool *exists)
 	if (key != NULL)
 		return key;
 
-	aad = data_key_aad(key_id);
-	wrapped = read_wrapped_key(key_id);
-	*exists = wrapped != NULL && VARSIZE_ANY_EXHDR(wrapped) == SEAL_KEY_BYTES + SEAL_OVERHEAD;
+	*exists = read_wrapped_key(key_id, &wrapped) &&
+			  VARSIZE_ANY_EXHDR(wrapped.key) == SEAL_KEY_BYTES + SEAL_OVERHEAD;
 	if (!*exists)
 		return NULL;
+	aad = data_key_aad(key_id, wrapped.state);
 	root = root_key();
-	result = seal_open(root, (uint8 *) aad->data, aad->len, (uint8 *) VARDATA_ANY(wrapped),
-					   VARSIZE_ANY_EXHDR(wrapped), bytes);
+	result = seal_open(root, (uint8 *) aad->data, aad->len, (uint8 *) VARDATA_ANY(wrapped.key),
+					   VARSIZE_ANY_EXHDR(wrapped.key), bytes);
 	seal_key_free(root);
 	if (result != SEAL_OK)
 	{
@@ -449,16 +460,16 @@ find_data_key(uint32 key_id, bool *exists)
 		installation_forget();
 		return NULL;
 	}
-	key = cache_key(key_id, bytes);
+	key = cache_key(key_id, strcmp(wrapped.state, "active") == 0, bytes);
 	secret_cleanse(bytes, sizeof(bytes));
 	return key;
 }
 
-static SealKey *
+static CachedKey *
 data_key(uint32 key_id)
 {
 	bool exists;
-	SealKey *key = find_data_key(key_id, &exists);
+	CachedKey *key = find_data_key(key_id, &exists);
 
 	if (!exists)
 		ereport(ERROR,
@@ -498,7 +509,7 @@ active_key_id(void)
 	return key_id;
 }
 
-void
+bool
 keyring_ensure(void)
 {
 	static StoreStatement lock = {
@@ -515,17 +526,17 @@ keyring_ensure(void)
 	bytea *wrapped;
 	SealKey *root;
 	SealResult result;
+	bool made_installation = installation_ensure();
 
-	installation_ensure();
 	if (active_key_id() != 0)
-		return;
+		return made_installation;
 
 	wrapped = palloc(VARHDRSZ + SEAL_KEY_BYTES + SEAL_OVERHEAD);
 	SET_VARSIZE(wrapped, VARHDRSZ + SEAL_KEY_BYTES + SEAL_OVERHEAD);
 	if (!pg_strong_random(&key_id, sizeof(key_id)) || !pg_strong_random(bytes, sizeof(bytes)))
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("no random bytes available")));
 	key_id = (key_id & 0x7fffffff) | 1; /* positive, and never 0 */
-	aad = data_key_aad(key_id);
+	aad = data_key_aad(key_id, "active");
 	root = root_key();
 	result =
 		seal(root, (uint8 *) aad->data, aad->len, bytes, sizeof(bytes), (uint8 *) VARDATA(wrapped));
@@ -543,6 +554,7 @@ keyring_ensure(void)
 		store_run(&section, &insert, &args);
 	store_end(&section);
 	CommandCounterIncrement();
+	return made_installation;
 }
 
 /* The id of the key to seal with, which there must be */
@@ -566,12 +578,17 @@ keyring_check(void)
 bytea *
 keyring_seal(StringInfo aad, const char *plain, int len)
 {
-	uint32 key_id = require_active_key_id();
+	CachedKey *key = data_key(require_active_key_id());
 	bytea *sealed;
 
+	/* an old key that somebody has made the active one again */
+	if (!key->active)
+		ereport(ERROR, (errcode(ERRCODE_UC_KEY_UNAVAILABLE),
+						errmsg("data key %u was retired", key->key_id),
+						errhint("Restore appuser_connectors.encryption_keys from a backup.")));
 	sealed = palloc(VARHDRSZ + len + SEAL_OVERHEAD);
 	SET_VARSIZE(sealed, VARHDRSZ + len + SEAL_OVERHEAD);
-	if (seal(data_key(key_id), (uint8 *) aad->data, aad->len, (const uint8 *) plain, len,
+	if (seal(key->key, (uint8 *) aad->data, aad->len, (const uint8 *) plain, len,
 			 (uint8 *) VARDATA(sealed)) != SEAL_OK)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("OpenSSL could not seal a value")));
 	return sealed;
@@ -580,11 +597,12 @@ keyring_seal(StringInfo aad, const char *plain, int len)
 bool
 keyring_knows(const bytea *sealed)
 {
+	WrappedKey wrapped = {0};
 	uint32 key_id;
 
 	if (!sealed_key_id((const uint8 *) VARDATA_ANY(sealed), VARSIZE_ANY_EXHDR(sealed), &key_id))
 		return false;
-	return cached_key(key_id) != NULL || read_wrapped_key(key_id) != NULL;
+	return cached_key(key_id) != NULL || read_wrapped_key(key_id, &wrapped);
 }
 
 /*
@@ -601,6 +619,28 @@ is_foreign(uint32 key_id, const bytea *sealed)
 		   find_data_key(own, &exists) != NULL;
 }
 
+SealCheck
+keyring_check_seal(StringInfo aad, const bytea *sealed)
+{
+	const uint8 *bytes = (const uint8 *) VARDATA_ANY(sealed);
+	size_t size = VARSIZE_ANY_EXHDR(sealed);
+	CachedKey *key;
+	uint8 nothing;
+	uint32 key_id;
+	bool exists;
+
+	if (!sealed_key_id(bytes, size, &key_id) || size != SEAL_OVERHEAD)
+		return SEAL_BROKEN;
+	if (shared == NULL || (cached_key(key_id) == NULL && !keyring_available()))
+		return SEAL_UNKNOWN;
+	key = find_data_key(key_id, &exists);
+	if (key == NULL)
+		return is_foreign(key_id, sealed) ? SEAL_BROKEN : SEAL_UNKNOWN;
+	return seal_open(key->key, (uint8 *) aad->data, aad->len, bytes, size, &nothing) == SEAL_OK
+			   ? SEAL_HOLDS
+			   : SEAL_BROKEN;
+}
+
 char *
 keyring_open(StringInfo aad, const bytea *sealed, int *len)
 {
@@ -613,8 +653,8 @@ keyring_open(StringInfo aad, const bytea *sealed, int *len)
 		(cached_key(key_id) == NULL && is_foreign(key_id, sealed)))
 		return NULL;
 	plain = secret_alloc(size - SEAL_OVERHEAD);
-	if (seal_open(data_key(key_id), (uint8 *) aad->data, aad->len, bytes, size, (uint8 *) plain) !=
-		SEAL_OK)
+	if (seal_open(data_key(key_id)->key, (uint8 *) aad->data, aad->len, bytes, size,
+				  (uint8 *) plain) != SEAL_OK)
 		return NULL;
 	*len = (int) (size - SEAL_OVERHEAD);
 	plain[*len] = '\0';

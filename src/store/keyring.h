@@ -23,8 +23,11 @@ extern void keyring_load(void);
 /* Is there a root key?  Waits for the launcher's first attempt. */
 extern bool keyring_available(void);
 
-/* Makes the first data key, if there is none yet. */
-extern void keyring_ensure(void);
+/*
+ * Makes the first data key, if there is none yet, and the installation; true when it
+ * made that, whose row is not sealed yet (see adoption.h, which is to be called instead).
+ */
+extern bool keyring_ensure(void);
 
 /* Raises UC008 where nothing can be sealed: no active data key, or none that opens. */
 extern void keyring_check(void);
@@ -34,6 +37,17 @@ extern void keyring_check(void);
  * and whose.  Raises UC008.
  */
 extern bytea *keyring_seal(StringInfo aad, const char *plain, int len);
+
+/* What became of a value that was sealed to authenticate something */
+typedef enum SealCheck
+{
+	SEAL_HOLDS,
+	SEAL_BROKEN, /* something was altered, or it belongs elsewhere */
+	SEAL_UNKNOWN /* no key is there to open it, and nothing else can be opened either */
+} SealCheck;
+
+/* Looks whether it opens.  Raises nothing for want of a key. */
+extern SealCheck keyring_check_seal(StringInfo aad, const bytea *sealed);
 
 /*
  * Was this sealed under a key of this database?  To ask before opening what a

@@ -10,6 +10,7 @@
 
 #include "base/errors.h"
 #include "store/provider.h"
+#include "store/row_seal.h"
 #include "store/store.h"
 
 const JsonValue *
@@ -69,21 +70,81 @@ provider_check_options(const Jsonb *options)
 		raise_problem(options_problem(provider_json(options)), "connector options", options);
 }
 
+static StringInfo
+provider_record(const char *provider, const Jsonb *definition)
+{
+	StringInfo record = row_seal_record("providers");
+
+	record_put_text(record, provider);
+	record_put_json(record, definition);
+	return record;
+}
+
+typedef struct ProviderRow
+{
+	Jsonb *definition;
+	bool built_in;
+	bytea *seal; /* NULL: of a built-in one */
+} ProviderRow;
+
+static bool
+read_provider(const char *provider, ProviderRow *row)
+{
+	static StoreStatement get = {"SELECT definition, built_in, seal FROM "
+								 "appuser_connectors.providers WHERE provider = $1"};
+	StoreSection section;
+	StoreArgs args = {0};
+	bool found;
+
+	arg_text(&args, provider);
+	store_begin(&section, NULL);
+	found = store_run(&section, &get, &args) > 0;
+	if (found)
+	{
+		row->definition = result_jsonb(&section, 0, 1);
+		row->built_in = result_bool(&section, 0, 2);
+		row->seal = result_nullable_bytes(&section, 0, 3);
+	}
+	store_end(&section);
+	return found;
+}
+
+static bool
+is_authentic(const char *provider, const ProviderRow *row)
+{
+	return row->built_in || row_seal_holds(provider_record(provider, row->definition), row->seal);
+}
+
+/* Such a row may have come with an edited dump. */
+static void
+raise_altered(const char *provider)
+{
+	ereport(ERROR, (errcode(ERRCODE_UC_CONNECTOR_MISCONFIGURED),
+					errmsg("provider \"%s\" was changed outside register_provider()", provider),
+					errhint("An admin looks at its definition and calls "
+							"appuser_connectors.register_provider() with it.")));
+}
+
 void
 store_put_provider(const char *provider, const Jsonb *definition, TimestampTz now)
 {
 	static StoreStatement put = {
 		"INSERT INTO appuser_connectors.providers AS p (provider, definition, built_in, "
-		"updated_at) "
-		"VALUES ($1, $2, false, $3) ON CONFLICT (provider) DO UPDATE "
-		"SET definition = excluded.definition, built_in = false, updated_at = excluded.updated_at "
-		"WHERE p.definition <> excluded.definition"};
+		"updated_at, seal) "
+		"VALUES ($1, $2, false, $3, $4) ON CONFLICT (provider) DO UPDATE "
+		"SET definition = excluded.definition, built_in = false, "
+		"updated_at = excluded.updated_at, seal = excluded.seal "
+		"WHERE p.definition <> excluded.definition OR $5 <> 0"};
 	StoreSection section;
 	StoreArgs args = {0};
+	ProviderRow old;
 
 	arg_text(&args, provider);
 	arg_jsonb(&args, definition);
 	arg_timestamp(&args, now);
+	arg_bytes(&args, row_seal(provider_record(provider, definition)));
+	/* one that was altered is written again, even as it is */
+	arg_int(&args, !read_provider(provider, &old) || !is_authentic(provider, &old));
 	store_begin(&section, NULL);
 	store_run(&section, &put, &args);
 	store_end(&section);
@@ -92,19 +153,12 @@ store_put_provider(const char *provider, const Jsonb *definition, TimestampTz no
 Jsonb *
 store_get_provider(const char *provider, bool *built_in)
 {
-	static StoreStatement get = {"SELECT definition, built_in FROM "
-								 "appuser_connectors.providers WHERE provider = $1"};
-	StoreSection section;
-	StoreArgs args = {0};
-	Jsonb *definition = NULL;
+	ProviderRow row;
 
-	arg_text(&args, provider);
-	store_begin(&section, NULL);
-	if (store_run(&section, &get, &args) > 0)
-	{
-		definition = result_jsonb(&section, 0, 1);
-		*built_in = result_bool(&section, 0, 2);
-	}
-	store_end(&section);
-	return definition;
+	if (!read_provider(provider, &row))
+		return NULL;
+	if (!is_authentic(provider, &row))
+		raise_altered(provider);
+	*built_in = row.built_in;
+	return row.definition;
 }

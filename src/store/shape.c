@@ -50,6 +50,7 @@ typedef struct IndexShape
 static const ColumnShape installation_columns[] = {
 	{"singleton", BOOLOID},   {"installation_id", UUIDOID}, {"system_identifier", INT8OID},
 	{"database_oid", OIDOID}, {"timeline", INT4OID},        {"adopted_at", TIMESTAMPTZOID},
+	{"seal", BYTEAOID},
 };
 
 static const ColumnShape key_columns[] = {
@@ -126,6 +127,7 @@ static const ColumnShape issuer_columns[] = {
 	{"fetched_at", TIMESTAMPTZOID},
 	{"created_at", TIMESTAMPTZOID},
 	{"updated_at", TIMESTAMPTZOID},
+	{"seal", BYTEAOID},
 };
 
 static const TableShape tables[] = {

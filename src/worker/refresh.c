@@ -22,11 +22,11 @@
 #include "base/record.h"
 #include "base/settings.h"
 #include "oauth/id_token.h"
+#include "store/adoption.h"
 #include "store/connection.h"
 #include "store/connection_token.h"
 #include "store/connector.h"
 #include "store/event.h"
-#include "store/installation.h"
 #include "store/keyring.h"
 #include "store/store.h"
 #include "worker/circuit.h"
@@ -43,6 +43,7 @@
 #define PROMPT_DELAY 1000         /* ms */
 #define REFUSAL_DELAY (30 * 1000) /* ms, doubled with each */
 #define REFUSALS_TO_GIVE_UP 5     /* spread over 7.5 minutes */
+#define UNREADABLE_REASON "unreadable"
 #define UNREADABLE_DELAY (60 * 60 * 1000)
 #define PROBE_INTERVAL (60 * 1000) /* ms, doubled with each */
 #define PROBE_INTERVAL_MAX (60 * 60 * 1000)
@@ -280,10 +281,7 @@ require_reconnect(Flight *flight, const char *reason)
 	flight_fail(flight, CALL_RECONNECT_REQUIRED, "%s", reason);
 	if (!lock_same_grant(flight, &connection))
 		return;
-	connection.reconnect_required = true;
-	connection.status_reason = unconstify(char *, reason);
-	connection.status_since = GetCurrentTimestamp();
-	connection.refresh_at = DT_NOEND;
+	connection_end_grant(&connection, reason, GetCurrentTimestamp());
 	store_update_connection(&connection);
 	event_record(flight->app_user, flight->connector_id, flight->connection_name,
 				 "reconnect_required", reason);
@@ -444,7 +442,7 @@ refresh_prepare(Flight *flight)
 	if (details->refresh_token == NULL)
 	{
 		flight_fail(flight, CALL_FAILED, "The stored refresh token cannot be opened.");
-		postpone(flight, "unreadable", UNREADABLE_DELAY, false);
+		postpone(flight, UNREADABLE_REASON, UNREADABLE_DELAY, false);
 		return false;
 	}
 	if (details->probing)
@@ -694,12 +692,13 @@ static void
 refresh_put_off(Flight *flight)
 {
 	if (flight->error == ERRCODE_UC_KEY_UNAVAILABLE)
-		postpone(flight, "unreadable", UNREADABLE_DELAY, false);
+		postpone(flight, UNREADABLE_REASON, UNREADABLE_DELAY, false);
 	else if (store_put_off_connection(
-				 flight->app_user, flight->connector_id, flight->connection_name, "unreadable",
+				 flight->app_user, flight->connector_id, flight->connection_name, UNREADABLE_REASON,
 				 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), UNREADABLE_DELAY)))
 		event_record_once(flight->app_user, flight->connector_id, flight->connection_name,
-						  "refresh_failing", "unreadable", GetCurrentTimestamp() - USECS_PER_DAY);
+						  "refresh_failing", UNREADABLE_REASON,
+						  GetCurrentTimestamp() - USECS_PER_DAY);
 }
 
 const FlightKind refresh_flight = {"refresh",        STATS_REFRESH,   refresh_prepare,

@@ -18,6 +18,7 @@
 #include "base/secret.h"
 #include "base/settings.h"
 #include "base/url.h"
+#include "store/adoption.h"
 #include "store/connection.h"
 #include "store/connection_token.h"
 #include "store/connector.h"
@@ -66,6 +67,10 @@ revocation_aad(const Revocation *row)
 	record_put_bytes(aad, installation_id(), sizeof(pg_uuid_t));
 	record_put_text(aad, row->app_user);
 	record_put_bytes(aad, &row->id, sizeof(pg_uuid_t));
+	/* which decide whether it is sent; a name is taken from it, at erasure, and is not bound */
+	record_put_text(aad, row->connector_id);
+	record_put_text(aad, row->account);
+	record_put_bytes(aad, &row->grant_id, sizeof(pg_uuid_t));
 	return aad;
 }
 

@@ -29,9 +29,9 @@
 #include "base/errors.h"
 #include "base/settings.h"
 #include "http/http.h"
+#include "store/adoption.h"
 #include "store/authorization.h"
 #include "store/event.h"
-#include "store/installation.h"
 #include "worker/descriptors.h"
 #include "worker/exchange.h"
 #include "worker/flight.h"
@@ -171,7 +171,7 @@ check_extension(void *arg)
 static void
 check_installation(void *arg)
 {
-	installation_check();
+	adoption_check();
 }
 
 static void
@@ -311,6 +311,7 @@ appuser_connectors_worker_main(Datum main_arg)
 	TimestampTz next_due = 0;
 	TimestampTz last_scan = 0;
 	TimestampTz next_sweep = 0;
+	bool checked = false; /* whose data this is */
 	bool pending_loaded = false;
 	MemoryContext loop_context;
 	uint32 wait_event = new_wait_event("AppuserConnectorsWorkerMain");
@@ -352,8 +353,6 @@ appuser_connectors_worker_main(Datum main_arg)
 	loop_context = AllocSetContextCreate(TopMemoryContext, "appuser_connectors worker loop",
 										 ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(loop_context);
-	(void) in_transaction(check_installation, NULL);
-
 	while (!ShutdownRequestPending)
 	{
 		bool any;
@@ -372,7 +371,9 @@ appuser_connectors_worker_main(Datum main_arg)
 		 * A refresh token that an answer in there has replaced must not be sent
 		 * again.  What can fail is that the key is missing, or the table locked.
 		 */
-		if (!pending_loaded)
+		if (!checked)
+			checked = in_transaction(check_installation, NULL);
+		if (checked && !pending_loaded)
 			pending_loaded = in_transaction(load_pending, NULL);
 		if (!pending_loaded)
 		{

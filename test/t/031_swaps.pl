@@ -95,7 +95,7 @@ my @sealed = rows($node, 'postgres', "SELECT c.relname AS table, a.attname AS co
 	ORDER BY 1, 2");
 is_deeply([ map { "$_->{table}.$_->{column}" } @sealed ],
 	[   qw(authorizations.sealed_secrets connections.access_token connections.refresh_token connectors.client_secret
-		  encryption_keys.wrapped_key pending_answers.sealed_answer revocations.sealed_tokens) ],
+		  encryption_keys.wrapped_key installation.seal issuers.seal pending_answers.sealed_answer providers.seal revocations.sealed_tokens) ],
 	'every place for something sealed is known here');
 
 my @sources = map { my $key = $_; map { [ "$ns.connections", $_, where(@$key), "$_ of @$key" ] } qw(access_token refresh_token) } @people;
@@ -136,7 +136,7 @@ foreach my $value ("''", "substr(access_token, 1, 45)", "substr(access_token, 1,
 # ------------------------------------------- the row around it: which columns bind
 
 # For each column of the table, what a change of it does to a read.
-my %bound = map { $_ => 1 } qw(app_user connector_id connection_name grant_id generation endpoints connection_config);
+my %bound = map { $_ => 1 } qw(app_user connector_id connection_name grant_id generation endpoints connection_config account token_type scopes connected_at expires_at);
 my %change = (
 	app_user => "'dora'", connector_id => "'two'", connection_name => "'other'", grant_id => 'gen_random_uuid()',
 	generation => 'generation + 1', endpoints => "'https://127.0.0.1:1 -'",
@@ -341,8 +341,8 @@ query($node, 'postgres', "BEGIN; UPDATE $ns.connectors SET connector_id = 'one' 
 # The catalogue is a template only; an edit of it moves no connector, and is checked when it is used.
 query($node, 'postgres', "UPDATE $ns.providers SET definition = '" . encode({ %trusted, token_endpoint => 'javascript:alert(1)' }) . "'");
 is((refreshed(@bob))[0], '', 'an edited provider changes no connector');
-is((failure($node, 'app_admin', "SELECT $ns.update_connector('one', provider => 'test')"))[0], '22023', 'and is refused when a connector would take it');
-is((failure($node, 'app_admin', "SELECT $ns.register_connector('test', 'c', 's', '{}', '{https://app.example/cb}', 'new')"))[0], '22023', 'or a new one');
+is((failure($node, 'app_admin', "SELECT $ns.update_connector('one', provider => 'test')"))[0], 'UC004', 'and is refused when a connector would take it');
+is((failure($node, 'app_admin', "SELECT $ns.register_connector('test', 'c', 's', '{}', '{https://app.example/cb}', 'new')"))[0], 'UC004', 'or a new one');
 is_deeply([ $evil->requests ], [], 'it was asked for nothing');
 
 # ------------------------------------------- what no key opens is in nobody's way

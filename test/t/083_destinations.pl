@@ -171,7 +171,7 @@ sub built_in
 	my ($name, %members) = @_;
 
 	return query($node, 'postgres', "INSERT INTO $ns.providers VALUES ('$name', " . AppuserConnectors::quote(definition(%members)) . ", true, now())
-		ON CONFLICT (provider) DO UPDATE SET definition = excluded.definition, built_in = true");
+		ON CONFLICT (provider) DO UPDATE SET definition = excluded.definition, built_in = true, seal = NULL");
 }
 
 # From a built-in definition to a newer one of the same provider
