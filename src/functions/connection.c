@@ -152,8 +152,11 @@ open_access_token(const Connection *connection)
 	return token;
 }
 
-/* Has the worker refresh the connection, as the caller has seen it. */
-static void
+/*
+ * Has the worker refresh the connection, as the caller has seen it.  False: not again so
+ * soon, and the token still lives.
+ */
+static bool
 ask_for_refresh(const Connection *connection)
 {
 	StringInfo record = makeStringInfo();
@@ -171,7 +174,9 @@ ask_for_refresh(const Connection *connection)
 	switch (outcome)
 	{
 		case CALL_SUCCEEDED:
-			return;
+			return true;
+		case CALL_TOO_OFTEN:
+			return false;
 		case CALL_CONNECTION_NOT_FOUND:
 			raise_not_connected(connection->connector_id);
 			break;
@@ -214,6 +219,7 @@ ask_for_refresh(const Connection *connection)
 							errhint("Nothing is lost; try again later.")));
 			break;
 	}
+	return true;
 }
 
 /* True when there is a row; raises UC002 for one that must be reconnected. */
@@ -252,6 +258,7 @@ read_fresh(const char *app_user, const char *connector_id, const char *connectio
 {
 	bool sees_latest = IsolationUsesXactSnapshot();
 	Connection seen;
+	bool renewed;
 
 	if (!sees_latest)
 	{
@@ -268,10 +275,23 @@ read_fresh(const char *app_user, const char *connector_id, const char *connectio
 		return;
 
 	seen = *connection;
-	ask_for_refresh(connection);
+	renewed = ask_for_refresh(connection);
 	if (!read_connected(app_user, connector_id, connection_name, GetLatestSnapshot(), demand,
 						connection))
 		raise_not_connected(connector_id);
+
+	if (!renewed && is_fresh(connection, 0))
+	{
+		/* none that lives longer can be had just now */
+		*access_token = open_access_token(connection);
+		if (demand->rejected_token == NULL || strcmp(demand->rejected_token, *access_token) != 0)
+			return;
+		ereport(ERROR,
+				(errcode(ERRCODE_UC_PROVIDER_UNAVAILABLE),
+				 errmsg("the token of connector \"%s\" was renewed too often", connector_id),
+				 errdetail("An API that rejects each new token has another reason than the token."),
+				 errhint("Look at what the API says; try again in a minute.")));
+	}
 
 	/* What the provider has just given is served, however short its life. */
 	if (memcmp(&seen.grant_id, &connection->grant_id, sizeof(pg_uuid_t)) == 0 &&

@@ -30,8 +30,20 @@
 #include "worker/exchange.h"
 #include "worker/flight.h"
 #include "worker/jwks.h"
+#include "worker/rate.h"
 #include "worker/revocation.h"
 #include "worker/token_lifetime.h"
+
+/* connect_failed, of one app user at one connector */
+#define MAX_EVENTS 20
+#define EVENTS_PERIOD (60 * 60 * 1000) /* ms */
+
+/*
+ * Codes of one app user that a provider may refuse.  Whoever makes up more has the
+ * client locked out there, for everybody.
+ */
+#define MAX_REFUSED 60
+#define REFUSED_PERIOD (60 * 1000) /* ms */
 
 /*
  * What is on its way.  The provider's keys come before the code is sent, so that
@@ -164,6 +176,16 @@ exchange_take(StringInfo record, ProviderCallWaiter waiter)
 							 NULL);
 		return;
 	}
+	if (rate_of("refused", callback.app_user, callback.connector_id, "", REFUSED_PERIOD) >=
+		MAX_REFUSED)
+	{
+		provider_call_answer(
+			waiter, CALL_PROVIDER_UNAVAILABLE,
+			"The provider has refused so many codes of this app user that this one "
+			"has to wait for a minute; nothing was sent.",
+			NULL);
+		return;
+	}
 	flight = flight_accept(&exchange_flight, callback.app_user, callback.connector_id,
 						   callback.connection_name, waiter);
 	if (flight == NULL)
@@ -189,10 +211,16 @@ static bool
 fail(Flight *flight, const char *failure)
 {
 	const ExchangeDetails *details = flight->details;
+	const char *detail = details->why != NULL ? psprintf("%s: %s", failure, details->why) : failure;
+	int n = rate_count("connect_failed", flight->app_user, flight->connector_id, "", EVENTS_PERIOD);
 
 	answer_with_row(flight, failure);
-	event_record(flight->app_user, flight->connector_id, flight->connection_name, "connect_failed",
-				 details->why != NULL ? psprintf("%s: %s", failure, details->why) : failure);
+	/* anybody can end as many flows so as they like, and events are kept for long */
+	if (n == MAX_EVENTS)
+		detail = psprintf("%s (more of this app user here are not recorded for an hour)", detail);
+	if (n <= MAX_EVENTS)
+		event_record(flight->app_user, flight->connector_id, flight->connection_name,
+					 "connect_failed", detail);
 	return false;
 }
 
@@ -529,7 +557,10 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 	parse_token_response(&flight->connector->client, response->status, response->content_type,
 						 response->body, response->body_len, tokens);
 	if (tokens->outcome != TOKEN_GRANTED)
+	{
 		details->why = describe_refusal(response, tokens);
+		(void) rate_count("refused", flight->app_user, flight->connector_id, "", REFUSED_PERIOD);
+	}
 	note_answer(flight);
 	switch (tokens->outcome)
 	{

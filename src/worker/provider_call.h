@@ -23,6 +23,7 @@ typedef enum ProviderCallOutcome
 	CALL_CONNECTION_NOT_FOUND,
 	CALL_RECONNECT_REQUIRED,
 	CALL_PROVIDER_UNAVAILABLE,
+	CALL_TOO_OFTEN, /* a token that lives was renewed as often as may be */
 	CALL_CONNECTOR_MISCONFIGURED,
 	CALL_AUTHORIZATION_REFUSED, /* unknown, used, expired or another person's state */
 	CALL_COPY_HELD,

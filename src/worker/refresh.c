@@ -33,6 +33,7 @@
 #include "worker/flight.h"
 #include "worker/jwks.h"
 #include "worker/exchange.h"
+#include "worker/rate.h"
 #include "worker/refresh.h"
 #include "worker/revocation.h"
 #include "worker/token_lifetime.h"
@@ -50,7 +51,9 @@
 #define PROBE_GRACE (10 * 60 * 1000)  /* ms; that somebody else has to try it */
 #define STOPPED_DELAY (5 * 60 * 1000) /* ms; of its connections, and of a probe not answered */
 #define STOPPED_REASON "connector_stopped"
-#define MAX_HELD 16 /* answers, times the requests there may be */
+#define MAX_FORCED 20 /* refreshes of a token that lives, because somebody wants another */
+#define FORCED_PERIOD (60 * 1000) /* ms */
+#define MAX_HELD 16               /* answers, times the requests there may be */
 
 typedef struct RefreshDetails
 {
@@ -336,6 +339,15 @@ may_probe(const Flight *flight, const Connector *connector, TimestampTz now)
 	return from <= now;
 }
 
+/* Of a token that lives and is not due: who asks wants one that lives longer, or has had
+ * it rejected. */
+static bool
+is_forced(const Connection *connection, TimestampTz now)
+{
+	return connection->failures == 0 && connection->refresh_at > now &&
+		   connection->expires_at > now;
+}
+
 static bool
 refresh_prepare(Flight *flight)
 {
@@ -436,6 +448,15 @@ refresh_prepare(Flight *flight)
 	{
 		/* never collect refresh tokens at another server than the person chose */
 		require_reconnect(flight, "endpoints_changed");
+		return false;
+	}
+	/* providers count them, and lock out the client that makes too many */
+	if (is_forced(&connection, now) &&
+		rate_count("forced", flight->app_user, flight->connector_id, flight->connection_name,
+				   FORCED_PERIOD) > MAX_FORCED)
+	{
+		flight_fail(flight, CALL_TOO_OFTEN, "The token was renewed %d times within a minute.",
+					MAX_FORCED);
 		return false;
 	}
 	details->refresh_token = connection_open_refresh_token(&connection);
