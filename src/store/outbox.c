@@ -25,6 +25,8 @@ enum
 	ANUM_ATTEMPT_AT = 10
 };
 
+#define MAX_PASSED_BY 2000 /* as of connections that are due */
+
 /* A growing list of keys */
 typedef struct OutboxList
 {
@@ -34,17 +36,22 @@ typedef struct OutboxList
 	bool by_time; /* stop at what is due after now */
 	TimestampTz now;
 	TimestampTz next_due;
+	RevocationPassedBy passed_by; /* NULL: none is */
+	int n_passed_by;
+	const char *connector_id;
 } OutboxList;
 
 static bool
 visit_key(TupleTableSlot *slot, void *arg)
 {
 	OutboxList *list = arg;
+	OutboxKey key;
+
 	if (list->by_time)
 	{
 		TimestampTz due = slot_nullable_timestamp(slot, ANUM_ATTEMPT_AT);
 
-		if (due > list->now || list->count >= list->limit)
+		if (due > list->now || list->count >= list->limit || list->n_passed_by >= MAX_PASSED_BY)
 		{
 			list->next_due = due;
 			return false;
@@ -52,18 +59,24 @@ visit_key(TupleTableSlot *slot, void *arg)
 	}
 	if (list->count >= list->limit)
 		return false;
+	key.app_user = slot_text(slot, ANUM_APP_USER);
+	key.id = *DatumGetUUIDP(slot_datum(slot, ANUM_ID));
+	if (list->passed_by != NULL && list->passed_by(&key, list->connector_id))
+	{
+		list->n_passed_by++;
+		return true;
+	}
 	if (list->count >= 16 && (list->count & (list->count - 1)) == 0)
 		list->keys = repalloc(list->keys, sizeof(OutboxKey) * list->count * 2);
-	list->keys[list->count].app_user = slot_text(slot, ANUM_APP_USER);
-	list->keys[list->count].id = *DatumGetUUIDP(slot_datum(slot, ANUM_ID));
-	list->count++;
+	list->keys[list->count++] = key;
 	return true;
 }
 
 static OutboxList
 new_list(int limit)
 {
-	OutboxList list = {palloc(sizeof(OutboxKey) * 16), 0, limit, false, 0, DT_NOEND};
+	OutboxList list = {
+		.keys = palloc(sizeof(OutboxKey) * 16), .limit = limit, .next_due = DT_NOEND};
 
 	return list;
 }
@@ -297,14 +310,16 @@ store_connector_with_revocations(const char *after)
 }
 
 OutboxKey *
-store_due_revocations(const char *connector_id, TimestampTz now, int limit, int *count,
-					  TimestampTz *next_due)
+store_due_revocations(const char *connector_id, TimestampTz now, int limit,
+					  RevocationPassedBy passed_by, int *count, TimestampTz *next_due)
 {
 	ScanKeyData key;
 	OutboxList list = new_list(limit);
 
 	list.by_time = true;
 	list.now = now;
+	list.passed_by = passed_by;
+	list.connector_id = connector_id;
 	text_key(&key, 1, connector_id);
 	store_scan("revocations", "revocations_due", GetLatestSnapshot(), &key, 1, visit_key, &list);
 	*count = list.count;

@@ -54,9 +54,12 @@ extern void store_postpone_revocation(const char *app_user, const pg_uuid_t *id,
 /* The next connector, in order, that has revocations ("" to begin with); NULL: no more */
 extern char *store_connector_with_revocations(const char *after);
 
-/* Up to limit revocations of a connector due now; *next_due as in store_due_connections */
+/* Up to limit revocations of a connector due now, without those to be passed by; all as
+ * in store_due_connections */
+typedef bool (*RevocationPassedBy)(const OutboxKey *key, const char *connector_id);
 extern OutboxKey *store_due_revocations(const char *connector_id, TimestampTz now, int limit,
-										int *count, TimestampTz *next_due);
+										RevocationPassedBy passed_by, int *count,
+										TimestampTz *next_due);
 
 extern void store_insert_event(const char *app_user, const pg_uuid_t *id, const char *connector_id,
 							   const char *connection_name, const char *event, const char *detail,

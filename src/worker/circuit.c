@@ -38,13 +38,24 @@ typedef struct People
 	int count; /* may be more than are remembered */
 } People;
 
+/*
+ * Those that have trouble, since anybody's call succeeded.  Whose trouble was shown by
+ * that to be their own counts no more, until they are well themselves: or a few people
+ * could have the same counted against everybody over and over.
+ */
+typedef struct Trouble
+{
+	People people;
+	People own;
+} Trouble;
+
 typedef struct Circuit
 {
 	char connector_id[MAX_CONNECTOR_ID + 1]; /* hash key */
-	People failed;                           /* since anybody's call succeeded */
-	TimestampTz failed_at;                   /* the last of these was known */
+	Trouble failed;
+	TimestampTz failed_at; /* the last of these was known */
 	TimestampTz open_until;
-	People refused; /* whose client was refused, since anybody's was not */
+	Trouble refused; /* the client was, for them */
 } Circuit;
 
 /* Of connectors that have trouble, as long as they have it: the worker's memory of it */
@@ -82,11 +93,14 @@ circuit_of(const char *connector_id, HASHACTION action)
 	circuit = hash_search(circuits, key, action, &found);
 	if (action == HASH_ENTER && !found)
 	{
-		circuit->failed.count = circuit->refused.count = 0;
+		memset(&circuit->failed, 0, sizeof(Trouble));
+		memset(&circuit->refused, 0, sizeof(Trouble));
 		circuit->failed_at = circuit->open_until = 0;
 	}
 	return circuit;
 }
+
+static void circuit_forget_if_well(Circuit *circuit);
 
 static uint64
 person(const char *app_user)
@@ -95,10 +109,8 @@ person(const char *app_user)
 }
 
 static bool
-is_among(const People *people, const char *app_user)
+is_among(const People *people, uint64 hash)
 {
-	uint64 hash = person(app_user);
-
 	for (int i = 0; i < Min(people->count, REMEMBERED); i++)
 		if (people->hashes[i] == hash)
 			return true;
@@ -107,10 +119,43 @@ is_among(const People *people, const char *app_user)
 
 /* In the place of the first of them, when there are too many */
 static void
-remember(People *people, const char *app_user)
+remember(People *people, uint64 hash)
 {
-	people->hashes[people->count % REMEMBERED] = person(app_user);
+	people->hashes[people->count % REMEMBERED] = hash;
 	people->count++;
+}
+
+static void
+forget(People *people, uint64 hash)
+{
+	int kept = 0;
+
+	for (int i = 0; i < Min(people->count, REMEMBERED); i++)
+		if (people->hashes[i] != hash)
+			people->hashes[kept++] = people->hashes[i];
+	people->count = kept;
+}
+
+/* False: it is known of that person. */
+static bool
+add_trouble(Trouble *trouble, const char *app_user)
+{
+	uint64 hash = person(app_user);
+
+	if (is_among(&trouble->people, hash) || is_among(&trouble->own, hash))
+		return false;
+	remember(&trouble->people, hash);
+	return true;
+}
+
+/* Somebody is well, so that it was the others' own. */
+static void
+end_trouble(Trouble *trouble, const char *app_user)
+{
+	for (int i = 0; i < Min(trouble->people.count, REMEMBERED); i++)
+		remember(&trouble->own, trouble->people.hashes[i]);
+	trouble->people.count = 0;
+	forget(&trouble->own, person(app_user));
 }
 
 TimestampTz
@@ -142,32 +187,44 @@ circuit_note_failure(const char *connector_id, const char *app_user, TimestampTz
 
 	/* a clock that went back must not stop it */
 	if ((sent_at < circuit->failed_at && circuit->failed_at <= now) ||
-		is_among(&circuit->failed, app_user))
+		!add_trouble(&circuit->failed, app_user))
 		return;
-	remember(&circuit->failed, app_user);
 	circuit->failed_at = now;
-	if (circuit->failed.count < FAILURES_TO_OPEN)
+	if (circuit->failed.people.count < FAILURES_TO_OPEN)
 		return;
-	delay = OPEN_FIRST * pow(2, Min(circuit->failed.count - FAILURES_TO_OPEN, 20));
+	delay = OPEN_FIRST * pow(2, Min(circuit->failed.people.count - FAILURES_TO_OPEN, 20));
 	delay = Min(delay, OPEN_MAX) * (0.75 + 0.5 * pg_prng_double(&pg_global_prng_state));
 	circuit->open_until = TimestampTzPlusMilliseconds(now, (int64) delay);
 }
 
 void
-circuit_note_answer(const char *connector_id)
+circuit_note_answer(const char *connector_id, const char *app_user)
 {
 	Circuit *circuit = circuit_of(connector_id, HASH_FIND);
 
 	if (circuit == NULL)
 		return;
-	circuit->failed.count = 0;
+	end_trouble(&circuit->failed, app_user);
 	circuit->failed_at = circuit->open_until = 0;
+	circuit_forget_if_well(circuit);
 }
 
 void
-circuit_note_success(const char *connector_id)
+circuit_note_success(const char *connector_id, const char *app_user)
 {
-	(void) circuit_of(connector_id, HASH_REMOVE);
+	Circuit *circuit = circuit_of(connector_id, HASH_FIND);
+
+	if (circuit != NULL)
+		end_trouble(&circuit->refused, app_user);
+	circuit_note_answer(connector_id, app_user);
+}
+
+static void
+circuit_forget_if_well(Circuit *circuit)
+{
+	if (circuit->failed.own.count == 0 && circuit->refused.people.count == 0 &&
+		circuit->refused.own.count == 0)
+		(void) circuit_of(circuit->connector_id, HASH_REMOVE);
 }
 
 /*
@@ -179,11 +236,9 @@ circuit_note_client_refusal(const char *connector_id, const char *app_user)
 {
 	Circuit *circuit = circuit_of(connector_id, HASH_ENTER);
 
-	if (is_among(&circuit->refused, app_user))
-		return false;
-	remember(&circuit->refused, app_user);
 	/* more are the rest of those that were under way when it was stopped */
-	return circuit->refused.count == REFUSALS_TO_STOP;
+	return add_trouble(&circuit->refused, app_user) &&
+		   circuit->refused.people.count == REFUSALS_TO_STOP;
 }
 
 bool
@@ -191,7 +246,7 @@ circuit_was_refused(const char *connector_id, const char *app_user)
 {
 	const Circuit *circuit = circuit_of(connector_id, HASH_FIND);
 
-	return circuit != NULL && is_among(&circuit->refused, app_user);
+	return circuit != NULL && is_among(&circuit->refused.people, person(app_user));
 }
 
 void
@@ -199,6 +254,6 @@ circuit_note_resumed(const char *connector_id)
 {
 	Circuit *circuit = circuit_of(connector_id, HASH_FIND);
 
-	if (circuit != NULL && circuit->refused.count >= REFUSALS_TO_STOP)
-		circuit->refused.count = 0;
+	if (circuit != NULL && circuit->refused.people.count >= REFUSALS_TO_STOP)
+		memset(&circuit->refused, 0, sizeof(Trouble));
 }

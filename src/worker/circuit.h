@@ -28,8 +28,8 @@ extern void circuit_note_failure(const char *connector_id, const char *app_user,
 
 /* The provider does answer: with a grant, or at least with the protocol's words that it
  * gives none. */
-extern void circuit_note_success(const char *connector_id);
-extern void circuit_note_answer(const char *connector_id);
+extern void circuit_note_success(const char *connector_id, const char *app_user);
+extern void circuit_note_answer(const char *connector_id, const char *app_user);
 
 /* The client was refused (invalid_client) for that person.  True when this is to stop the
  * connector. */

@@ -35,7 +35,7 @@
 #include "worker/token_lifetime.h"
 
 /* connect_failed, of one app user at one connector */
-#define MAX_EVENTS 20
+#define MAX_EVENTS 100
 #define EVENTS_PERIOD (60 * 60 * 1000) /* ms */
 
 /*
@@ -511,11 +511,11 @@ note_answer(const Flight *flight)
 		switch (flight->tokens.outcome)
 		{
 			case TOKEN_GRANTED:
-				circuit_note_success(flight->connector_id);
+				circuit_note_success(flight->connector_id, flight->app_user);
 				return;
 			case TOKEN_INVALID_GRANT:
 			case TOKEN_INVALID_CLIENT:
-				circuit_note_answer(flight->connector_id);
+				circuit_note_answer(flight->connector_id, flight->app_user);
 				return;
 			case TOKEN_REFUSED:
 			case TOKEN_MALFORMED:

@@ -331,17 +331,18 @@ pending_aad(const char *app_user, const pg_uuid_t *answer_id)
 	return aad;
 }
 
-/* Of a connector's places, at once */
+/* An app user's, of all places or of a connector's; half of them for what nobody waits for */
 static int
-places_of_app_user(void)
+app_user_places(int places, int share, bool is_waited_for)
 {
-	return Max(guc_max_concurrent_requests_per_connector / APP_USER_SHARE, 1);
+	return Max(places / share / (is_waited_for ? 1 : 2), 1);
 }
 
 bool
 flight_app_user_is_busy(const char *app_user, const char *connector_id)
 {
-	return flight_count_at_connector(app_user, connector_id) >= places_of_app_user();
+	return flight_count_at_connector(app_user, connector_id) >=
+		   app_user_places(guc_max_concurrent_requests_per_connector, APP_USER_SHARE, false);
 }
 
 /*
@@ -356,9 +357,10 @@ has_room(const Flight *flight, int starting)
 {
 	int most = descriptors_most_requests();
 	int of_connector = guc_max_concurrent_requests_per_connector;
+	bool is_waited_for = flight->n_waiters > 0;
 	int left;
 
-	if (flight->n_waiters == 0)
+	if (!is_waited_for)
 		most -= most / 4;
 	left = most - http_in_flight() - starting;
 	if (left <= 0 ||
@@ -371,9 +373,10 @@ has_room(const Flight *flight, int starting)
 		return false;
 	/* what is of nobody is the admin's own: keys of issuers */
 	return flight->app_user[0] == '\0' ||
-		   (flight_count_sent(flight, OF_APP_USER_AT_CONNECTOR) < places_of_app_user() &&
+		   (flight_count_sent(flight, OF_APP_USER_AT_CONNECTOR) <
+				app_user_places(of_connector, APP_USER_SHARE, is_waited_for) &&
 			flight_count_sent(flight, OF_APP_USER) <
-				Max(guc_max_concurrent_requests / APP_USER_SHARE_ALL, 1));
+				app_user_places(guc_max_concurrent_requests, APP_USER_SHARE_ALL, is_waited_for));
 }
 
 /* The oldest new flights that may start; those that may not stand in nobody's way. */

@@ -169,7 +169,7 @@ extern int flight_count_probes(const Flight *flight, FlightScope scope);
 extern int flight_count_of_app_user(const char *app_user);
 extern int flight_count_at_connector(const char *app_user, const char *connector_id);
 
-/* Has the app user as many there as may be sent at once? */
+/* Has the app user as many there as may be sent at once of what nobody waits for? */
 extern bool flight_app_user_is_busy(const char *app_user, const char *connector_id);
 
 /* How many callers' flights wait for their turn, at a connector or (NULL) at all */

@@ -90,7 +90,7 @@ note_success(const Flight *flight)
 {
 	const RefreshDetails *details = flight->details;
 
-	circuit_note_success(flight->connector_id);
+	circuit_note_success(flight->connector_id, flight->app_user);
 	if (details->probing)
 	{
 		store_stop_connector(flight->connector_id, NULL, GetCurrentTimestamp(), DT_NOEND);
@@ -648,11 +648,11 @@ store_failure(Flight *flight)
 	switch (flight->tokens.outcome)
 	{
 		case TOKEN_INVALID_GRANT:
-			circuit_note_answer(flight->connector_id);
+			circuit_note_answer(flight->connector_id, flight->app_user);
 			require_reconnect(flight, problem);
 			break;
 		case TOKEN_INVALID_CLIENT:
-			circuit_note_answer(flight->connector_id);
+			circuit_note_answer(flight->connector_id, flight->app_user);
 			flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED,
 						"The provider refused the client: %s.", problem);
 			note_client_refusal(flight);

@@ -146,6 +146,17 @@ revocation_queue_deleted(Connector *connector, const Connection *deleted, const 
 					 detail);
 }
 
+/* Its app user has as much under way there as one may have, and this is not of it. */
+static bool
+waits_for_others(const OutboxKey *key, const char *connector_id)
+{
+	char id[2 * UUID_LEN + 1] = {0};
+
+	hex_encode((const char *) &key->id, UUID_LEN, id);
+	return flight_app_user_is_busy(key->app_user, connector_id) &&
+		   flight_find(&revocation_flight, key->app_user, connector_id, id) == NULL;
+}
+
 static void
 start_revocation(const char *connector_id, const OutboxKey *key)
 {
@@ -183,13 +194,15 @@ revocation_start_due(void)
 	{
 		int count;
 		TimestampTz next_due;
-		OutboxKey *keys = store_due_revocations(connector_id, now, share, &count, &next_due);
+		OutboxKey *keys =
+			store_due_revocations(connector_id, now, share, waits_for_others, &count, &next_due);
 
 		if (count > 0)
 			keyring_check();
 		/* those under way are due as well, the oldest: there are never more of them */
 		for (int i = 0; i < count; i++)
-			start_revocation(connector_id, &keys[i]);
+			if (!waits_for_others(&keys[i], connector_id))
+				start_revocation(connector_id, &keys[i]);
 		next = Min(next, next_due);
 	}
 	return next;

@@ -7,7 +7,7 @@
 // {"ready":true,"url":...,"port":...,"pid":...} and exits when its standard input closes or its lifetime
 // (900 s) is over. What the fault server does with scripted answers this one does with a state of its own.
 //
-//   GET  /__ctl    {exchanges, refreshes: {account: n}, reused, held, held_of: {account: n}, asked: [[ms, account], ...],
+//   GET  /__ctl    {exchanges, refreshes: {account: n}, revoked: {account: n}, reused, held, held_of: {account: n}, asked: [[ms, account], ...],
 //                  concurrent, max_concurrent, first, last}
 //                  asked: every request of a token, when it came; first and last: when the first and the last refresh
 //                  was answered, in ms
@@ -32,7 +32,7 @@ const counters = {};
 let held = [];
 
 function reset() {
-	Object.assign(counters, { exchanges: 0, refreshes: {}, reused: 0, asked: [], concurrent: 0, max_concurrent: 0, first: null, last: null });
+	Object.assign(counters, { exchanges: 0, refreshes: {}, revoked: {}, reused: 0, asked: [], concurrent: 0, max_concurrent: 0, first: null, last: null });
 }
 reset();
 
@@ -78,6 +78,13 @@ async function token(form) {
 	return grant(account);
 }
 
+async function revocation(form) {
+	const account = /^(?:refresh|access):(.*):/.exec(form.get('token'))?.[1] ?? '';
+	while (fault_of(account)?.hold) await new Promise((resolve) => { held.push({ account, resolve }); });
+	counters.revoked[account] = (counters.revoked[account] ?? 0) + 1;
+	return [200, {}];
+}
+
 function control(body) {
 	const order = body === '' ? {} : JSON.parse(body);
 	if (order.delay !== undefined) settings.delay = order.delay;
@@ -98,6 +105,7 @@ const server = http.createServer(async (req, res) => {
 	for await (const chunk of req) body += chunk;
 	const answered = req.url === '/__ctl' ? control(body)
 		: req.url === '/token' ? await token(new URLSearchParams(body))
+		: req.url === '/token/revocation' ? await revocation(new URLSearchParams(body))
 			: [404, { error: 'not_found' }];
 	if (answered === null) {
 		req.socket.destroy();

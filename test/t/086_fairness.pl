@@ -15,7 +15,6 @@ use Time::HiRes qw(time);
 my $SESSIONS = 6;     # of those who flood
 my $LATENCY = 80;     # ms, of a refresh at the provider that is well
 my $PLACES = 32;      # of a connector, by default
-my $OWN = 8;          # of those, of one app user
 my $FLOWS = 5;        # that an app user may have under way at a connector
 
 my $node = new_node('main', 'max_connections = 100', "appuser_connectors.request_timeout = '60s'", "appuser_connectors.wait_timeout = '60s'");

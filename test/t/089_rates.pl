@@ -11,10 +11,10 @@ use AppuserConnectors;
 use Session;
 use Test::More;
 
-my $EVENTS = 20;
+my $EVENTS = 100;
 my $REFUSED = 60;
 my $FORCED = 20;
-my $OWN = 8;      # places of one app user at a connector
+my $OWN = 4;      # places of one app user at a connector, for what nobody waits for
 
 my $node = new_node('main', "appuser_connectors.request_timeout = '60s'", "appuser_connectors.wait_timeout = '60s'");
 my $stub = AppuserConnectors::Server->start('token-stub.mjs', {}, sub { () });
@@ -58,7 +58,7 @@ sub events { return superuser("SELECT count(*) FROM appuser_connectors.connectio
 sub asked { return scalar @{ $stub->ctl->{asked} }; }
 
 # ------------------------------------------------------------------------------ events
-is_deeply(flows(50, 'mallory', "error => 'error_' || i", names => 1), { map { ("error_$_" => 1) } 1 .. 50 }, 'a person ends fifty flows, each with another error');
+is_deeply(flows(120, 'mallory', "error => 'error_' || i", names => 1), { map { ("error_$_" => 1) } 1 .. 120 }, 'a person ends many flows, each with another error');
 is(events('mallory'), $EVENTS, 'so many events are kept of them');
 is(superuser("SELECT count(*) FROM appuser_connectors.connection_events WHERE detail LIKE 'error_$EVENTS (more%are not recorded%'"), 1, 'the last says that there were more');
 flows(1, 'alice', "error => 'access_denied'");
@@ -113,9 +113,19 @@ wait_until('those who are due later are renewed', sub {
 		superuser("SELECT sum(generation) FROM appuser_connectors.connections WHERE app_user <> 'hog'") >= $before + 2 });
 pass('one person has forty connections that are due, at a provider that does not answer for them: the others are renewed');
 wait_until('as many of the forty are under way as may be', sub { $stub->ctl->{held} >= $OWN });
-is($stub->ctl->{held}, $OWN, 'one person has a quarter of the places');
+is($stub->ctl->{held}, $OWN, 'one person has an eighth of the places for that');
 $stub->order({ faults => [] });
 wait_until('the forty are renewed', sub { superuser("SELECT count(*) FROM appuser_connectors.connections WHERE app_user = 'hog' AND generation > 1 AND failures = 0") == 40 });
+pass('and all of the forty when it answers');
+
+# The same with what is to be revoked
+$stub->order({ faults => [ { account => 'hog', hold => JSON::PP::true } ] });
+query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('stub', 'name ' || i) FROM generate_series(1, 40) AS i", app_user => 'hog');
+query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('stub')", app_user => 'bob');
+wait_until('bob is revoked', sub { ($stub->ctl->{revoked}{bob} // 0) == 2 });
+is($stub->ctl->{held}, $OWN, 'forty connections of one person are to be revoked, at a provider that does not answer for them: another\'s is');
+$stub->order({ faults => [] });
+wait_until('the forty are revoked', sub { superuser('SELECT count(*) FROM appuser_connectors.revocations') == 0 });
 pass('and all of the forty when it answers');
 
 $node->stop;
