@@ -524,7 +524,8 @@ note_answer(const Flight *flight)
 			case TOKEN_UNAVAILABLE:
 				break;
 		}
-	circuit_note_failure(flight->connector_id, flight->app_user, flight->sent_at);
+	if (!flight->local_trouble)
+		circuit_note_failure(flight->connector_id, flight->app_user, flight->sent_at);
 }
 
 static bool

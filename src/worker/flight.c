@@ -376,7 +376,7 @@ has_room(const Flight *flight, int starting)
 		   (flight_count_sent(flight, OF_APP_USER_AT_CONNECTOR) <
 				app_user_places(of_connector, APP_USER_SHARE, is_waited_for) &&
 			flight_count_sent(flight, OF_APP_USER) <
-				app_user_places(guc_max_concurrent_requests, APP_USER_SHARE_ALL, is_waited_for));
+				app_user_places(descriptors_most_requests(), APP_USER_SHARE_ALL, is_waited_for));
 }
 
 /* The oldest new flights that may start; those that may not stand in nobody's way. */
