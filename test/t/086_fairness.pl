@@ -161,8 +161,11 @@ sub flow
 		BEGIN
 			SELECT COALESCE(failure, 'connected') INTO told
 			FROM appuser_connectors.oauth_callback(substring(url FROM 'state=([^&]+)'), 'flood');
-		EXCEPTION WHEN SQLSTATE 'UC003' THEN
-			told := SQLSTATE || CASE WHEN SQLERRM LIKE '%did not answer%' THEN ' too late' ELSE ' at once' END;
+		EXCEPTION
+		WHEN SQLSTATE 'UC005' THEN
+			told := 'UC005'; -- the oldest has gone, since there are too many
+		WHEN SQLSTATE 'UC003' THEN
+						told := SQLSTATE || CASE WHEN SQLERRM LIKE '%did not answer%' THEN ' too late' ELSE ' at once' END;
 		END;};
 }
 
