@@ -14,6 +14,14 @@ CREATE TABLE appuser_connectors.installation (
 COMMENT ON TABLE appuser_connectors.installation IS
 'Whose data this is: made at first use. Where it does not match this cluster, database and timeline, the database is a copy and nothing is sent to any provider.';
 
+CREATE TABLE appuser_connectors.installation_witness (
+	singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+	installation_id uuid NOT NULL,
+	adopted_at timestamptz NOT NULL
+);
+COMMENT ON TABLE appuser_connectors.installation_witness IS
+'That the data was not brought here by a dump, which leaves this table out, or by COPY: without its row the database is a copy, until adopt_installation().';
+
 CREATE TABLE appuser_connectors.encryption_keys (
 	key_id integer PRIMARY KEY,
 	state text COLLATE "C" NOT NULL CHECK (state IN ('active', 'retired')),
@@ -68,8 +76,7 @@ COMMENT ON TABLE appuser_connectors.connectors IS
 
 CREATE TABLE appuser_connectors.connections (
 	app_user text COLLATE "C" NOT NULL,
-	connector_id text COLLATE "C" NOT NULL
-		REFERENCES appuser_connectors.connectors,
+	connector_id text COLLATE "C" NOT NULL,
 	connection_name text COLLATE "C" NOT NULL,
 	grant_id uuid NOT NULL,
 	generation bigint NOT NULL,
@@ -218,7 +225,7 @@ DO $$
 DECLARE
 	table_name pg_catalog.text;
 BEGIN
-	FOREACH table_name IN ARRAY ARRAY['installation', 'encryption_keys', 'providers', 'connectors', 'connections',
+	FOREACH table_name IN ARRAY ARRAY['installation', 'installation_witness', 'encryption_keys', 'providers', 'connectors', 'connections',
 									  'authorizations', 'pending_answers', 'revocations', 'connection_events', 'issuers']
 	LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE appuser_connectors.%I OWNER TO appuser_connectors_owner', table_name);
@@ -228,7 +235,7 @@ BEGIN
 		EXECUTE pg_catalog.format('ALTER TABLE appuser_connectors.%I FORCE ROW LEVEL SECURITY', table_name);
 	END LOOP;
 
-	FOREACH table_name IN ARRAY ARRAY['installation', 'encryption_keys', 'providers', 'connectors', 'issuers']
+	FOREACH table_name IN ARRAY ARRAY['installation', 'installation_witness', 'encryption_keys', 'providers', 'connectors', 'issuers']
 	LOOP
 		EXECUTE pg_catalog.format('CREATE POLICY of_everybody ON appuser_connectors.%I TO appuser_connectors_owner '
 			'USING (true) WITH CHECK (true)', table_name);
@@ -243,6 +250,25 @@ BEGIN
 	END LOOP;
 END
 $$;
+
+-- A restore, whole or of one table, brings back refresh tokens that were spent since.  No foreign keys
+-- between these tables either: an archive has no order of their data, and a parallel restore would fail.
+CREATE FUNCTION appuser_connectors.note_restored_rows()
+RETURNS trigger
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'note_restored_rows';
+COMMENT ON FUNCTION appuser_connectors.note_restored_rows() IS
+'Makes the database a copy, until adopt_installation(), when rows are inserted by others than the extension: by a restore or COPY.';
+
+CREATE TRIGGER note_restored_rows BEFORE INSERT ON appuser_connectors.installation
+	FOR EACH STATEMENT EXECUTE FUNCTION appuser_connectors.note_restored_rows();
+CREATE TRIGGER note_restored_rows BEFORE INSERT ON appuser_connectors.connections
+	FOR EACH STATEMENT EXECUTE FUNCTION appuser_connectors.note_restored_rows();
+CREATE TRIGGER note_restored_rows BEFORE INSERT ON appuser_connectors.pending_answers
+	FOR EACH STATEMENT EXECUTE FUNCTION appuser_connectors.note_restored_rows();
+ALTER TABLE appuser_connectors.installation ENABLE ALWAYS TRIGGER note_restored_rows;
+ALTER TABLE appuser_connectors.connections ENABLE ALWAYS TRIGGER note_restored_rows;
+ALTER TABLE appuser_connectors.pending_answers ENABLE ALWAYS TRIGGER note_restored_rows;
 
 SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.installation', '');
 SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.encryption_keys', '');

@@ -13,6 +13,7 @@
 #include "crypto/seal.h"
 #include "store/identity.h"
 #include "store/keyring.h"
+#include "store/lineage.h"
 #include "store/shared_state.h"
 #include "define_settings.h"
 #include "utility_hook.h"
@@ -73,6 +74,8 @@ _PG_init(void)
 	shmem_request_hook = request_shmem;
 	previous_shmem_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = startup_shmem;
-	if (!IsBinaryUpgrade)
-		launcher_register();
+	if (IsBinaryUpgrade)
+		return;
+	lineage_note_start();
+	launcher_register();
 }

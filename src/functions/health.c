@@ -20,6 +20,7 @@
 
 #include "base/settings.h"
 #include "store/adoption.h"
+#include "store/connection.h"
 #include "store/connector.h"
 #include "store/keyring.h"
 #include "store/shared_state.h"
@@ -88,6 +89,13 @@ report_connectors(Report *out)
 		else
 			report(out, name, true, NULL);
 	}
+	/* no foreign key sees to it: a restore of some tables may leave such ones */
+	for (char *id = store_connector_with_connections(""); id != NULL;
+		 id = store_connector_with_connections(id))
+		if (connector_find(id) == NULL)
+			report(out, psprintf("connector %s", id), false,
+				   "There are connections of it, but no such connector. Restore the table "
+				   "appuser_connectors.connectors, or register it again as it was.");
 }
 
 Datum

@@ -5,16 +5,22 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "commands/trigger.h"
 #include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 
 #include "base/errors.h"
 #include "store/adoption.h"
 #include "store/event.h"
+#include "store/installation.h"
+#include "store/names.h"
 #include "store/shared_state.h"
 
 PG_FUNCTION_INFO_V1(adopt_installation);
 PG_FUNCTION_INFO_V1(installation_status);
+PG_FUNCTION_INFO_V1(note_restored_rows);
 
 Datum
 adopt_installation(PG_FUNCTION_ARGS)
@@ -44,4 +50,19 @@ installation_status(PG_FUNCTION_ARGS)
 			break;
 	}
 	PG_RETURN_TEXT_P(cstring_to_text("switched off"));
+}
+
+/*
+ * Fires before each INSERT and COPY into tables whose old rows would have spent tokens
+ * sent.  The extension's own come from the owner role, which nobody else can be.
+ */
+Datum
+note_restored_rows(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("note_restored_rows() must be called as a trigger")));
+	if (GetUserId() != get_role_oid(STORE_OWNER, true))
+		store_delete_installation_witness();
+	PG_RETURN_POINTER(NULL);
 }

@@ -2,6 +2,11 @@
  * adoption.c
  *	  Whether this database may call providers: whether its data is its own.
  *
+ * It is where the installation's row names this cluster and database, the timeline is the
+ * one it names or came from that by promotion, and nobody has brought rows here since:
+ * what a dump or COPY brings back are refresh tokens that may be spent, and a provider
+ * ends the grant whose spent one comes again.
+ *
  * The installation's row says whose it is.  It is sealed, since a copy whose row was
  * edited to fit would spend the original's refresh tokens: one whose seal does not
  * hold counts as a copy.
@@ -16,8 +21,8 @@
 #include "store/adoption.h"
 #include "store/installation.h"
 #include "store/keyring.h"
+#include "store/lineage.h"
 #include "store/row_seal.h"
-#include "store/shared_state.h"
 
 static StringInfo
 installation_record(const Installation *row)
@@ -35,7 +40,7 @@ static bool
 is_here(const Installation *row)
 {
 	return row->system_identifier == GetSystemIdentifier() && row->database == MyDatabaseId &&
-		   (RecoveryInProgress() || row->timeline == GetWALInsertionTimeLine());
+		   (RecoveryInProgress() || lineage_by_promotion(row->timeline));
 }
 
 /* Where no key is there to look by, none is there for any call either. */
@@ -52,7 +57,8 @@ state_of(const Installation *row)
 		return INSTALLATION_SWITCHED_OFF;
 	if (!row->found)
 		return INSTALLATION_MISSING;
-	return is_here(row) && !is_altered(row) ? INSTALLATION_OURS : INSTALLATION_COPY;
+	return is_here(row) && row->witnessed && !is_altered(row) ? INSTALLATION_OURS
+															  : INSTALLATION_COPY;
 }
 
 InstallationState
@@ -91,9 +97,7 @@ adoption_check(void)
 {
 	Installation row = store_read_installation();
 
-	if (row.found && !is_here(&row) && guc_provider_calls &&
-		row.system_identifier == GetSystemIdentifier() && row.database == MyDatabaseId &&
-		shared_state_saw_promotion() && !is_altered(&row))
+	if (state_of(&row) == INSTALLATION_OURS && row.timeline != GetWALInsertionTimeLine())
 	{
 		adopt(&row);
 		ereport(LOG, (errmsg("appuser_connectors goes on here on timeline %u after promotion",
@@ -103,7 +107,8 @@ adoption_check(void)
 	if (state_of(&row) == INSTALLATION_COPY)
 		ereport(LOG,
 				(errmsg("appuser_connectors holds calls to providers: this database is a copy"),
-				 is_here(&row)
+				 !row.witnessed ? errdetail("Its data was restored from a dump, or copied in.")
+				 : is_here(&row)
 					 ? errdetail("The row of appuser_connectors.installation was altered.")
 					 : errdetail("Its data belongs to cluster " UINT64_FORMAT
 								 ", database %u, timeline %u.",
@@ -121,7 +126,7 @@ adoption_adopt(void)
 	Installation row = store_read_installation();
 
 	(void) installation_id(); /* UC008 when there is nothing to adopt */
-	if (is_here(&row) && !is_altered(&row))
+	if (is_here(&row) && row.witnessed && !is_altered(&row))
 		return false;
 	adopt(&row);
 	return true;

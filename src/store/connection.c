@@ -4,10 +4,13 @@
  */
 #include "postgres.h"
 
+#include "access/stratnum.h"
+#include "catalog/pg_collation.h"
 #include "executor/tuptable.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
 #include "store/connection.h"
@@ -476,4 +479,24 @@ connection_check_name(const char *connection_name)
 	if (length == 0 || length > MAX_CONNECTION_NAME)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("connection_name must be 1 to %d bytes long", MAX_CONNECTION_NAME)));
+}
+
+static bool
+visit_connector_id(TupleTableSlot *slot, void *arg)
+{
+	*(char **) arg = slot_text(slot, ANUM_CONNECTOR_ID);
+	return false;
+}
+
+char *
+store_connector_with_connections(const char *after)
+{
+	ScanKeyData key;
+	char *connector_id = NULL;
+
+	ScanKeyEntryInitialize(&key, 0, 1, BTGreaterStrategyNumber, InvalidOid, C_COLLATION_OID,
+						   F_TEXT_GT, CStringGetTextDatum(after));
+	store_scan("connections", "connections_due", GetLatestSnapshot(), &key, 1, visit_connector_id,
+			   &connector_id);
+	return connector_id;
 }

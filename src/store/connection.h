@@ -101,6 +101,10 @@ typedef struct ConnectionKey
 extern ConnectionKey *store_keys_of_connector(const char *connector_id, int *count);
 extern ConnectionKey *store_keys_of_app_user(const char *app_user, int *count);
 
+/* The next connector, in order, that has connections to renew ("" to begin with); NULL:
+ * no more.  It may be one that is not there. */
+extern char *store_connector_with_connections(const char *after);
+
 /*
  * Up to limit connections of a connector that are due now, the longest first, without
  * those to be passed by.  *next_due is when the first after those is due (DT_NOEND:

@@ -150,7 +150,7 @@ store_allow_endpoints(const Connector *connector)
 void
 store_lock_connector_for_change(const char *connector_id, bool deletes)
 {
-	/* a change leaves connections' foreign keys alone, a deletion does not */
+	/* a connection that is being added locks it FOR KEY SHARE: a change lets that be */
 	static StoreStatement lock = {"SELECT 1 FROM appuser_connectors.connectors "
 								  "WHERE connector_id = $1 FOR NO KEY UPDATE"};
 	static StoreStatement lock_all = {"SELECT 1 FROM appuser_connectors.connectors "

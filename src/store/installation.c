@@ -32,6 +32,13 @@ enum
 	ANUM_SEAL
 };
 
+/* The same of installation_witness */
+enum
+{
+	ANUM_WITNESS_INSTALLATION_ID = 2,
+	ANUM_WITNESS_ADOPTED_AT
+};
+
 /* The id alone is cached: it stays with the data, wherever that goes. */
 static pg_uuid_t cached_id;
 static uint64 cached_at = 0;
@@ -51,12 +58,26 @@ visit_installation(TupleTableSlot *slot, void *arg)
 	return false;
 }
 
+/* One that was made for another row is none. */
+static bool
+visit_witness(TupleTableSlot *slot, void *arg)
+{
+	Installation *row = arg;
+	const pg_uuid_t *id = DatumGetUUIDP(slot_datum(slot, ANUM_WITNESS_INSTALLATION_ID));
+
+	row->witnessed = memcmp(id, &row->id, sizeof(pg_uuid_t)) == 0 &&
+					 slot_timestamp(slot, ANUM_WITNESS_ADOPTED_AT) == row->adopted_at;
+	return false;
+}
+
 Installation
 store_read_installation(void)
 {
 	Installation row = {0};
 
 	store_scan_table("installation", GetLatestSnapshot(), visit_installation, &row);
+	if (row.found)
+		store_scan_table("installation_witness", GetLatestSnapshot(), visit_witness, &row);
 	return row;
 }
 
@@ -151,8 +172,13 @@ store_update_installation(const Installation *row)
 	static StoreStatement update = {
 		"UPDATE appuser_connectors.installation SET system_identifier = $1, database_oid = $2, "
 		"timeline = $3, adopted_at = $4, seal = $5"};
+	static StoreStatement witness = {
+		"INSERT INTO appuser_connectors.installation_witness (installation_id, adopted_at) "
+		"VALUES ($1, $2) ON CONFLICT (singleton) DO UPDATE "
+		"SET installation_id = excluded.installation_id, adopted_at = excluded.adopted_at"};
 	StoreSection section;
 	StoreArgs args = {0};
+	StoreArgs witness_args = {0};
 
 	arg_bigint(&args, (int64) row->system_identifier);
 	arg_oid(&args, row->database);
@@ -160,7 +186,22 @@ store_update_installation(const Installation *row)
 	arg_timestamp(&args, row->adopted_at);
 	arg_bytes(&args, row->seal);
 	store_begin(&section, NULL);
+	arg_uuid(&witness_args, &row->id);
+	arg_timestamp(&witness_args, row->adopted_at);
 	store_run(&section, &update, &args);
+	store_run(&section, &witness, &witness_args);
 	store_end(&section);
 	CommandCounterIncrement();
+}
+
+void
+store_delete_installation_witness(void)
+{
+	static StoreStatement delete = {"DELETE FROM appuser_connectors.installation_witness"};
+	StoreSection section;
+	StoreArgs none = {0};
+
+	store_begin(&section, NULL);
+	store_run(&section, &delete, &none);
+	store_end(&section);
 }

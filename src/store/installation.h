@@ -18,6 +18,7 @@ typedef struct Installation
 	TimeLineID timeline;
 	TimestampTz adopted_at;
 	bytea *seal;
+	bool witnessed; /* the data was brought here by nobody but us: see installation_witness */
 } Installation;
 
 /* The id that is part of all associated data; raises UC008 when missing. */
@@ -34,7 +35,10 @@ extern bool installation_ensure(void);
 
 extern Installation store_read_installation(void);
 
-/* Writes every column but the id. */
+/* Writes every column but the id, and the witness. */
 extern void store_update_installation(const Installation *row);
+
+/* Takes the witness away: from when this commits on the database is a copy. */
+extern void store_delete_installation_witness(void);
 
 #endif

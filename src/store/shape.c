@@ -53,6 +53,9 @@ static const ColumnShape installation_columns[] = {
 	{"seal", BYTEAOID},
 };
 
+static const ColumnShape installation_witness_columns[] = {
+	{"singleton", BOOLOID}, {"installation_id", UUIDOID}, {"adopted_at", TIMESTAMPTZOID}};
+
 static const ColumnShape key_columns[] = {
 	{"key_id", INT4OID},
 	{"state", TEXTOID},
@@ -132,6 +135,7 @@ static const ColumnShape issuer_columns[] = {
 
 static const TableShape tables[] = {
 	{"installation", installation_columns, lengthof(installation_columns)},
+	{"installation_witness", installation_witness_columns, lengthof(installation_witness_columns)},
 	{"encryption_keys", key_columns, lengthof(key_columns)},
 	{"connections", connection_columns, lengthof(connection_columns)},
 	{"authorizations", authorization_columns, lengthof(authorization_columns)},

@@ -4,7 +4,6 @@
  */
 #include "postgres.h"
 
-#include "access/xlog.h"
 #include "storage/shmem.h"
 
 #include "base/errors.h"
@@ -13,7 +12,6 @@
 typedef struct SharedState
 {
 	LWLock *lock;
-	bool was_standby; /* as this postmaster started, and not in archive recovery */
 } SharedState;
 
 static SharedState *shared = NULL;
@@ -57,23 +55,4 @@ LWLock *
 shared_state_lock(void)
 {
 	return shared->lock;
-}
-
-void
-shared_state_note_standby(void)
-{
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->was_standby = true;
-	LWLockRelease(shared->lock);
-}
-
-bool
-shared_state_saw_promotion(void)
-{
-	bool promoted;
-
-	LWLockAcquire(shared->lock, LW_SHARED);
-	promoted = shared->was_standby;
-	LWLockRelease(shared->lock);
-	return promoted && !RecoveryInProgress();
 }

@@ -1,8 +1,7 @@
 /*
  * shared_state.h
  *	  What outlives processes, in shared memory: that there is any (the library was
- *	  preloaded), the lock that guards the small structures of others, and whether this
- *	  server was a standby.
+ *	  preloaded), and the lock that guards the small structures of others.
  */
 #ifndef APPUSER_CONNECTORS_STORE_SHARED_STATE_H
 #define APPUSER_CONNECTORS_STORE_SHARED_STATE_H
@@ -21,11 +20,5 @@ extern bool shared_state_preloaded(void);
 
 /* Guards what the launcher, its workers and the keyring share; for moments only. */
 extern LWLock *shared_state_lock(void);
-
-/* For the launcher: this server has started as a standby. */
-extern void shared_state_note_standby(void);
-
-/* Was this server a standby that was promoted since it started? */
-extern bool shared_state_saw_promotion(void);
 
 #endif

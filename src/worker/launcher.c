@@ -11,8 +11,6 @@
  */
 #include "postgres.h"
 
-#include <sys/stat.h>
-
 #include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
@@ -20,7 +18,6 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "access/xlogrecovery.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/dependency.h"
@@ -42,6 +39,7 @@
 
 #include "base/compat.h"
 #include "store/keyring.h"
+#include "store/lineage.h"
 #include "store/shared_state.h"
 #include "store/store.h"
 #include "worker/launcher.h"
@@ -82,22 +80,6 @@ launcher_register(void)
 	strlcpy(worker.bgw_name, "appuser_connectors launcher", sizeof(worker.bgw_name));
 	strlcpy(worker.bgw_type, "appuser_connectors launcher", sizeof(worker.bgw_type));
 	RegisterBackgroundWorker(&worker);
-}
-
-/*
- * The signal files are there until recovery ends.  A standby that is promoted
- * takes its primary's place; a cluster restored from an archive to some point in
- * time is a copy.
- */
-static void
-note_recovery(void)
-{
-	struct stat status;
-	bool standby = RecoveryInProgress() && stat(STANDBY_SIGNAL_FILE, &status) == 0 &&
-				   stat(RECOVERY_SIGNAL_FILE, &status) != 0;
-
-	if (standby)
-		shared_state_note_standby();
 }
 
 static bool
@@ -330,6 +312,7 @@ void
 appuser_connectors_launcher_main(Datum main_arg)
 {
 	uint32 wait_event = new_wait_event("AppuserConnectorsLauncherMain");
+	bool settled = false;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
@@ -342,12 +325,14 @@ appuser_connectors_launcher_main(Datum main_arg)
 	roster_set_launcher(MyLatch);
 	before_shmem_exit(launcher_exit, (Datum) 0);
 
-	note_recovery();
 	keyring_load();
 	for (;;)
 	{
 		bool in_recovery = RecoveryInProgress();
 
+		if (!in_recovery && !settled)
+			lineage_settle();
+		settled = !in_recovery;
 		if (!in_recovery)
 			reconcile();
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
