@@ -31,7 +31,6 @@
 
 #include "http/connection.h"
 #include "http/network.h"
-#include "http/transfer.h"
 
 /*
  * Of a connection, on TLS's layer: a whole answer in the smallest chunks.  What a record costs
@@ -54,10 +53,9 @@ static CURLcode set_authorities(CURL *easy, const HttpRules *rules);
 static int received_index = -1;
 
 CURLcode
-http_connection_options(HttpTransfer *transfer, CURLSH *sessions)
+http_connection_options(HttpConnection *connection, CURL *easy, CURLSH *sessions)
 {
-	const HttpRules *rules = transfer->rules;
-	CURL *easy = transfer->easy;
+	const HttpRules *rules = connection->rules;
 	CURLcode code = CURLE_OK;
 
 #define SET(option, value) (code = code != CURLE_OK ? code : curl_easy_setopt(easy, option, value))
@@ -69,10 +67,10 @@ http_connection_options(HttpTransfer *transfer, CURLSH *sessions)
 	SET(CURLOPT_NOPROXY, "*");
 	SET(CURLOPT_CONNECTTIMEOUT_MS, rules->connect_timeout_ms);
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
-	SET(CURLOPT_OPENSOCKETDATA, transfer);
+	SET(CURLOPT_OPENSOCKETDATA, connection);
 #if LIBCURL_VERSION_NUM >= 0x075000
 	SET(CURLOPT_PREREQFUNCTION, on_request);
-	SET(CURLOPT_PREREQDATA, transfer);
+	SET(CURLOPT_PREREQDATA, connection);
 #endif
 
 	SET(CURLOPT_SSL_VERIFYPEER, 1L);
@@ -80,14 +78,14 @@ http_connection_options(HttpTransfer *transfer, CURLSH *sessions)
 	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
 	SET(CURLOPT_SHARE, sessions);
 	SET(CURLOPT_SSL_CTX_FUNCTION, on_ssl_context);
-	SET(CURLOPT_SSL_CTX_DATA, transfer);
+	SET(CURLOPT_SSL_CTX_DATA, connection);
 	return code != CURLE_OK ? code : set_authorities(easy, rules);
 
 #undef SET
 }
 
 void
-http_connection_failure(const HttpTransfer *transfer, CURLcode code, char *text)
+http_connection_failure(CURL *easy, CURLcode code, char *text)
 {
 	long verified = X509_V_OK;
 
@@ -103,7 +101,7 @@ http_connection_failure(const HttpTransfer *transfer, CURLcode code, char *text)
 			snprintf(text, HTTP_ERROR_SIZE, "no connection could be made in time");
 			break;
 		case CURLE_PEER_FAILED_VERIFICATION:
-			curl_easy_getinfo(transfer->easy, CURLINFO_SSL_VERIFYRESULT, &verified);
+			curl_easy_getinfo(easy, CURLINFO_SSL_VERIFYRESULT, &verified);
 			/* libcurl's own check of the name leaves one of these */
 			if (verified == X509_V_OK || verified == X509_V_ERR_UNSPECIFIED)
 				snprintf(text, HTTP_ERROR_SIZE, "its certificate is not for the name of the host");
@@ -149,35 +147,35 @@ set_authorities(CURL *easy, const HttpRules *rules)
 static curl_socket_t
 on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	HttpTransfer *transfer = arg;
-	const HttpRules *rules = transfer->rules;
+	HttpConnection *connection = arg;
+	const HttpRules *rules = connection->rules;
 	bool allowed;
 	int fd;
 
 	(void) purpose;
 	if (rules->allow_insecure_loopback && network_is_loopback(&address->addr))
 		allowed = true;
-	else if (transfer->insecure)
+	else if (connection->insecure)
 		allowed = false;
 	else
 		/* a listed host proves by its certificate that it is the one meant */
 		allowed = network_is_public(&address->addr) ||
 				  network_list_contains(rules->allowed_networks, &address->addr) ||
-				  (transfer->host_listed && network_is_private(&address->addr));
+				  (connection->host_listed && network_is_private(&address->addr));
 	if (!allowed)
 	{
-		if (getnameinfo(&address->addr, address->addrlen, transfer->refused,
-						sizeof(transfer->refused), NULL, 0, NI_NUMERICHOST) != 0)
-			strcpy(transfer->refused, "of unknown kind");
+		if (getnameinfo(&address->addr, address->addrlen, connection->refused,
+						sizeof(connection->refused), NULL, 0, NI_NUMERICHOST) != 0)
+			strcpy(connection->refused, "of unknown kind");
 		return CURL_SOCKET_BAD;
 	}
 
-	transfer->addresses_tried++;
+	connection->addresses_tried++;
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 	if (fd < 0)
 	{
 		/* not EAFNOSUPPORT and such, of a machine without IPv6 */
-		transfer->no_resources |=
+		connection->no_resources |=
 			errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
 		return CURL_SOCKET_BAD;
 	}
@@ -188,7 +186,7 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 static CURLcode
 on_ssl_context(CURL *easy, void *ssl_context, void *arg)
 {
-	HttpTransfer *transfer = arg;
+	HttpConnection *connection = arg;
 	X509_STORE *store = SSL_CTX_get_cert_store((SSL_CTX *) ssl_context);
 	BIO *bio;
 	X509 *certificate;
@@ -204,9 +202,9 @@ on_ssl_context(CURL *easy, void *ssl_context, void *arg)
 	if (received_index < 0)
 		return CURLE_OUT_OF_MEMORY;
 	SSL_CTX_set_msg_callback((SSL_CTX *) ssl_context, on_tls_message);
-	if (transfer->rules->authorities[0] == '\0')
+	if (connection->rules->authorities[0] == '\0')
 		return CURLE_OK;
-	bio = BIO_new_mem_buf(transfer->rules->authorities, -1);
+	bio = BIO_new_mem_buf(connection->rules->authorities, -1);
 	if (bio == NULL)
 		return CURLE_OUT_OF_MEMORY;
 	while (code == CURLE_OK && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL)
@@ -256,13 +254,13 @@ on_tls_message(int is_write, int version, int type, const void *bytes, size_t le
 static int
 on_request(void *arg, char *peer, char *local, int peer_port, int local_port)
 {
-	HttpTransfer *transfer = arg;
+	HttpConnection *connection = arg;
 
 	(void) peer;
 	(void) local;
 	(void) peer_port;
 	(void) local_port;
-	transfer->request_began = true;
+	connection->request_began = true;
 	return CURL_PREREQFUNC_OK;
 }
 #endif

@@ -51,10 +51,10 @@ bool
 http_transfer_prepare(HttpTransfer *transfer, const HttpRequest *request, const HttpRules *rules,
 					  CURLSH *sessions)
 {
-	transfer->rules = rules;
+	transfer->rules = transfer->connection.rules = rules;
 	if (!check_url(transfer, request->url))
 		return false;
-	if (!transfer->insecure && rules->authorities == NULL)
+	if (!transfer->connection.insecure && rules->authorities == NULL)
 		return http_transfer_fail(transfer, HTTP_NOT_SENT,
 								  "the file of certificate authorities cannot be read");
 	if (!set_options(transfer, request, sessions))
@@ -158,18 +158,19 @@ check_url(HttpTransfer *transfer, const char *url)
 	if (code == CURLUE_OK)
 		code = curl_url_get(parsed, CURLUPART_HOST, &host, 0);
 
-	transfer->insecure = scheme != NULL && strcmp(scheme, "http") == 0;
+	transfer->connection.insecure = scheme != NULL && strcmp(scheme, "http") == 0;
 	if (code == CURLUE_USER_NOT_ALLOWED)
 		http_transfer_fail(transfer, HTTP_FORBIDDEN, "URL has a user name in it");
 	else if (scheme != NULL && strcmp(scheme, "https") != 0 &&
-			 !(transfer->insecure && transfer->rules->allow_insecure_loopback))
+			 !(transfer->connection.insecure && transfer->rules->allow_insecure_loopback))
 		http_transfer_fail(transfer, HTTP_FORBIDDEN, "URL is not an https one");
 	else if (code != CURLUE_OK)
 		http_transfer_fail(transfer, HTTP_FAILED, "URL is malformed");
 	else if (unusual_host(url, scheme, host))
 		http_transfer_fail(transfer, HTTP_FORBIDDEN, "URL has a host in an unusual form");
 	else
-		transfer->host_listed = network_hosts_contain(transfer->rules->allowed_hosts, host);
+		transfer->connection.host_listed =
+			network_hosts_contain(transfer->rules->allowed_hosts, host);
 
 	curl_free(scheme);
 	curl_free(host);
@@ -208,7 +209,7 @@ static bool
 set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions)
 {
 	const HttpRules *rules = transfer->rules;
-	const char *protocols = transfer->insecure ? "http" : "https";
+	const char *protocols = transfer->connection.insecure ? "http" : "https";
 	CURL *easy = curl_easy_init();
 	CURLcode code = CURLE_OK;
 
@@ -222,7 +223,8 @@ set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions
 #if LIBCURL_VERSION_NUM >= 0x075500
 	SET(CURLOPT_PROTOCOLS_STR, protocols);
 #else
-	SET(CURLOPT_PROTOCOLS, (long) (transfer->insecure ? CURLPROTO_HTTP : CURLPROTO_HTTPS));
+	SET(CURLOPT_PROTOCOLS,
+		(long) (transfer->connection.insecure ? CURLPROTO_HTTP : CURLPROTO_HTTPS));
 	(void) protocols;
 #endif
 	SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
@@ -238,7 +240,9 @@ set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions
 	SET(CURLOPT_QUICK_EXIT, 1L);
 #endif
 
-	code = code != CURLE_OK ? code : http_connection_options(transfer, sessions);
+	code = code != CURLE_OK
+			   ? code
+			   : http_connection_options(&transfer->connection, transfer->easy, sessions);
 
 	SET(CURLOPT_HEADERFUNCTION, on_header);
 	SET(CURLOPT_HEADERDATA, transfer);
@@ -306,7 +310,7 @@ may_be_sent(const HttpTransfer *transfer)
 		return true;
 #endif
 	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
-	return request_bytes > 0 || transfer->request_began || transfer->header_bytes > 0;
+	return request_bytes > 0 || transfer->connection.request_began || transfer->header_bytes > 0;
 }
 
 static HttpOutcome
@@ -330,7 +334,7 @@ outcome_of(const HttpTransfer *transfer, CURLcode code)
 			return HTTP_TOO_LARGE;
 		return HTTP_UNANSWERED;
 	}
-	if (transfer->refused[0] != '\0' && transfer->addresses_tried == 0)
+	if (transfer->connection.refused[0] != '\0' && transfer->connection.addresses_tried == 0)
 		return HTTP_FORBIDDEN;
 	switch (code)
 	{
@@ -358,7 +362,7 @@ is_local_trouble(const HttpTransfer *transfer, CURLcode code)
 			return code == CURLE_OUT_OF_MEMORY;
 		case HTTP_NOT_SENT:
 			/* why a name is not resolved, the resolver does not say */
-			return transfer->no_resources ||
+			return transfer->connection.no_resources ||
 				   (code == CURLE_COULDNT_RESOLVE_HOST && no_descriptor_left());
 		default:
 			return false;
@@ -388,7 +392,7 @@ describe(HttpTransfer *transfer, CURLcode code)
 	{
 		text = "an address that is not allowed";
 		snprintf(response->detail, HTTP_ERROR_SIZE, "Address %s is not a public one.",
-				 transfer->refused);
+				 transfer->connection.refused);
 	}
 	else if (response->outcome == HTTP_TOO_LARGE)
 		text = "answer is too large";
@@ -402,7 +406,7 @@ describe(HttpTransfer *transfer, CURLcode code)
 	if (response->outcome != HTTP_NOT_SENT)
 		return;
 	if (!response->local_trouble)
-		http_connection_failure(transfer, code, response->error);
+		http_connection_failure(transfer->easy, code, response->error);
 	snprintf(response->detail, HTTP_ERROR_SIZE, "%s", transfer->curl_error);
 	for (p = response->detail; *p != '\0'; p++)
 		if (*p < ' ' || *p > '~')

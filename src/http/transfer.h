@@ -7,10 +7,9 @@
 
 #include <curl/curl.h>
 
+#include "http/connection.h"
 #include "http/message.h"
 #include "http/rules.h"
-
-#define HTTP_ADDRESS_SIZE 64
 
 /* What the response says when this machine is at fault */
 #define OUT_OF_RESOURCES "this server has no memory or no file descriptor left for it"
@@ -29,14 +28,7 @@ struct HttpTransfer
 	struct curl_slist *headers;
 	char *body;
 	size_t body_len;
-	bool insecure;    /* http */
-	bool host_listed; /* it may be on a private address */
-
-	/* of the connection, by connection.c */
-	int addresses_tried;
-	char refused[HTTP_ADDRESS_SIZE]; /* the last address that the rules refused */
-	bool request_began;              /* the connection was ready for it */
-	bool no_resources;               /* no socket could be made */
+	HttpConnection connection;
 
 	bool unwatched; /* by http.c: its socket is not in the epoll set */
 
