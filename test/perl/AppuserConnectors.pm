@@ -42,7 +42,7 @@ use Test::More;
 use Time::HiRes qw(usleep time);
 
 our @EXPORT = qw(
-  new_node add_extension start_provider start_fault_server certificates
+  new_node add_extension allow_inserts start_provider start_fault_server certificates
   register authorization_url url_parameters log_in walk callback connect_user access_token
   query row rows failure http userinfo wait_until wait_for_expiry decode encode
 );
@@ -120,6 +120,28 @@ sub add_extension
 				END IF;
 			END LOOP;
 		END $$;});
+	return;
+}
+
+=pod
+
+=over
+
+=item allow_inserts($node, $database)
+
+Rows may be put (back) into the extension's tables by SQL without the database's becoming a
+copy: what a superuser could do who wants to.
+
+=back
+
+=cut
+
+sub allow_inserts
+{
+	my ($node, $database) = @_;
+
+	$node->safe_psql($database // 'postgres', join ' ',
+		map { "ALTER TABLE appuser_connectors.$_ DISABLE TRIGGER note_restored_rows;" } qw(installation connections pending_answers));
 	return;
 }
 

@@ -51,7 +51,7 @@ SELECT conrelid::regclass AS relation, conname AS constraint, pg_get_constraintd
 WHERE connamespace = 'appuser_connectors'::regnamespace AND contype IN ('c', 'f')
 ORDER BY conrelid::regclass::text COLLATE "C", conname COLLATE "C";
 
--- Every table is in a dump
+-- Every table is in a dump but the one that tells where none was restored
 SELECT c.relname AS not_dumped FROM pg_class AS c, pg_extension AS e
 WHERE c.relnamespace = 'appuser_connectors'::regnamespace AND c.relkind = 'r' AND e.extname = 'appuser_connectors'
 AND c.oid <> ALL (e.extconfig);

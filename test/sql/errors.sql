@@ -126,6 +126,10 @@ ROLLBACK;
 SET ROLE none;
 UPDATE connectors SET stopped_at = NULL, stopped_reason = NULL WHERE connector_id = 'errors';
 
+-- rows are put in by hand from here on, which makes the database no copy
+ALTER TABLE installation DISABLE TRIGGER note_restored_rows;
+ALTER TABLE connections DISABLE TRIGGER note_restored_rows;
+
 -- UC002, with the reason; XX001 for a row that is not what was stored
 INSERT INTO connections SELECT 'alice', 'errors', 'default', gen_random_uuid(), 1, 'reconnect_required', 'invalid_grant',
 	now(), NULL, 'Bearer', '{read}', '{read}', NULL, now(), now(), now() + '1 hour', NULL, 0, NULL, 0, 'x', client_secret, NULL
@@ -170,6 +174,9 @@ SELECT pg_temp.refusal($$SELECT * FROM appuser_connectors.app_user_connection('a
 INSERT INTO appuser_connectors.installation SELECT * FROM public.regress_kept_installation;
 SELECT pg_temp.refusal($$SELECT * FROM appuser_connectors.app_user_connection('alice', 'errors')$$);
 DROP TABLE public.regress_kept_keys, public.regress_kept_installation;
+
+ALTER TABLE appuser_connectors.installation ENABLE ALWAYS TRIGGER note_restored_rows;
+ALTER TABLE appuser_connectors.connections ENABLE ALWAYS TRIGGER note_restored_rows;
 
 -- UC007 is for servers that do not preload the library, and for standbys: not to be had here
 DELETE FROM appuser_connectors.connections WHERE connector_id = 'errors';

@@ -60,7 +60,7 @@ SELECT pg_describe_object(d.classid, d.objid, 0) AS object FROM pg_depend AS d
 WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = 'appuser_connectors'::regnamespace
 AND d.classid NOT IN ('pg_proc'::regclass, 'pg_class'::regclass, 'pg_extension'::regclass) ORDER BY 1;
 SELECT tgrelid::regclass, tgname FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
-WHERE c.relnamespace = 'appuser_connectors'::regnamespace AND NOT t.tgisinternal;
+WHERE c.relnamespace = 'appuser_connectors'::regnamespace AND NOT t.tgisinternal ORDER BY tgrelid::regclass::text COLLATE "C";
 SELECT ev_class::regclass, rulename FROM pg_rewrite AS r JOIN pg_class AS c ON c.oid = r.ev_class
 WHERE c.relnamespace = 'appuser_connectors'::regnamespace AND c.relkind <> 'v';
 

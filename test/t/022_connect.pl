@@ -19,6 +19,7 @@ my $faulty = start_fault_server(certificate => undef);
 my $secrets_directory = PostgreSQL::Test::Utils::tempdir('secrets-directory');
 mkdir "$secrets_directory/clients" or die;
 my $node = new_node('connect', "appuser_connectors.secrets_directory = '$secrets_directory'");
+allow_inserts($node);
 my $redirect_uri = 'http://127.0.0.1:7999/callback';
 my $app = 'https://app.example';
 

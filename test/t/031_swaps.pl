@@ -14,6 +14,7 @@ my $ns = 'appuser_connectors';
 my $provider = start_provider();
 my $evil = start_fault_server(host => '127.0.0.1');
 my $node = new_node('main');
+allow_inserts($node);
 my $log_start;
 
 register($node, $provider, connector_id => $_) foreach qw(one two);

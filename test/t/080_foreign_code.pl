@@ -15,6 +15,7 @@ use Test::More;
 my $ns = 'appuser_connectors';
 my $provider = start_provider();
 my $node = new_node('main');
+allow_inserts($node);
 register($node, $provider, connector_id => $_) foreach qw(one two);
 
 # The application: its owner is no superuser, and may call the extension.

@@ -15,6 +15,7 @@ use Test::More;
 my $ns = 'appuser_connectors';
 my $provider = start_provider();
 my $node = new_node('main');
+allow_inserts($node);
 
 register($node, $provider, connector_id => 'one');
 is(connect_user($node, $_, 'one')->{failure}, undef, "$_ is connected") foreach qw(alice bob);
@@ -164,7 +165,7 @@ foreach my $index (@indexes)
 		is_deeply([ map { "$_: $answers{$_}" } @unexpected ], [], "index $name is $what: an error names it") or diag($statement);
 	}
 }
-is_deeply([ sort keys %index_told ], [qw(connections_pkey encryption_keys_pkey issuers_pkey)], 'the indexes that backends scan were missed');
+is_deeply([ sort keys %index_told ], [qw(connections_due connections_pkey encryption_keys_pkey issuers_pkey)], 'the indexes that backends scan were missed');
 is(query($node, 'postgres', 'SELECT pg_postmaster_start_time()'), $started, 'nothing has crashed');
 
 # ------------------------------------------------------------------- the worker

@@ -16,6 +16,7 @@ use Test::More;
 my $ns = 'appuser_connectors';
 my $provider = start_provider();
 my $node = new_node('main');
+allow_inserts($node);
 
 register($node, $provider, connector_id => 'one');
 is(connect_user($node, 'alice', 'one')->{failure}, undef, 'alice is connected');
