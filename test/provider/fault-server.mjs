@@ -24,6 +24,7 @@
 //
 // A rule: which requests (path, "*" at its end matches any rest; method; times, unlimited when absent), then
 //   status (200), statusLine (instead of HTTP/1.1's own), headers {name: value or [values]}, body (string, or anything else as JSON), bodyBase64
+//   gzip               the body is compressed, or, if gzip is a number, so many compressed zeros
 //   echo               the body is the request's
 //   raw, rawBase64     exactly these bytes instead of an HTTP answer, then the connection is closed
 //   proxyTo            another server's base URL: the request is forwarded, and what follows befalls the answer;
@@ -49,6 +50,7 @@ import https from 'node:https';
 import net from 'node:net';
 import tls from 'node:tls';
 import { parseArgs } from 'node:util';
+import { gzipSync } from 'node:zlib';
 
 const { values: option } = parseArgs({
 	options: {
@@ -191,6 +193,10 @@ async function answerOf(rule, request) {
 	else if (rule.body !== undefined) {
 		body = Buffer.from(JSON.stringify(rule.body));
 		headers.push(['content-type', 'application/json']);
+	}
+	if (rule.gzip) {
+		body = gzipSync(typeof rule.gzip === 'number' ? Buffer.alloc(rule.gzip) : body);
+		headers.push(['content-encoding', 'gzip']);
 	}
 	for (const [name, value] of Object.entries(rule.headers ?? {})) {
 		const same = headers.findIndex(([other]) => other === name.toLowerCase());

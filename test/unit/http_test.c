@@ -293,8 +293,9 @@ test_request(void)
 		   strstr(records, "\"accept\":\"application/json\"") &&
 		   strstr(records, "\"user-agent\":\"appuser_connectors\""),
 	   "with the headers asked for");
-	ok(!strstr(records, "accept-encoding") && !strstr(records, "\"expect\"") &&
-		   !strstr(records, "cookie") && !strstr(records, "upgrade"),
+	ok(strstr(records, "\"accept-encoding\":\"identity\"") != NULL,
+	   "and no encoding of the answer is welcome");
+	ok(!strstr(records, "\"expect\"") && !strstr(records, "cookie") && !strstr(records, "upgrade"),
 	   "and no others");
 	free(records);
 
@@ -340,15 +341,60 @@ test_request(void)
 		   fault_server_count(&plain, "/target") == 0,
 	   "a redirect is an answer, not followed");
 	http_response_free(&response);
+}
 
+/* What was not asked for and comes all the same (RFC 9110 §12.5.3: "identity" is a wish) */
+static void
+test_encodings(void)
+{
 	/* {"a":1} compressed */
-	fault_server_rules(&plain, "[{\"path\":\"*\",\"headers\":{\"Content-Encoding\":\"gzip\"},"
-							   "\"bodyBase64\":\"H4sIAAAAAAAAA6tWSlSyMqwFAKlDm5UHAAAA\"}]");
-	fetch(&response, NULL, "http://127.0.0.1:%d/gzip", plain.port);
-	ok(response.outcome == HTTP_ANSWERED && response.body_len == 27 &&
-		   memcmp(response.body, "\x1f\x8b", 2) == 0,
-	   "an encoding that was not asked for is not decoded");
+	static const struct
+	{
+		const char *encoding;
+		const char *base64;
+		bool read;
+		const char *name;
+	} cases[] = {
+		{"gzip", "H4sIAAAAAAACA6tWSlSyMqwFAK+sG1YHAAAA", true, "gzip is decoded"},
+		{"X-GZIP", "H4sIAAAAAAACA6tWSlSyMqwFAK+sG1YHAAAA", true, "under its other name"},
+		{"deflate", "eJyrVkpUsjKsBQAIKgIJ", true, "deflate is decoded"},
+		{"deflate", "q1ZKVLIyrAUA", true, "without zlib's header too"},
+		{"identity", "eyJhIjoxfQ==", true, "identity is none"},
+		{"gzip", "H4sIAAAAAAACA6tWSlSyMqwFAK6sG1YHAAAA", false, "a wrong checksum is no answer"},
+		{"gzip", "eyJhIjoxfQ==", false, "what is not encoded as it says is no answer"},
+#if LIBCURL_VERSION_NUM < 0x080700
+		{"utf-8", "eyJhIjoxfQ==", true, "what is no encoding is no reason to lose an answer"},
+		{"", "eyJhIjoxfQ==", true, "nor is an empty one"},
+#endif
+	};
+	HttpResponse response;
+	size_t i;
+
+	policy(true, "", "", 8000);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		fault_server_rules(&plain,
+						   "[{\"path\":\"*\",\"headers\":{\"Content-Encoding\":\"%s\"},"
+						   "\"bodyBase64\":\"%s\"}]",
+						   cases[i].encoding, cases[i].base64);
+		fetch(&response, NULL, "http://127.0.0.1:%d/encoded", plain.port);
+		ok(cases[i].read ? response.outcome == HTTP_ANSWERED && response.body_len == 7 &&
+							   strcmp(response.body, "{\"a\":1}") == 0
+						 : response.outcome == HTTP_UNANSWERED && response.body == NULL,
+		   "%s", cases[i].name);
+		http_response_free(&response);
+	}
+
+	/* what counts is what comes out */
+	fault_server_rules(&plain, "[{\"path\":\"*\",\"gzip\":%d}]", HTTP_MAX_BODY);
+	fetch(&response, NULL, "http://127.0.0.1:%d/full", plain.port);
+	ok(response.outcome == HTTP_ANSWERED && response.body_len == HTTP_MAX_BODY,
+	   "1 MiB that comes compressed is read");
 	http_response_free(&response);
+	fault_server_rules(&plain, "[{\"path\":\"*\",\"gzip\":%d}]", HTTP_MAX_BODY + 1);
+	ok(outcome(&plain, "/bomb") == HTTP_TOO_LARGE, "one byte more is too large");
+	fault_server_rules(&plain, "[{\"path\":\"*\",\"gzip\":%d}]", 64 * HTTP_MAX_BODY);
+	ok(outcome(&plain, "/bomb") == HTTP_TOO_LARGE, "as is what would be 64 MiB");
 }
 
 static void
@@ -701,6 +747,7 @@ main(void)
 	/* early, so that its threads have ended when this program does */
 	test_resolver();
 	test_request();
+	test_encodings();
 	test_sizes();
 	test_faults();
 	test_tls();
