@@ -176,8 +176,8 @@ exchange_take(StringInfo record, ProviderCallWaiter waiter)
 							 NULL);
 		return;
 	}
-	if (rate_of("refused", callback.app_user, callback.connector_id, "", REFUSED_PERIOD) >=
-		MAX_REFUSED)
+	if (rate_of("refused", callback.app_user, callback.connector_id, "", REFUSED_PERIOD,
+				GetCurrentTimestamp()) >= MAX_REFUSED)
 	{
 		provider_call_answer(
 			waiter, CALL_PROVIDER_UNAVAILABLE,
@@ -212,7 +212,8 @@ fail(Flight *flight, const char *failure)
 {
 	const ExchangeDetails *details = flight->details;
 	const char *detail = details->why != NULL ? psprintf("%s: %s", failure, details->why) : failure;
-	int n = rate_count("connect_failed", flight->app_user, flight->connector_id, "", EVENTS_PERIOD);
+	int n = rate_count("connect_failed", flight->app_user, flight->connector_id, "", EVENTS_PERIOD,
+					   GetCurrentTimestamp());
 
 	answer_with_row(flight, failure);
 	/* anybody can end as many flows so as they like, and events are kept for long */
@@ -560,7 +561,8 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 	if (tokens->outcome != TOKEN_GRANTED)
 	{
 		details->why = describe_refusal(response, tokens);
-		(void) rate_count("refused", flight->app_user, flight->connector_id, "", REFUSED_PERIOD);
+		(void) rate_count("refused", flight->app_user, flight->connector_id, "", REFUSED_PERIOD,
+						  flight->answered_at);
 	}
 	note_answer(flight);
 	switch (tokens->outcome)

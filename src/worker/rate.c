@@ -2,28 +2,35 @@
  * rate.c
  *	  How often something happened for one person lately, so that it can be bounded.
  *
- * In memory of the worker, of a fixed size: where two have the same place, the later
- * takes it.  So it forgets rather than grows, and where it forgets, more is allowed;
- * what must hold at any rate is bounded elsewhere.
+ * In memory of the worker, of a fixed size: where a set of places is full, what was
+ * counted least goes.  So it forgets rather than grows, and where it forgets, more is
+ * allowed; but nobody can have a count of their own forgotten by another of their own:
+ * people choose names of connections, so where these lie is a secret of the process, and
+ * what was counted once or twice takes no place from what was counted often.
  */
+#ifdef FRONTEND
+#include "postgres_fe.h"
+#else
 #include "postgres.h"
+#endif
 
 #include "common/hashfn.h"
-#include "utils/timestamp.h"
 
 #include "worker/rate.h"
 
-#define PLACES 4096
+#define SETS 512
+#define PLACES 8 /* of a set */
 
 typedef struct Rate
 {
 	uint64 of; /* hash */
 	TimestampTz since;
-	int count;
+	TimestampTz until;
+	int count; /* 0: the place is free */
 } Rate;
 
 /* They live as long as the worker does: what it remembers is about more than one call. */
-static Rate rates[PLACES];
+static Rate rates[SETS][PLACES];
 
 static uint64
 hash_more(uint64 hash, const char *text)
@@ -32,46 +39,60 @@ hash_more(uint64 hash, const char *text)
 	return hash_bytes_extended((const unsigned char *) text, strlen(text) + 1, hash);
 }
 
-/* Its place, which is another's as long as of differs. */
-static Rate *
-place(const char *what, const char *app_user, const char *connector_id, const char *connection_name,
-	  int period, uint64 *of)
+static uint64
+hash_of(const char *what, const char *app_user, const char *connector_id,
+		const char *connection_name)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	Rate *rate;
+	static uint64 secret = 0; /* of the process; without random bytes it is tried again */
 
-	*of = hash_more(hash_more(hash_more(hash_more(0, what), app_user), connector_id),
-					connection_name);
-	rate = &rates[*of % PLACES];
-	/* a clock that went back must not make it last */
-	if (rate->of == *of &&
-		(rate->since > now || TimestampDifferenceExceeds(rate->since, now, period)))
-		rate->count = 0;
-	return rate;
+	if (secret == 0 && !pg_strong_random(&secret, sizeof(secret)))
+		secret = 0;
+	return hash_more(hash_more(hash_more(hash_more(secret, what), app_user), connector_id),
+					 connection_name);
+}
+
+/* Its place, or NULL; those whose time is over become free. */
+static Rate *
+find(uint64 of, TimestampTz now)
+{
+	Rate *set = rates[of % SETS];
+	Rate *found = NULL;
+
+	for (int i = 0; i < PLACES; i++)
+	{
+		/* a clock that went back must not make it last */
+		if (now < set[i].since || now >= set[i].until)
+			set[i].count = 0;
+		else if (set[i].count > 0 && set[i].of == of)
+			found = &set[i];
+	}
+	return found;
 }
 
 int
 rate_of(const char *what, const char *app_user, const char *connector_id,
-		const char *connection_name, int period)
+		const char *connection_name, int period, TimestampTz now)
 {
-	uint64 of;
-	const Rate *rate = place(what, app_user, connector_id, connection_name, period, &of);
+	const Rate *rate = find(hash_of(what, app_user, connector_id, connection_name), now);
 
-	return rate->of == of ? rate->count : 0;
+	return rate != NULL ? rate->count : 0;
 }
 
 int
 rate_count(const char *what, const char *app_user, const char *connector_id,
-		   const char *connection_name, int period)
+		   const char *connection_name, int period, TimestampTz now)
 {
-	uint64 of;
-	Rate *rate = place(what, app_user, connector_id, connection_name, period, &of);
+	uint64 of = hash_of(what, app_user, connector_id, connection_name);
+	Rate *set = rates[of % SETS];
+	Rate *rate = find(of, now);
 
-	if (rate->of != of || rate->count == 0)
+	if (rate == NULL)
 	{
-		rate->of = of;
-		rate->since = GetCurrentTimestamp();
-		rate->count = 0;
+		rate = &set[0];
+		for (int i = 1; i < PLACES; i++)
+			if (set[i].count < rate->count)
+				rate = &set[i];
+		*rate = (Rate){of, now, now + period * INT64CONST(1000), 0};
 	}
 	return ++rate->count;
 }

@@ -453,7 +453,7 @@ refresh_prepare(Flight *flight)
 	/* providers count them, and lock out the client that makes too many */
 	if (is_forced(&connection, now) &&
 		rate_count("forced", flight->app_user, flight->connector_id, flight->connection_name,
-				   FORCED_PERIOD) > MAX_FORCED)
+				   FORCED_PERIOD, now) > MAX_FORCED)
 	{
 		flight_fail(flight, CALL_TOO_OFTEN, "The token was renewed %d times within a minute.",
 					MAX_FORCED);
