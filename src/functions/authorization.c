@@ -31,6 +31,7 @@
 #include "store/authorization.h"
 #include "store/authorization_secret.h"
 #include "store/connection.h"
+#include "store/connection_config.h"
 #include "store/connector.h"
 #include "store/identity.h"
 #include "store/installation.h"
@@ -277,18 +278,6 @@ apply_options(const Connector *connector, OAuthClient *client)
 	client->n_authorization_params = count;
 }
 
-static Jsonb *
-merge_config(Jsonb *base, Jsonb *more)
-{
-	if (more != NULL && !JB_ROOT_IS_OBJECT(more))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("connection_config must be a JSON object")));
-	if (base == NULL || more == NULL)
-		return more != NULL ? more : base;
-	return DatumGetJsonbP(
-		DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(base), JsonbPGetDatum(more)));
-}
-
 Datum
 connect_app_user(PG_FUNCTION_ARGS)
 {
@@ -341,8 +330,8 @@ connect_app_user(PG_FUNCTION_ARGS)
 	authorization.return_to = return_to;
 	authorization.scopes = union_scopes(
 		connector, PG_ARGISNULL(4) ? NULL : PG_GETARG_ARRAYTYPE_P(4), &authorization.n_scopes);
-	authorization.connection_config =
-		merge_config(connector->connection_config, PG_ARGISNULL(5) ? NULL : PG_GETARG_JSONB_P(5));
+	authorization.connection_config = config_begin(&connector->client, connector->connection_config,
+												   PG_ARGISNULL(5) ? NULL : PG_GETARG_JSONB_P(5));
 	if (!PG_ARGISNULL(6))
 	{
 		char *binding = optional_text(fcinfo, 6);

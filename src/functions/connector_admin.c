@@ -20,6 +20,7 @@
 #include "functions/connection.h"
 #include "store/adoption.h"
 #include "store/connection.h"
+#include "store/connection_config.h"
 #include "store/connector.h"
 #include "store/event.h"
 #include "store/provider.h"
@@ -77,6 +78,7 @@ check_connector(const Connector *connector, const char *client_secret)
 	check_text("name", connector->name, 1024);
 	check_object("connection_config", connector->connection_config);
 	provider_check_options(connector->options);
+	config_check_fixed(&connector->client, connector->connection_config);
 	if (connector->n_redirect_uris == 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("redirect_uris must name at least one URI"),

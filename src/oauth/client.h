@@ -40,6 +40,25 @@ typedef struct NameValue
 	const char *value;
 } NameValue;
 
+/* Who says what a field of connection_config holds */
+typedef enum ConfigSource
+{
+	CONFIG_FROM_ADMIN,
+	CONFIG_FROM_USER,          /* connect_app_user() */
+	CONFIG_FROM_CALLBACK,      /* the browser, on its way back */
+	CONFIG_FROM_TOKEN_RESPONSE /* the provider */
+} ConfigSource;
+
+typedef struct ConfigField
+{
+	const char *name;
+	ConfigSource source;
+	const char *pattern;        /* begins with ^ and ends with $; NULL: none */
+	const char *const *choices; /* NULL: any */
+	int n_choices;
+	const char *default_value; /* NULL: none */
+} ConfigField;
+
 typedef struct OAuthClient
 {
 	/* endpoints, names as in RFC 8414; NULL where the provider has none */
@@ -80,6 +99,8 @@ typedef struct OAuthClient
 	const char *const *token_response_values; /* top-level members to keep
 												 * for connection_config */
 	int n_token_response_values;
+	const ConfigField *config_fields;
+	int n_config_fields;
 	unsigned id_token_algorithms; /* bits of JwtAlgorithm */
 	bool form_token_response;     /* the body may be form encoded */
 } OAuthClient;

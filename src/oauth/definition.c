@@ -23,6 +23,9 @@
 #include "oauth/request.h"
 
 #define MAX_SECONDS 315360000 /* ten years */
+#define MAX_CONFIG_FIELDS 32
+#define MAX_FIELD_NAME 64 /* bytes */
+#define MAX_PATTERN 256   /* bytes */
 
 typedef enum MemberKind
 {
@@ -34,7 +37,8 @@ typedef enum MemberKind
 	MEMBER_TEXTS,   /* an array of strings */
 	MEMBER_PARAMS,  /* an object of strings */
 	MEMBER_CHOICE,  /* one of the names in choices, separated by '|' */
-	MEMBER_RETURN_TARGETS
+	MEMBER_RETURN_TARGETS,
+	MEMBER_CONFIG_FIELDS /* an object of declarations */
 } MemberKind;
 
 typedef struct Member
@@ -69,8 +73,7 @@ static const Member definition_members[] = {
 	{"token_response_format", MEMBER_CHOICE, "json|form"},
 	{"token_path", MEMBER_TEXT, NULL},
 	{"token_types", MEMBER_TEXTS, NULL},
-	{"token_response_values", MEMBER_TEXTS, NULL},
-	{"callback_values", MEMBER_TEXTS, NULL},
+	{"connection_config_fields", MEMBER_CONFIG_FIELDS, NULL},
 	{"default_expires_in", MEMBER_SECONDS, NULL},
 	{"zero_expires_in", MEMBER_CHOICE, "expired|unknown"},
 	{"refresh_margin", MEMBER_SECONDS, NULL},
@@ -82,6 +85,18 @@ static const Member option_members[] = {
 	{"pkce", MEMBER_CHOICE, "S256|off"},
 	{"authorization_params", MEMBER_PARAMS, NULL},
 	{"resource", MEMBER_ENDPOINT, NULL},
+	{"connection_config_fields", MEMBER_CONFIG_FIELDS, NULL},
+};
+
+/* What a declaration of a field says; source is in the order of ConfigSource. */
+#define FIELD_SOURCES "admin|user|callback|token_response"
+
+static const Member field_members[] = {
+	{"source", MEMBER_CHOICE, FIELD_SOURCES},
+	{"pattern", MEMBER_TEXT, NULL},
+	{"enum", MEMBER_TEXTS, NULL},
+	{"title", MEMBER_TEXT, NULL},
+	{"default", MEMBER_TEXT, NULL},
 };
 
 static const JsonValue *find_member(const JsonValue *object, const char *name);
@@ -90,6 +105,9 @@ static bool is_choice(const char *choices, const char *text);
 static const char *strings_problem(const Member *member, const JsonValue *value,
 								   JsonTokenType type);
 static const char *value_problem(const Member *member, const JsonValue *value);
+static const char *fields_problem(const JsonValue *fields);
+static const char *field_problem(const JsonValue *field);
+static ConfigField read_field(const JsonValue *field);
 static char *known_names(const Member *members, int n_members);
 static const DefinitionProblem *problem(DefinitionFault fault, const char *name,
 										const char *detail);
@@ -243,8 +261,90 @@ value_problem(const Member *member, const JsonValue *value)
 			return strings_problem(member, value, JSON_TOKEN_ARRAY_START);
 		case MEMBER_PARAMS:
 			return strings_problem(member, value, JSON_TOKEN_OBJECT_START);
+		case MEMBER_CONFIG_FIELDS:
+			return fields_problem(value);
 	}
 	return NULL;
+}
+
+/* NULL, or a sentence that names the field */
+static const char *
+fields_problem(const JsonValue *fields)
+{
+	if (fields->type != JSON_TOKEN_OBJECT_START || fields->n_children > MAX_CONFIG_FIELDS)
+		return psprintf("It must be an object of at most %d declarations.", MAX_CONFIG_FIELDS);
+	for (const JsonValue *field = fields->first; field != NULL; field = field->next)
+	{
+		const char *detail;
+		size_t length = strlen(field->name);
+
+		if (length == 0 || length > MAX_FIELD_NAME || isdigit((unsigned char) field->name[0]) ||
+			strspn(field->name,
+				   "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != length)
+			return psprintf("The name of a field holds at most %d letters, digits and \"_\".",
+							MAX_FIELD_NAME);
+		detail = field_problem(field);
+		if (detail != NULL)
+			return psprintf("In field \"%s\": %s", field->name, detail);
+	}
+	return NULL;
+}
+
+/* Whatever a browser or an app user brings must be told from anything else. */
+static const char *
+field_problem(const JsonValue *field)
+{
+	const DefinitionProblem *found = members_problem(field, field_members, lengthof(field_members));
+	ConfigField read;
+	size_t length;
+
+	if (found != NULL)
+		switch (found->fault)
+		{
+			case DEFINITION_UNKNOWN_NAME:
+				return psprintf("An unknown name; known are %s.", found->detail);
+			case DEFINITION_INVALID_VALUE:
+				return psprintf("\"%s\": %s", found->name, found->detail);
+			case DEFINITION_NOT_AN_OBJECT:
+			case DEFINITION_LACKS_ENDPOINT:
+				return "It must be an object.";
+		}
+	read = read_field(field);
+	length = read.pattern != NULL ? strlen(read.pattern) : 0;
+	if (read.pattern == NULL && read.choices == NULL &&
+		(read.source == CONFIG_FROM_USER || read.source == CONFIG_FROM_CALLBACK))
+		return "It needs a pattern or an enum, since it does not come from the admin or the "
+			   "provider.";
+	if (read.choices != NULL && read.n_choices == 0)
+		return "Its enum is empty.";
+	if (read.pattern != NULL)
+	{
+		size_t n_escapes = 0;
+
+		while (n_escapes + 1 < length && read.pattern[length - 2 - n_escapes] == '\\')
+			n_escapes++;
+		if (length < 2 || length > MAX_PATTERN || read.pattern[0] != '^' ||
+			read.pattern[length - 1] != '$' || n_escapes % 2 == 1)
+			return psprintf("Its pattern must begin with ^, end with $ and have at most %d bytes.",
+							MAX_PATTERN);
+	}
+	return NULL;
+}
+
+static ConfigField
+read_field(const JsonValue *field)
+{
+	static const char *const sources[] = {"admin", "user", "callback", "token_response"};
+	ConfigField read = {.name = field->name, .source = CONFIG_FROM_ADMIN};
+	const char *source = definition_text(field, "source");
+
+	for (int i = 0; source != NULL && i < (int) lengthof(sources); i++)
+		if (strcmp(source, sources[i]) == 0)
+			read.source = (ConfigSource) i;
+	read.pattern = definition_text(field, "pattern");
+	read.choices = definition_texts(field, "enum", &read.n_choices);
+	read.default_value = definition_text(field, "default");
+	return read;
 }
 
 static char *
@@ -319,6 +419,41 @@ text_is(const char *text, const char *value)
 	return text != NULL && strcmp(text, value) == 0;
 }
 
+/* Adds those of one object that are declared as they must be, or replaces those there. */
+static void
+add_fields(const JsonValue *object, ConfigField *fields, int *count)
+{
+	const JsonValue *declared = find_member(object, "connection_config_fields");
+
+	if (declared == NULL || fields_problem(declared) != NULL)
+		return;
+	for (const JsonValue *field = declared->first; field != NULL; field = field->next)
+	{
+		int at = 0;
+
+		while (at < *count && strcmp(fields[at].name, field->name) != 0)
+			at++;
+		fields[at] = read_field(field);
+		*count += at == *count;
+	}
+}
+
+void
+definition_read_fields(const JsonValue *definition, const JsonValue *options, OAuthClient *client)
+{
+	ConfigField *fields = palloc(sizeof(ConfigField) * 2 * MAX_CONFIG_FIELDS);
+	const char **values = palloc(sizeof(char *) * 2 * MAX_CONFIG_FIELDS);
+
+	client->n_config_fields = client->n_token_response_values = 0;
+	add_fields(definition, fields, &client->n_config_fields);
+	add_fields(options, fields, &client->n_config_fields);
+	client->config_fields = fields;
+	for (int i = 0; i < client->n_config_fields; i++)
+		if (fields[i].source == CONFIG_FROM_TOKEN_RESPONSE)
+			values[client->n_token_response_values++] = fields[i].name;
+	client->token_response_values = values;
+}
+
 void
 definition_read(const JsonValue *definition, OAuthClient *client)
 {
@@ -362,8 +497,7 @@ definition_read(const JsonValue *definition, OAuthClient *client)
 								  : ZERO_IS_EXPIRED;
 	client->token_path = definition_text(definition, "token_path");
 	client->token_types = definition_texts(definition, "token_types", &client->n_token_types);
-	client->token_response_values =
-		definition_texts(definition, "token_response_values", &client->n_token_response_values);
+	definition_read_fields(definition, NULL, client);
 	client->form_token_response =
 		text_is(definition_text(definition, "token_response_format"), "form");
 }

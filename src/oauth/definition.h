@@ -35,6 +35,13 @@ extern const DefinitionProblem *options_problem(const JsonValue *options);
 extern void definition_read(const JsonValue *definition, OAuthClient *client);
 
 /*
+ * Fills the fields of connection_config that a definition and, in their place, a
+ * connector's options (NULL: none) declare.  definition_read does so without options.
+ */
+extern void definition_read_fields(const JsonValue *definition, const JsonValue *options,
+								   OAuthClient *client);
+
+/*
  * Members of a definition or of options; NULL or the default when absent, null or
  * of another kind.  Texts are the tree's own, lists are palloc'ed.
  */

@@ -302,6 +302,7 @@ connector_derive(Connector *connector)
 	connector->options_json = provider_json(connector->options);
 	definition_read(definition, client);
 	pkce = definition_text(connector->options_json, "pkce");
+	definition_read_fields(definition, connector->options_json, client);
 	if (pkce != NULL)
 		client->pkce = strcmp(pkce, "off") != 0;
 	connector->endpoints = connector_endpoints(client->token_endpoint, client->revocation_endpoint);

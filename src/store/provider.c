@@ -9,6 +9,8 @@
 #include "utils/timestamp.h"
 
 #include "base/errors.h"
+#include "base/text.h"
+#include "store/connection_config.h"
 #include "store/provider.h"
 #include "store/row_seal.h"
 #include "store/store.h"
@@ -41,7 +43,7 @@ raise_problem(const DefinitionProblem *problem, const char *what, const Jsonb *g
 			break;
 		case DEFINITION_UNKNOWN_NAME:
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("unknown name \"%s\" in %s", problem->name, what),
+							errmsg("unknown name \"%s\" in %s", text_shown(problem->name), what),
 							errhint("Known names are: %s.", problem->detail)));
 			break;
 		case DEFINITION_INVALID_VALUE:
@@ -57,17 +59,33 @@ raise_problem(const DefinitionProblem *problem, const char *what, const Jsonb *g
 	}
 }
 
+static void
+check_patterns(const JsonValue *definition, const JsonValue *options)
+{
+	OAuthClient client = {0};
+
+	definition_read_fields(definition, options, &client);
+	config_check_patterns(client.config_fields, client.n_config_fields);
+}
+
 void
 provider_check_definition(const Jsonb *definition)
 {
-	raise_problem(definition_problem(provider_json(definition)), "provider definition", definition);
+	const JsonValue *json = provider_json(definition);
+
+	raise_problem(definition_problem(json), "provider definition", definition);
+	check_patterns(json, NULL);
 }
 
 void
 provider_check_options(const Jsonb *options)
 {
-	if (options != NULL)
-		raise_problem(options_problem(provider_json(options)), "connector options", options);
+	const JsonValue *json = provider_json(options);
+
+	if (options == NULL)
+		return;
+	raise_problem(options_problem(json), "connector options", options);
+	check_patterns(NULL, json);
 }
 
 static StringInfo

@@ -22,6 +22,7 @@
 #include "store/authorization.h"
 #include "store/authorization_secret.h"
 #include "store/connection.h"
+#include "store/connection_config.h"
 #include "store/connection_token.h"
 #include "store/event.h"
 #include "store/provider.h"
@@ -71,6 +72,7 @@ typedef struct ExchangeDetails
 	char **requested;
 	int n_requested;
 	Jsonb *connection_config;
+	Jsonb *fixed_config; /* by the admin: over all else */
 } ExchangeDetails;
 
 static bool begin_exchange(Flight *flight, Authorization *authorization);
@@ -267,48 +269,51 @@ may_finish(const Callback *callback, const Authorization *authorization)
 		   strcmp(callback->session_app_user, callback->app_user) == 0;
 }
 
-/* {} with the callback's and token response's values, over what is there */
-static Jsonb *
-merge_values(Jsonb *config, const NameValue *values, int count)
+/*
+ * Adds the callback's values, which the browser has brought.  False when one does not fit
+ * its field; more is said in details->why.
+ */
+static bool
+take_callback_values(const OAuthClient *client, ExchangeDetails *details)
 {
-	JsonbParseState *state = NULL;
-	Jsonb *object;
-
-	if (count == 0)
-		return config;
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	for (int i = 0; i < count; i++)
-	{
-		JsonbValue name = {.type = jbvString};
-		JsonbValue value = {.type = jbvString};
-
-		name.val.string.val = unconstify(char *, values[i].name);
-		name.val.string.len = strlen(values[i].name);
-		value.val.string.val = unconstify(char *, values[i].value);
-		value.val.string.len = strlen(values[i].value);
-		pushJsonbValue(&state, WJB_KEY, &name);
-		pushJsonbValue(&state, WJB_VALUE, &value);
-	}
-	object = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
-	if (config == NULL)
-		return object;
-	return DatumGetJsonbP(
-		DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(config), JsonbPGetDatum(object)));
-}
-
-static Jsonb *
-callback_config(const Connector *connector, const Callback *callback, Jsonb *config)
-{
-	int count;
-	const char **names = definition_texts(connector->definition_json, "callback_values", &count);
-	NameValue *kept = palloc(sizeof(NameValue) * (count + 1));
+	const Callback *callback = &details->callback;
+	NameValue *kept = palloc(sizeof(NameValue) * (callback->n_params + 1));
 	int n_kept = 0;
 
-	for (int i = 0; i < count; i++)
-		for (int j = 0; j < callback->n_params; j++)
-			if (strcmp(names[i], callback->params[j].name) == 0)
-				kept[n_kept++] = callback->params[j];
-	return merge_values(config, kept, n_kept);
+	for (int i = 0; i < callback->n_params; i++)
+	{
+		const ConfigField *field =
+			config_field(client, callback->params[i].name, CONFIG_FROM_CALLBACK);
+
+		if (field == NULL)
+			continue;
+		if (!config_value_fits(field, callback->params[i].value))
+		{
+			details->why = psprintf("the callback's \"%s\" does not fit", field->name);
+			return false;
+		}
+		kept[n_kept++] = callback->params[i];
+	}
+	details->connection_config = config_put_values(details->connection_config, kept, n_kept);
+	return true;
+}
+
+/* As above for the token response's, which are added when they are stored */
+static bool
+token_values_fit(const OAuthClient *client, const TokenResponse *tokens, ExchangeDetails *details)
+{
+	for (int i = 0; i < tokens->n_values; i++)
+	{
+		const ConfigField *field =
+			config_field(client, tokens->values[i].name, CONFIG_FROM_TOKEN_RESPONSE);
+
+		if (field != NULL && !config_value_fits(field, tokens->values[i].value))
+		{
+			details->why = psprintf("the token response's \"%s\" does not fit", field->name);
+			return false;
+		}
+	}
+	return true;
 }
 
 static bool
@@ -385,8 +390,10 @@ begin_exchange(Flight *flight, Authorization *authorization)
 			return fail(flight, "invalid_response");
 
 	details->redirect_uri = authorization->redirect_uri;
-	details->connection_config =
-		callback_config(connector, callback, authorization->connection_config);
+	details->connection_config = authorization->connection_config;
+	details->fixed_config = connector->connection_config;
+	if (!take_callback_values(&connector->client, details))
+		return fail(flight, "invalid_response");
 	if (expects_id_token(flight) && jwks_get(connector->client.jwks_uri) == NULL)
 		request_keys(flight, PHASE_KEYS);
 	else
@@ -568,6 +575,11 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 	switch (tokens->outcome)
 	{
 		case TOKEN_GRANTED:
+			if (!token_values_fit(&flight->connector->client, tokens, details))
+			{
+				details->failure = "invalid_response";
+				break;
+			}
 			if (!expects_id_token(flight) || !check_id_token(flight))
 				break;
 			request_keys(flight, PHASE_KEYS_AGAIN);
@@ -673,8 +685,9 @@ exchange_apply(Flight *flight)
 	connection.requested_scopes = texts_to_array(details->requested, details->n_requested);
 	connection.scopes = tokens->has_scope ? texts_to_array(tokens->scopes, tokens->n_scopes)
 										  : connection.requested_scopes;
-	connection.connection_config =
-		merge_values(details->connection_config, tokens->values, tokens->n_values);
+	connection.connection_config = config_put_object(
+		config_put_values(details->connection_config, tokens->values, tokens->n_values),
+		details->fixed_config);
 	connection.expires_at = token_expires_at(flight->sent_at, tokens->expires_in);
 	connection.refresh_at = token_refresh_at(flight->connector, tokens->refresh_token != NULL, now,
 											 connection.expires_at);
@@ -711,6 +724,24 @@ exchange_under_way(const char *app_user, const uint8 *state_hash)
 }
 
 static void
+put_jsonb(StringInfo record, const Jsonb *value)
+{
+	record_put_bytes(record, value, value != NULL ? VARSIZE(value) : 0);
+}
+
+static Jsonb *
+get_jsonb(StringInfo record)
+{
+	int len;
+	const char *bytes = record_get_bytes(record, &len);
+	Jsonb *value = bytes != NULL ? palloc(len) : NULL;
+
+	if (value != NULL)
+		memcpy(value, bytes, len);
+	return value;
+}
+
+static void
 exchange_save(Flight *flight, StringInfo record)
 {
 	ExchangeDetails *details = flight->details;
@@ -718,8 +749,8 @@ exchange_save(Flight *flight, StringInfo record)
 	flight_put_tokens(record, flight);
 	record_put_bytes(record, details->callback.state_hash, PG_SHA256_DIGEST_LENGTH);
 	record_put_texts(record, details->requested, details->n_requested);
-	record_put_bytes(record, details->connection_config,
-					 details->connection_config != NULL ? VARSIZE(details->connection_config) : 0);
+	put_jsonb(record, details->connection_config);
+	put_jsonb(record, details->fixed_config);
 	record_put_text(record, details->return_to);
 	record_put_text(record, details->account);
 }
@@ -728,19 +759,14 @@ static void
 exchange_load(Flight *flight, StringInfo record)
 {
 	ExchangeDetails *details = palloc0(sizeof(ExchangeDetails));
-	const char *config;
 	int len;
 
 	flight->details = details;
 	flight_get_tokens(record, flight);
 	memcpy(details->callback.state_hash, record_get_bytes(record, &len), PG_SHA256_DIGEST_LENGTH);
 	details->requested = record_get_texts(record, &details->n_requested);
-	config = record_get_bytes(record, &len);
-	if (config != NULL)
-	{
-		details->connection_config = palloc(len);
-		memcpy(details->connection_config, config, len);
-	}
+	details->connection_config = get_jsonb(record);
+	details->fixed_config = get_jsonb(record);
 	details->return_to = record_get_text(record);
 	strlcpy(details->account, record_get_text(record), sizeof(details->account));
 }

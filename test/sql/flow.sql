@@ -11,14 +11,15 @@ SET search_path = appuser_connectors;
 SET ROLE regress_admin;
 SELECT register_provider('flow', :'definition');
 SELECT register_connector('flow', 'app', 'app secret: 100%+/&=', ARRAY['openid', 'email', 'read'],
-	ARRAY['http://127.0.0.1:7999/callback'], name => 'The flow', connection_config => '{"region": "eu"}');
+	ARRAY['http://127.0.0.1:7999/callback'], name => 'The flow', connection_config => '{"region": "eu"}',
+	options => '{"connection_config_fields": {"team": {"source": "user", "pattern": "^[0-9]+$"}}}');
 
 -- The frontend: alice presses "connect"
 SET ROLE regress_service;
 BEGIN;
 SELECT set_app_user('alice');
 SELECT connector_id, connection_name, name, status, account FROM app_user_connections() WHERE connector_id = 'flow';
-SELECT connect_app_user('flow', return_to => '/settings', connection_config => '{"team": 7}') AS url \gset
+SELECT connect_app_user('flow', return_to => '/settings', connection_config => '{"team": "7"}') AS url \gset
 COMMIT;
 SELECT regexp_replace(:'url', '\?.*', '') = :'definition'::jsonb ->> 'authorization_endpoint' AS goes_to_the_provider;
 SELECT split_part(p, '=', 1) AS parameter,

@@ -238,7 +238,8 @@ foreach my $edit ("redirect_uri = 'https://evil.example/callback'", "connector_i
 	refused("a flow that was edited by SQL: $edit", $state, 'alice', {});
 	query($node, 'postgres', "DELETE FROM appuser_connectors.authorizations");
 }
-connects('a flow with a configuration of its own', 'alice', 'calendar', begin('alice', 'calendar', connection_config => { instance_url => 'https://alice.example', n => 1.50 }), {});
+register_at($faulty, 'configured', { connection_config_fields => { instance_url => { source => 'user', pattern => '^https://[a-z]+[.]example$' } } });
+connects('a flow with a configuration of its own', 'alice', 'configured', begin('alice', 'configured', connection_config => { instance_url => 'https://alice.example' }), {});
 $state = begin('alice', 'calendar');
 query($node, 'postgres', "UPDATE appuser_connectors.authorizations SET app_user = 'mallory'");
 foreach my $app_user ('mallory', 'alice')
@@ -380,7 +381,7 @@ connects('a long code', 'alice', 'calendar', begin('alice', 'calendar'), { code 
 
 # Params
 
-register_at($faulty, 'books', { callback_values => ['realmId'] });
+register_at($faulty, 'books', { connection_config_fields => { realmId => { source => 'callback', pattern => '^[0-9]{1,20}$' } } });
 $state = begin('alice', 'books');
 $code = new_code();
 connects('params with everything in it', 'alice', 'books', $state,

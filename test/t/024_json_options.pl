@@ -153,8 +153,9 @@ foreach my $i (1 .. $count)
 	  map { json_literal($_) } argument_json($definition_names, qw(authorization_endpoint token_endpoint)), argument_json($option_names), argument_json([@texts]),
 	  argument_json($option_names);
 	my $params = json_literal(argument_json([qw(state code iss error error_description realmId hmac)]));
+	my $given = any($config, 'NULL'); # there is no field that an app user may give
 	my %arguments = (register_provider => [$definition], register_connector => [ $options, $config ], update_connector => [$more],
-		connect_app_user => [$config], oauth_callback => [$params]);
+		connect_app_user => [ grep { $_ ne 'NULL' } $given ], oauth_callback => [$params]);
 	$objects{$_}{$i} = !grep { !/^\$json\$\s*\{/ } @{ $arguments{$_} } foreach keys %arguments;
 
 	$admin .= "SELECT appuser_connectors.register_provider('p$i', $definition);\n" . told('register_provider', $i)
@@ -166,7 +167,7 @@ foreach my $i (1 .. $count)
 
 	$service .= "BEGIN;\nSELECT appuser_connectors.set_app_user('user$i');\n"
 	  . "SELECT 'https://x/?state=none' AS url \\gset\n"
-	  . 'SELECT appuser_connectors.connect_app_user(' . any("'c$i'", "'good'") . ", connection_config => $config) AS url \\gset\n"
+	  . 'SELECT appuser_connectors.connect_app_user(' . any("'c$i'", "'good'") . ", connection_config => " . $given . ") AS url \\gset\n"
 	  . told('connect_app_user', $i) . "COMMIT;\n"
 	  . "SELECT substring(:'url' FROM 'state=([^&]*)') AS state \\gset\n"
 	  . "BEGIN;\nSELECT appuser_connectors.set_app_user('user$i');\n"

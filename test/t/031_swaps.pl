@@ -268,7 +268,7 @@ my %member = (
 	id_token_signed_response_alg => 'EdDSA', name => 'Other', pkce => 'off', nonce => 'optional', scope_parameter => 'user_scope', scope_separator => ',',
 	authorization_params => { request_uri => $evil->url }, token_params => { audience => 'x' }, refresh_params => { audience => 'x' },
 	token_body_format => 'json', token_response_format => 'form', token_path => 'bot', token_types => ['bot'],
-	token_response_values => ['device_secret'], callback_values => ['session_state'], default_expires_in => 60, zero_expires_in => 'unknown',
+	connection_config_fields => { session_state => { source => 'callback', pattern => '^.*$' } }, default_expires_in => 60, zero_expires_in => 'unknown',
 	refresh_margin => 60, revocation_ends_grant => JSON::PP::true);
 my (undef, $hint) = failure($node, 'app_admin', "SELECT $ns.register_provider('x', '{\"no such name\": 1}')");
 my ($names) = $hint =~ /Known names are: (.*)\./;

@@ -89,6 +89,16 @@ test_problems(void)
 		"\"default_expires_in\":3.6e3",
 		"\"refresh_margin\":315360000",
 		"\"zero_expires_in\":\"unknown\"",
+		"\"connection_config_fields\":{}",
+		"\"connection_config_fields\":{\"region\":{}}",
+		"\"connection_config_fields\":{\"realmId\":{\"source\":\"callback\",\"pattern\":\"^[0-9]+$"
+		"\"}}",
+		"\"connection_config_fields\":{\"a\":{\"source\":\"user\",\"enum\":[\"eu\",\"us\"],"
+		"\"title\":\"Region\","
+		"\"default\":\"eu\"}}",
+		"\"connection_config_fields\":{\"a\":{\"source\":\"user\",\"pattern\":\"^a\\\\\\\\$\"}}",
+		"\"connection_config_fields\":{\"a\":{\"source\":\"token_response\"},\"b\":{\"source\":"
+		"\"admin\"}}",
 		"\"revocation_ends_grant\":false"};
 	static const char *const invalid[] = {
 		"\"issuer\":\"\"",
@@ -130,7 +140,24 @@ test_problems(void)
 		"\"default_expires_in\":1e300",
 		"\"default_expires_in\":\"3600\"",
 		"\"default_expires_in\":[3600]",
-		"\"zero_expires_in\":0"};
+		"\"zero_expires_in\":0",
+		"\"connection_config_fields\":[]",
+		"\"connection_config_fields\":{\"a\":1}",
+		"\"connection_config_fields\":{\"a\":null}",
+		"\"connection_config_fields\":{\"a\":{\"b\":1}}",
+		"\"connection_config_fields\":{\"\":{}}",
+		"\"connection_config_fields\":{\"1a\":{}}",
+		"\"connection_config_fields\":{\"a.b\":{}}",
+		"\"connection_config_fields\":{\"a{b}\":{}}",
+		"\"connection_config_fields\":{\"a\":{\"source\":\"user\"}}",
+		"\"connection_config_fields\":{\"a\":{\"source\":\"callback\"}}",
+		"\"connection_config_fields\":{\"a\":{\"source\":\"anybody\"}}",
+		"\"connection_config_fields\":{\"a\":{\"source\":\"user\",\"enum\":[]}}",
+		"\"connection_config_fields\":{\"a\":{\"source\":\"user\",\"pattern\":\"a\"}}",
+		"\"connection_config_fields\":{\"a\":{\"source\":\"user\",\"pattern\":\"^a\"}}",
+		"\"connection_config_fields\":{\"a\":{\"source\":\"user\",\"pattern\":\"a$\"}}",
+		"\"connection_config_fields\":{\"a\":{\"source\":\"user\",\"pattern\":\"^\"}}",
+		"\"connection_config_fields\":{\"a\":{\"pattern\":\"^a\\\\$\"}}"};
 
 	for (int i = 0; i < (int) lengthof(fine); i++)
 		is_fine(fine[i]);
@@ -225,7 +252,8 @@ test_members(void)
 			"\"\"},\"token_params\":{\"c\":\"2\"},\"refresh_params\":{\"d\":\"3\"},"
 			"\"id_token_signed_response_alg\":\"ES256\",\"default_expires_in\":7200.9,"
 			"\"zero_expires_in\":\"unknown\",\"token_path\":\"authed_user\",\"token_types\":"
-			"[\"bot\"],\"token_response_values\":[\"instance_url\",\"id\"],\"jwks_uri\":"
+			"[\"bot\"],\"connection_config_fields\":{\"instance_url\":{\"source\":"
+			"\"token_response\"},\"a\":{},\"id\":{\"source\":\"token_response\"}},\"jwks_uri\":"
 			"\"https://a.example/jwks\",\"revocation_endpoint\":\"https://a.example/revoke\""),
 		&client);
 	ok(strcmp(client.issuer, "https://a.example") == 0 &&
