@@ -10,12 +10,13 @@ COMMENT ON FUNCTION appuser_connectors.authenticate_app_user(text, boolean) IS
 CREATE FUNCTION appuser_connectors.register_issuer(
 	issuer text, jwks jsonb DEFAULT NULL, jwks_uri text DEFAULT NULL, hmac_key text DEFAULT NULL,
 	audiences text[] DEFAULT NULL, algorithms text[] DEFAULT NULL,
-	app_user_template text DEFAULT '{sub}', clock_skew interval DEFAULT '30 s')
+	app_user_template text DEFAULT '{sub}', clock_skew interval DEFAULT '30 s',
+	token_types text[] DEFAULT NULL)
 RETURNS text
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'register_issuer';
-COMMENT ON FUNCTION appuser_connectors.register_issuer(text, jsonb, text, text, text[], text[], text, interval) IS
-'Registers whose JWTs authenticate_app_user() accepts, or replaces what was registered for that issuer; returns the issuer. issuer: exactly the iss claim. Its keys are one of jwks (public keys, RFC 7517), jwks_uri (fetched by the worker and kept) and hmac_key (''file:NAME'' in the directory issuers of appuser_connectors.secrets_directory, for HS256, HS384, HS512, which algorithms must then name). audiences: the aud claim must be or hold one of them; NULL: not checked. algorithms: NULL: all RS, PS, ES and EdDSA. app_user_template: literal text and {claim}s, {outer.inner} for a nested one; with several issuers give each a prefix of its own. clock_skew: at most 10 minutes. Repeating it identically does nothing. Errors: 22023, 22004, 58P01 no such file, 55000 others could read or replace the file, UC007, UC008.';
+COMMENT ON FUNCTION appuser_connectors.register_issuer(text, jsonb, text, text, text[], text[], text, interval, text[]) IS
+'Registers whose JWTs authenticate_app_user() accepts, or replaces what was registered for that issuer; returns the issuer. issuer: exactly the iss claim. Its keys are one of jwks (public keys, RFC 7517), jwks_uri (fetched by the worker and kept) and hmac_key (''file:NAME'' in the directory issuers of appuser_connectors.secrets_directory, for HS256, HS384, HS512, which algorithms must then name). audiences: the aud claim must be or hold one of them; NULL: not checked. algorithms: NULL: all RS, PS, ES and EdDSA. app_user_template: literal text and {claim}s, {outer.inner} for a nested one; what two issuers'' templates make must differ, by a prefix of its own for each. clock_skew: at most 10 minutes. token_types: what the typ header may say; NULL: JWT, at+jwt, or nothing. Repeating it identically does nothing. Errors: 22023, 22004, 58P01 no such file, 55000 others could read or replace the file, UC007, UC008.';
 
 CREATE FUNCTION appuser_connectors.delete_issuer(issuer text)
 RETURNS boolean

@@ -84,6 +84,7 @@ CREATE TABLE appuser_connectors.connections (
 	status_reason text,
 	status_since timestamptz NOT NULL,
 	account text COLLATE "C",
+	account_issuer text COLLATE "C",
 	token_type text NOT NULL,
 	scopes text[] NOT NULL,
 	requested_scopes text[] NOT NULL,
@@ -117,6 +118,8 @@ COMMENT ON TABLE appuser_connectors.connections IS
 'One row a connection of an app user; tokens are sealed with the whole key, grant and generation as associated data.';
 COMMENT ON COLUMN appuser_connectors.connections.refresh_at IS
 'When the worker will try next; NULL when there is nothing to do.';
+COMMENT ON COLUMN appuser_connectors.connections.account_issuer IS
+'Whose account it is: the iss of the ID token, since a subject is unique at its issuer only.';
 COMMENT ON COLUMN appuser_connectors.connections.endpoints IS
 'The token and revocation endpoint, whole URLs, that these tokens may be sent to.';
 
@@ -162,6 +165,7 @@ CREATE TABLE appuser_connectors.revocations (
 	connector_id text COLLATE "C" NOT NULL,
 	connection_name text COLLATE "C",
 	account text COLLATE "C",
+	account_issuer text COLLATE "C",
 	grant_id uuid NOT NULL,
 	sealed_tokens bytea NOT NULL,
 	attempts integer NOT NULL,
@@ -204,6 +208,7 @@ CREATE TABLE appuser_connectors.issuers (
 	hmac_key text COLLATE "C" CHECK (hmac_key LIKE 'file:%'),
 	fetched_jwks text COLLATE "C",
 	fetched_at timestamptz,
+	token_types text[],
 	created_at timestamptz NOT NULL,
 	updated_at timestamptz NOT NULL,
 	seal bytea NOT NULL,
@@ -214,6 +219,8 @@ COMMENT ON TABLE appuser_connectors.issuers IS
 'Whose JWTs authenticate_app_user() accepts, and how. Edit with register_issuer() and delete_issuer().';
 COMMENT ON COLUMN appuser_connectors.issuers.audiences IS
 'What the aud claim must be or hold one of; NULL: not checked.';
+COMMENT ON COLUMN appuser_connectors.issuers.token_types IS
+'What the typ header may say; NULL: JWT (which a token without one is) and at+jwt.';
 COMMENT ON COLUMN appuser_connectors.issuers.hmac_key IS
 'Reference to the file with the key, never the key.';
 COMMENT ON COLUMN appuser_connectors.issuers.seal IS

@@ -8,7 +8,7 @@ RETURNS text
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'connect_app_user';
 COMMENT ON FUNCTION appuser_connectors.connect_app_user(text, text, text, text, text[], jsonb, text) IS
-'Begins a connection (authorization code flow with PKCE, RFC 6749 §4.1, RFC 7636) and returns the URL to send the browser to; commit before the browser comes back. scopes: more than the connector''s. browser_binding: a random value that is also in an HttpOnly cookie, for a callback without the app user''s session. Errors: 28000, UC006, UC004, UC008, 22023 redirect_uri or return_to not allowed.';
+'Begins a connection (authorization code flow with PKCE, RFC 6749 §4.1, RFC 7636) and returns the URL to send the browser to; commit before the browser comes back. scopes: more than the connector''s. connection_config: only fields that are declared as the app user''s. browser_binding: a random value that is also in an HttpOnly cookie; the flow is then finished only with it. Errors: 28000, UC006, UC004, UC008, 22023 redirect_uri, return_to or a field not allowed, 54000 too large.';
 
 CREATE FUNCTION appuser_connectors.oauth_callback(
 	state text, code text DEFAULT NULL, iss text DEFAULT NULL, error text DEFAULT NULL,

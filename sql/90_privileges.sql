@@ -33,7 +33,7 @@ GRANT EXECUTE ON FUNCTION
 	appuser_connectors.register_connector(text, text, text, text[], text[], text, text, jsonb, jsonb),
 	appuser_connectors.update_connector(text, text, text, text, text[], text[], text, jsonb, jsonb),
 	appuser_connectors.delete_connector(text),
-	appuser_connectors.register_issuer(text, jsonb, text, text, text[], text[], text, interval),
+	appuser_connectors.register_issuer(text, jsonb, text, text, text[], text[], text, interval, text[]),
 	appuser_connectors.delete_issuer(text),
 	appuser_connectors.adopt_installation(),
 	appuser_connectors.installation_status(),
@@ -60,6 +60,6 @@ GRANT EXECUTE ON FUNCTION
 GRANT EXECUTE ON FUNCTION appuser_connectors.session_app_user() TO appuser_connectors_owner;
 
 -- all but where the key is
-GRANT SELECT (issuer, audiences, algorithms, app_user_template, clock_skew, jwks, jwks_uri, fetched_jwks, fetched_at,
+GRANT SELECT (issuer, audiences, algorithms, app_user_template, clock_skew, jwks, jwks_uri, fetched_jwks, fetched_at, token_types,
 			  created_at, updated_at)
 	ON appuser_connectors.issuers TO appuser_connectors_admin;

@@ -13,7 +13,7 @@ extern bool text_has_controls(const char *text);
 
 /*
  * A name that somebody gave, fit for an error: cut after TEXT_SHOWN bytes, at a whole
- * character.  The text itself where it is short enough, else palloc'ed.
+ * character, with '?' for control characters.  The text itself where it is short enough, else palloc'ed.
  */
 #define TEXT_SHOWN 256
 extern const char *text_shown(const char *text);

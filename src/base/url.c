@@ -53,6 +53,8 @@ url_parse(const char *url, UrlParts *parts)
 	bool parsed;
 
 	memset(parts, 0, sizeof(UrlParts));
+	if (strlen(url) > URL_MAX_BYTES)
+		return false;
 	for (const char *c = url; *c != '\0'; c++)
 		if ((unsigned char) *c <= 0x20 || (unsigned char) *c >= 0x7f || *c == '\\' || *c == '"' ||
 			*c == '<' || *c == '>')
@@ -90,16 +92,28 @@ is_loopback(const char *host)
 		   strcmp(host, "[::1]") == 0;
 }
 
+/* An empty one counts too. */
+static bool
+has_userinfo(const char *url, const UrlParts *parts)
+{
+	const char *authority = strstr(url, "://");
+
+	return parts->user != NULL || parts->password != NULL ||
+		   (authority != NULL && memchr(authority + 3, '@', strcspn(authority + 3, "/?#")) != NULL);
+}
+
 const char *
 url_endpoint_problem(const char *url)
 {
 	UrlParts parts;
 
+	if (strlen(url) > URL_MAX_BYTES)
+		return "It is longer than 2048 bytes.";
 	if (!url_parse(url, &parts))
 		return "It is not a URL.";
 	if (parts.host == NULL || parts.host[0] == '\0')
 		return "It has no host.";
-	if (parts.user != NULL || parts.password != NULL)
+	if (has_userinfo(url, &parts))
 		return "It holds a user name or password.";
 	if (parts.fragment != NULL || strchr(url, '#') != NULL)
 		return "It has a fragment.";
@@ -116,6 +130,8 @@ url_redirect_problem(const char *url)
 {
 	UrlParts parts;
 
+	if (strlen(url) > URL_MAX_BYTES)
+		return "It is longer than 2048 bytes.";
 	if (strchr(url, '#') != NULL)
 		return "It has a fragment."; /* RFC 6749 §3.1.2 */
 
@@ -136,12 +152,14 @@ url_redirect_problem(const char *url)
 				return "It is not a URL.";
 			dotted |= *c == '.';
 		}
+		if (has_userinfo(url, &(UrlParts){0}))
+			return "It holds a user name or password.";
 		return dotted ? NULL : "Its scheme is neither https nor a reversed domain name.";
 	}
 
 	if (!url_parse(url, &parts) || parts.host == NULL || parts.host[0] == '\0')
 		return "It is not a URL.";
-	if (parts.user != NULL || parts.password != NULL)
+	if (has_userinfo(url, &parts))
 		return "It holds a user name or password.";
 	if (strcmp(parts.scheme, "http") == 0 && !is_loopback(parts.host))
 		return "Its scheme is http, which is for loopback addresses only.";
@@ -163,34 +181,64 @@ url_origin(const char *url)
 	return origin;
 }
 
+/*
+ * What follows the authority, byte for byte, is compared as it was given: it is sent so,
+ * and browser and provider each have a parser of their own.
+ */
 bool
 url_redirect_matches(const char *registered, const char *given)
 {
+	static const char scheme[] = "http://";
+	const size_t start = strlen(scheme);
 	UrlParts r;
 	UrlParts g;
-	const char *registered_path;
-	const char *given_path;
 
 	if (strcmp(registered, given) == 0)
 		return true;
-	if (strncmp(registered, "http://", 7) != 0 || strncmp(given, "http://", 7) != 0)
+	if (strncmp(registered, scheme, start) != 0 || url_redirect_problem(registered) != NULL ||
+		url_redirect_problem(given) != NULL || !url_parse(registered, &r) || !url_parse(given, &g))
 		return false;
-	if (!url_parse(registered, &r) || !url_parse(given, &g) || r.host == NULL || g.host == NULL ||
-		g.user != NULL || g.password != NULL)
-		return false;
-	registered_path = strchr(registered + 7, '/');
-	given_path = strchr(given + 7, '/');
-	return is_loopback(r.host) && strcmp(r.host, g.host) == 0 &&
-		   strcmp(registered_path ? registered_path : "", given_path ? given_path : "") == 0;
+	return strcmp(g.scheme, r.scheme) == 0 && is_loopback(r.host) && strcmp(r.host, g.host) == 0 &&
+		   strcmp(registered + start + strcspn(registered + start, "/?#"),
+				  given + start + strcspn(given + start, "/?#")) == 0;
 }
 
+/* The length of a segment's beginning that a URL parser reads as one "." (WHATWG URL §4.1) */
+static size_t
+dot_length(const char *segment)
+{
+	if (*segment == '.')
+		return 1;
+	return pg_strncasecmp(segment, "%2e", 3) == 0 ? 3 : 0;
+}
+
+/* Is the segment that begins there "." or ".."? */
+static bool
+is_dot_segment(const char *segment)
+{
+	size_t first = dot_length(segment);
+	size_t second = first > 0 ? dot_length(segment + first) : 0;
+	char end = segment[first + second];
+
+	return first > 0 && (end == '\0' || end == '/' || end == '?' || end == '#');
+}
+
+/*
+ * A browser takes "/\\host" and "/<tab>/host" for another host, and "/.//host" becomes
+ * "//host" once it is normalised, as applications do that send it on.  So nothing is
+ * taken that a parser would change, nor a slash in disguise at its beginning.
+ */
 bool
 url_is_local_path(const char *path)
 {
-	if (path[0] != '/' || path[1] == '/')
+	if (path[0] != '/' || path[1] == '/' || pg_strncasecmp(path + 1, "%2f", 3) == 0 ||
+		pg_strncasecmp(path + 1, "%5c", 3) == 0)
 		return false;
 	for (const char *c = path; *c != '\0'; c++)
 		if ((unsigned char) *c < 0x20 || *c == 0x7f || *c == '\\')
+			return false;
+	for (const char *c = path; *c != '\0' && *c != '?' && *c != '#'; c++)
+		if (*c == '/' && is_dot_segment(c + 1))
 			return false;
 	return true;
 }

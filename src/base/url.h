@@ -5,6 +5,8 @@
 #ifndef APPUSER_CONNECTORS_BASE_URL_H
 #define APPUSER_CONNECTORS_BASE_URL_H
 
+#define URL_MAX_BYTES 2048
+
 /*
  * Why url cannot be an endpoint of a provider (https, or http on loopback where
  * that is allowed; a host; no user, password or fragment), or NULL if it can.
@@ -20,12 +22,16 @@ extern const char *url_redirect_problem(const char *url);
 /* "scheme://host:port" in lower case, palloc'ed; NULL when it has none */
 extern char *url_origin(const char *url);
 
-/* Equal, or both http on loopback and equal but for the port (RFC 8252 §7.3) */
+/*
+ * Equal, or both http on the same loopback host and equal but for the port (RFC 8252
+ * §7.3)
+ */
 extern bool url_redirect_matches(const char *registered, const char *given);
 
 /*
  * True for a path ("/settings?tab=2") that a browser cannot take for another
- * host: no "//", no backslash, no control character.
+ * host, as it is or normalised: no "//" at its beginning, no backslash, no control
+ * character, no dot segment ("." or "..", "%2e" for either).
  */
 extern bool url_is_local_path(const char *path);
 

@@ -146,6 +146,57 @@ jwt_unverified_issuer(const char *jwt, size_t len, char *iss, size_t iss_size)
 	return claims != NULL && copy_string_member(claims, "iss", iss, iss_size);
 }
 
+static const char *
+plain_type(const char *type)
+{
+	static const char prefix[] = "application/";
+
+	return pg_strncasecmp(type, prefix, strlen(prefix)) == 0 ? type + strlen(prefix) : type;
+}
+
+bool
+jwt_type_accepted(const char *jwt, size_t len, char *const *types, int n_types)
+{
+	static char *const usual[] = {"JWT", "at+jwt"};
+	const JsonValue *member;
+	const char *type = "JWT";
+	ParsedJws jws;
+
+	if (!parse_jws(jwt, len, &jws))
+		return false;
+	member = json_member(jws.header, "typ");
+	if (member != NULL)
+		type = json_string(member);
+	if (type == NULL)
+		return false;
+	if (types == NULL)
+	{
+		types = usual;
+		n_types = lengthof(usual);
+	}
+	for (int i = 0; i < n_types; i++)
+		if (pg_strcasecmp(plain_type(type), plain_type(types[i])) == 0)
+			return true;
+	return false;
+}
+
+/* RFC 8725 §3.11 wants such kinds told apart: OpenID Connect Back-Channel Logout, RFC 9449, 8417 */
+const char *
+jwt_type_problem(const char *type)
+{
+	static const char *const other_kinds[] = {"logout+jwt", "dpop+jwt", "secevent+jwt"};
+
+	if (plain_type(type)[0] == '\0' || strlen(type) > 64)
+		return "It must be 1 to 64 bytes long.";
+	for (const char *c = type; *c != '\0'; c++)
+		if (*c <= 0x20 || *c > 0x7e)
+			return "It holds other characters than printable ASCII.";
+	for (size_t i = 0; i < lengthof(other_kinds); i++)
+		if (pg_strcasecmp(plain_type(type), other_kinds[i]) == 0)
+			return "Tokens of that type do not say who somebody is.";
+	return NULL;
+}
+
 /* Exactly two dots, and a header that is a JSON object */
 static bool
 parse_jws(const char *jwt, size_t len, ParsedJws *jws)

@@ -46,6 +46,16 @@ extern bool jwt_unverified_kid(const char *jwt, size_t len, char *kid, size_t ki
  */
 extern bool jwt_unverified_issuer(const char *jwt, size_t len, char *iss, size_t iss_size);
 
+/*
+ * Is the type that a token's header says (typ) one of these?  Case does not count, nor
+ * does "application/" in front (RFC 7515 §4.1.9); a token that says none is a "JWT".
+ * Without types, those are JWT and at+jwt (RFC 9068).
+ */
+extern bool jwt_type_accepted(const char *jwt, size_t len, char *const *types, int n_types);
+
+/* Why a type can never say who somebody is, a sentence; NULL for one that can */
+extern const char *jwt_type_problem(const char *type);
+
 extern const char *jwt_result_text(JwtResult result);
 
 #endif

@@ -90,6 +90,8 @@ authenticate(Token jwt, TimestampTz *expires_at)
 	}
 	if (result != JWT_VERIFIED)
 		refuse(jwt_result_text(result));
+	if (!jwt_type_accepted(jwt.bytes, jwt.len, issuer->token_types, issuer->n_token_types))
+		refuse("of a type that is not accepted of its issuer");
 
 	expected = (ClaimsExpectation){.issuer = issuer->issuer,
 								   .audiences = issuer->audiences,

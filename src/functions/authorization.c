@@ -20,6 +20,7 @@
 #include "utils/memutils.h"
 
 #include "base/base64.h"
+#include "base/bounds.h"
 #include "base/errors.h"
 #include "base/record.h"
 #include "base/secret.h"
@@ -248,6 +249,7 @@ union_scopes(const Connector *connector, ArrayType *more, int *count)
 		if (!known)
 			scopes[(*count)++] = scope;
 	}
+	connector_check_scopes(scopes, *count);
 	return scopes;
 }
 
@@ -330,18 +332,20 @@ connect_app_user(PG_FUNCTION_ARGS)
 	authorization.return_to = return_to;
 	authorization.scopes = union_scopes(
 		connector, PG_ARGISNULL(4) ? NULL : PG_GETARG_ARRAYTYPE_P(4), &authorization.n_scopes);
-	authorization.connection_config = config_begin(&connector->client, connector->connection_config,
-												   PG_ARGISNULL(5) ? NULL : PG_GETARG_JSONB_P(5));
+	authorization.connection_config =
+		config_begin(&connector->client, connector->connection_config,
+					 bounded_jsonb_arg(fcinfo, 5, "connection_config", MAX_CONFIG_BYTES));
 	if (!PG_ARGISNULL(6))
 	{
 		char *binding = optional_text(fcinfo, 6);
 
 		authorization.binding_hash = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
 		SET_VARSIZE(authorization.binding_hash, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
-		if (strlen(binding) < 16)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("browser_binding must be at least 16 bytes long"),
-							errhint("It is a random value, such as 32 random bytes in base64.")));
+		if (strlen(binding) < 16 || strlen(binding) > MAX_BROWSER_BINDING)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("browser_binding must be 16 to %d bytes long", MAX_BROWSER_BINDING),
+					 errhint("It is a random value, such as 32 random bytes in base64.")));
 		authorization_hash(binding, (uint8 *) VARDATA(authorization.binding_hash));
 	}
 	authorization.created_at = now;
@@ -473,6 +477,7 @@ oauth_callback(PG_FUNCTION_ARGS)
 	Callback callback = {0};
 	const char *session_app_user = identity_app_user();
 	char *state = optional_text(fcinfo, 0);
+	Jsonb *params;
 	StringInfo record = makeStringInfo();
 	char message[CALL_MESSAGE_SIZE];
 	ProviderCallOutcome outcome;
@@ -484,8 +489,9 @@ oauth_callback(PG_FUNCTION_ARGS)
 	callback.code = optional_text(fcinfo, 1);
 	callback.iss = optional_text(fcinfo, 2);
 	callback.error = optional_text(fcinfo, 3);
-	if (!PG_ARGISNULL(5))
-		read_params(PG_GETARG_JSONB_P(5), &callback, &state);
+	params = bounded_jsonb_arg(fcinfo, 5, "params", MAX_PARAMS_JSON_BYTES);
+	if (params != NULL)
+		read_params(params, &callback, &state);
 	if (callback.code != NULL && strlen(callback.code) > MAX_CODE)
 		callback.code = NULL;
 	cut(callback.iss, MAX_ISS);

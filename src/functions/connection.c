@@ -19,6 +19,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "base/bounds.h"
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/record.h"
@@ -105,6 +106,9 @@ lacking_scopes(ArrayType *required, ArrayType *granted)
 	char **g = array_to_texts(granted, &n_granted);
 	StringInfo lacking = makeStringInfo();
 
+	if (n_required > MAX_SCOPES)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("there must not be more than %d scopes", MAX_SCOPES)));
 	for (int i = 0; i < n_required; i++)
 	{
 		bool found = false;

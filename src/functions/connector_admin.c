@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/xact.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -14,8 +15,10 @@
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
+#include "base/bounds.h"
 #include "base/errors.h"
 #include "base/secret.h"
+#include "base/text.h"
 #include "base/url.h"
 #include "functions/connection.h"
 #include "store/adoption.h"
@@ -48,6 +51,10 @@ secret_arg(FunctionCallInfo fcinfo, int i, const OAuthClient *client)
 
 	if (PG_ARGISNULL(i))
 		return NULL;
+	if (toast_raw_datum_size(PG_GETARG_DATUM(i)) > MAX_CLIENT_SECRET + VARHDRSZ)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("client_secret must not be longer than %d bytes", MAX_CLIENT_SECRET)));
 	value = PG_GETARG_TEXT_PP(i);
 	return secret_resolve_client(secret_copy(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)), urls,
 								 lengthof(urls));
@@ -59,6 +66,9 @@ check_text(const char *name, const char *value, size_t max)
 	if (value == NULL || value[0] == '\0' || strlen(value) > max)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("%s must be 1 to %zu bytes long", name, max)));
+	if (text_has_controls(value))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s must not hold control characters", name)));
 }
 
 static void
@@ -84,13 +94,18 @@ check_connector(const Connector *connector, const char *client_secret)
 						errmsg("redirect_uris must name at least one URI"),
 						errhint("It is where the provider sends the browser back to: the page "
 								"that calls oauth_callback().")));
+	if (connector->n_redirect_uris > MAX_REDIRECT_URIS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("redirect_uris must not name more than %d URIs", MAX_REDIRECT_URIS)));
 	for (int i = 0; i < connector->n_redirect_uris; i++)
 	{
 		const char *problem = url_redirect_problem(connector->redirect_uris[i]);
 
 		if (problem != NULL)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("\"%s\" cannot be a redirect URI", connector->redirect_uris[i]),
+							errmsg("\"%s\" cannot be a redirect URI",
+								   text_shown(connector->redirect_uris[i])),
 							errdetail("%s", problem)));
 	}
 	connector_check_scopes(connector->scopes, connector->n_scopes);
@@ -108,7 +123,7 @@ require_provider(const char *provider, bool *built_in)
 
 	if (definition == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UC_CONNECTOR_NOT_FOUND),
-						errmsg("provider \"%s\" does not exist", provider),
+						errmsg("provider \"%s\" does not exist", text_shown(provider)),
 						errhint("Define it with appuser_connectors.register_provider().")));
 	/* it may have been edited by SQL, or saved under other settings */
 	provider_check_definition(definition);
@@ -177,8 +192,9 @@ register_connector(PG_FUNCTION_ARGS)
 	connector.connector_id =
 		PG_ARGISNULL(5) ? pstrdup(connector.provider) : optional_text(fcinfo, 5);
 	connector.definition = require_provider(connector.provider, &connector.built_in);
-	connector.connection_config = PG_ARGISNULL(7) ? NULL : PG_GETARG_JSONB_P(7);
-	connector.options = PG_ARGISNULL(8) ? NULL : PG_GETARG_JSONB_P(8);
+	connector.connection_config =
+		bounded_jsonb_arg(fcinfo, 7, "connection_config", MAX_CONFIG_BYTES);
+	connector.options = bounded_jsonb_arg(fcinfo, 8, "options", MAX_OPTIONS_BYTES);
 	connector_derive(&connector);
 	client_secret = secret_arg(fcinfo, 2, &connector.client);
 	name = definition_text(connector.definition_json, "name");
@@ -209,13 +225,12 @@ register_connector(PG_FUNCTION_ARGS)
 
 /* '{}' clears */
 static Jsonb *
-changed_object(FunctionCallInfo fcinfo, int i, Jsonb *old)
+changed_object(FunctionCallInfo fcinfo, int i, const char *name, int max, Jsonb *old)
 {
-	Jsonb *given;
+	Jsonb *given = bounded_jsonb_arg(fcinfo, i, name, max);
 
-	if (PG_ARGISNULL(i))
+	if (given == NULL)
 		return old;
-	given = PG_GETARG_JSONB_P(i);
 	return JB_ROOT_IS_OBJECT(given) && JB_ROOT_COUNT(given) == 0 ? NULL : given;
 }
 
@@ -319,8 +334,10 @@ update_connector(PG_FUNCTION_ARGS)
 		if (connector->name[0] == '\0')
 			connector->name = pstrdup(connector->provider);
 	}
-	connector->connection_config = changed_object(fcinfo, 7, connector->connection_config);
-	connector->options = changed_object(fcinfo, 8, connector->options);
+	connector->connection_config = changed_object(fcinfo, 7, "connection_config", MAX_CONFIG_BYTES,
+												  connector->connection_config);
+	connector->options =
+		changed_object(fcinfo, 8, "options", MAX_OPTIONS_BYTES, connector->options);
 
 	connector_derive(connector);
 	client_secret = secret_arg(fcinfo, 3, &connector->client);

@@ -12,8 +12,10 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
+#include "base/bounds.h"
 #include "base/json_tree.h"
 #include "base/secret.h"
+#include "base/text.h"
 #include "base/url.h"
 #include "oauth/jwt_claims.h"
 #include "store/adoption.h"
@@ -24,6 +26,7 @@
 
 #define MAX_ALGORITHMS 16
 #define MAX_AUDIENCES 64
+#define MAX_TOKEN_TYPES 16
 #define MAX_CLOCK_SKEW (10 * SECS_PER_MINUTE * USECS_PER_SEC)
 #define ASYMMETRIC_ALGORITHMS                                                                      \
 	(JWT_RS256 | JWT_RS384 | JWT_RS512 | JWT_PS256 | JWT_PS384 | JWT_PS512 | JWT_ES256 |           \
@@ -36,6 +39,8 @@ static void check_keys(const Issuer *issuer);
 static void check_public_keys(const Jsonb *jwks);
 static void check_hmac_key(const Issuer *issuer);
 static void read_algorithms(FunctionCallInfo fcinfo, int i, Issuer *issuer);
+static void read_token_types(FunctionCallInfo fcinfo, int i, Issuer *issuer);
+static void check_template(const Issuer *issuer);
 
 /* The names of a set, in one order, for what is stored and compared */
 static int
@@ -68,14 +73,13 @@ register_issuer(PG_FUNCTION_ARGS)
 {
 	Issuer issuer = {0};
 	Interval *skew;
-	const char *problem;
 	char *names[MAX_ALGORITHMS];
 
 	require_argument(fcinfo, 0, "issuer");
 	require_argument(fcinfo, 6, "app_user_template");
 	require_argument(fcinfo, 7, "clock_skew");
 	issuer.issuer = optional_text(fcinfo, 0);
-	issuer.jwks = PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1);
+	issuer.jwks = bounded_jsonb_arg(fcinfo, 1, "jwks", MAX_JWKS_BYTES);
 	issuer.jwks_uri = optional_text(fcinfo, 2);
 	issuer.hmac_key = optional_text(fcinfo, 3);
 	if (!PG_ARGISNULL(4))
@@ -87,26 +91,24 @@ register_issuer(PG_FUNCTION_ARGS)
 	if (issuer.issuer[0] == '\0' || strlen(issuer.issuer) > MAX_ISSUER)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("issuer must be 1 to %d bytes long", MAX_ISSUER)));
+	if (text_has_controls(issuer.issuer))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("issuer must not hold control characters")));
 	if (issuer.audiences != NULL && (issuer.n_audiences == 0 || issuer.n_audiences > MAX_AUDIENCES))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("audiences must name 1 to %d audiences", MAX_AUDIENCES),
 						errhint("NULL accepts any.")));
 	for (int i = 0; i < issuer.n_audiences; i++)
-		if (issuer.audiences[i][0] == '\0')
+		if (issuer.audiences[i][0] == '\0' || strlen(issuer.audiences[i]) > MAX_AUDIENCE)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("an audience must not be empty")));
-	problem = claims_template_problem(issuer.app_user_template);
-	if (problem != NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("\"%s\" cannot be an app user template", issuer.app_user_template),
-						errdetail("%s", problem),
-						errhint("Write claims in braces, with text between them, such as "
-								"{org_id}:{sub}.")));
+							errmsg("an audience must be 1 to %d bytes long", MAX_AUDIENCE)));
 	if (skew->month != 0 || issuer.clock_skew < 0 || issuer.clock_skew > MAX_CLOCK_SKEW)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("clock_skew must be between 0 and 10 minutes")));
 	read_algorithms(fcinfo, 5, &issuer);
+	read_token_types(fcinfo, 8, &issuer);
 	check_keys(&issuer);
+	check_template(&issuer);
 
 	issuer.algorithm_names = names;
 	issuer.n_algorithm_names = algorithm_names(issuer.algorithms, names);
@@ -127,6 +129,59 @@ delete_issuer(PG_FUNCTION_ARGS)
 {
 	require_argument(fcinfo, 0, "issuer");
 	PG_RETURN_BOOL(store_delete_issuer(optional_text(fcinfo, 0)));
+}
+
+static void
+read_token_types(FunctionCallInfo fcinfo, int i, Issuer *issuer)
+{
+	if (PG_ARGISNULL(i))
+		return;
+	issuer->token_types = array_to_texts(PG_GETARG_ARRAYTYPE_P(i), &issuer->n_token_types);
+	if (issuer->n_token_types == 0 || issuer->n_token_types > MAX_TOKEN_TYPES)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("token_types must name 1 to %d types", MAX_TOKEN_TYPES),
+						errhint("NULL accepts JWT and at+jwt.")));
+	for (int j = 0; j < issuer->n_token_types; j++)
+	{
+		const char *problem = jwt_type_problem(issuer->token_types[j]);
+
+		if (problem != NULL)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("\"%s\" cannot be a type of tokens",
+								   text_shown(issuer->token_types[j])),
+							errdetail("%s", problem)));
+	}
+}
+
+/* No two issuers may make the same app user: one could name the other's people. */
+static void
+check_template(const Issuer *issuer)
+{
+	const char *problem = claims_template_problem(issuer->app_user_template);
+	IssuerTemplate *others;
+	int count;
+
+	if (problem != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("\"%s\" cannot be an app user template",
+							   text_shown(issuer->app_user_template)),
+						errdetail("%s", problem),
+						errhint("Write claims in braces, with text between them, such as "
+								"{org_id}:{sub}.")));
+	others = store_other_templates(issuer->issuer, &count);
+	for (int i = 0; i < count; i++)
+		if (claims_template_problem(others[i].app_user_template) == NULL &&
+			!claims_templates_disjoint(issuer->app_user_template, issuer->issuer,
+									   others[i].app_user_template, others[i].issuer))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("issuer \"%s\" could name app users of issuer \"%s\"", issuer->issuer,
+							others[i].issuer),
+					 errdetail("Templates \"%s\" and \"%s\" can make the same app user.",
+							   issuer->app_user_template, others[i].app_user_template),
+					 errhint("Give each issuer a prefix of its own that does not begin "
+							 "another's, such as partner:{sub}; or delete_issuer() the one that "
+							 "this replaces first.")));
 }
 
 /* NULL: every asymmetric one; with hmac_key they must be named */
@@ -155,7 +210,7 @@ read_algorithms(FunctionCallInfo fcinfo, int i, Issuer *issuer)
 		if (jwt_algorithm_by_name(names[j]) == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("\"%s\" is not a signature algorithm", names[j]),
+					 errmsg("\"%s\" is not a signature algorithm", text_shown(names[j])),
 					 errhint("Known are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, "
 							 "ES512 and EdDSA, and with hmac_key HS256, HS384 and HS512.")));
 	issuer->algorithms = issuer_algorithms(names, count);

@@ -8,6 +8,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/bounds.h"
+#include "base/text.h"
 #include "store/adoption.h"
 #include "store/provider.h"
 #include "store/shared_state.h"
@@ -25,10 +27,13 @@ register_provider(PG_FUNCTION_ARGS)
 						errmsg("provider and definition must not be null")));
 	shared_state_require_preload();
 	provider = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	definition = PG_GETARG_JSONB_P(1);
+	definition = bounded_jsonb_arg(fcinfo, 1, "definition", MAX_DEFINITION_BYTES);
 	if (provider[0] == '\0' || strlen(provider) > MAX_PROVIDER_NAME)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("provider must be 1 to %d bytes long", MAX_PROVIDER_NAME)));
+	if (text_has_controls(provider))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("provider must not hold control characters")));
 	provider_check_definition(definition);
 	adoption_ensure();
 	store_put_provider(provider, definition, GetCurrentTimestamp());

@@ -75,6 +75,7 @@ typedef struct OAuthClient
 
 	bool pkce;         /* S256, or nothing */
 	bool iss_required; /* authorization_response_iss_parameter_supported */
+	bool iss_ignored;  /* a callback's iss may say anything */
 
 	bool nonce_optional; /* an ID token may leave it out, though never have another */
 

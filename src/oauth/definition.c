@@ -64,6 +64,7 @@ static const Member definition_members[] = {
 	{"name", MEMBER_TEXT, NULL},
 	{"pkce", MEMBER_CHOICE, "S256|off"},
 	{"nonce", MEMBER_CHOICE, "required|optional"},
+	{"iss_parameter", MEMBER_CHOICE, "checked|ignored"},
 	{"scope_parameter", MEMBER_PARAM_NAME, NULL},
 	{"scope_separator", MEMBER_TEXT, NULL},
 	{"authorization_params", MEMBER_PARAMS, NULL},
@@ -475,6 +476,7 @@ definition_read(const JsonValue *definition, OAuthClient *client)
 	client->pkce = !text_is(definition_text(definition, "pkce"), "off");
 	client->iss_required =
 		definition_bool(definition, "authorization_response_iss_parameter_supported", false);
+	client->iss_ignored = text_is(definition_text(definition, "iss_parameter"), "ignored");
 	client->nonce_optional = text_is(definition_text(definition, "nonce"), "optional");
 	text = definition_text(definition, "scope_parameter");
 	client->scope_parameter = text != NULL ? text : "scope";

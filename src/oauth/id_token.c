@@ -17,12 +17,13 @@
 #include "base/base64.h"
 #include "base/json_tree.h"
 #include "oauth/id_token.h"
+#include "oauth/jwt_claims.h"
 #include "oauth/response.h"
 
 #define CLOCK_SKEW 60 /* seconds */
+#define MICROSECONDS INT64CONST(1000000)
 
 static bool names_client(const JsonValue *aud, const char *client_id, bool *several);
-static bool read_time(const JsonValue *value, int64_t *seconds);
 static bool access_token_hash_matches(const char *at_hash, const char *id_token,
 									  const char *access_token);
 static const JsonValue *unverified_claims(const char *id_token);
@@ -42,19 +43,6 @@ names_client(const JsonValue *aud, const char *client_id, bool *several)
 			if (json_string(one) != NULL && strcmp(json_string(one), client_id) == 0)
 				return true;
 	return false;
-}
-
-/* NumericDate, RFC 7519 §2; a fraction is cut off */
-static bool
-read_time(const JsonValue *value, int64_t *seconds)
-{
-	char *end;
-
-	if (value == NULL || value->type != JSON_TOKEN_NUMBER)
-		return false;
-	*seconds = strtoll(value->text, &end, 10);
-	return end != value->text && (*end == '\0' || *end == '.') && *seconds > 0 &&
-		   *seconds < INT64CONST(253402300800);
 }
 
 /* The digest that at_hash uses is that of the signature's algorithm. */
@@ -98,7 +86,7 @@ access_token_hash_matches(const char *at_hash, const char *id_token, const char 
 
 static IdTokenResult
 check_claims(const JsonValue *claims, const char *id_token, const IdTokenExpectation *expected,
-			 char subject[MAX_SUBJECT + 1])
+			 IdTokenAccount *account)
 {
 	const char *iss = json_string(json_member(claims, "iss"));
 	const char *sub = json_string(json_member(claims, "sub"));
@@ -111,18 +99,20 @@ check_claims(const JsonValue *claims, const char *id_token, const IdTokenExpecta
 
 	if (claims == NULL)
 		return ID_TOKEN_MALFORMED;
-	if (iss == NULL || !issuer_matches(expected->issuer, iss))
+	if (iss == NULL || strlen(iss) > MAX_ACCOUNT_ISSUER || !issuer_matches(expected->issuer, iss))
 		return ID_TOKEN_ISSUER;
 	if (!names_client(json_member(claims, "aud"), expected->client_id, &several))
 		return ID_TOKEN_AUDIENCE;
 	if (azp != NULL || several)
 		if (json_string(azp) == NULL || strcmp(json_string(azp), expected->client_id) != 0)
 			return ID_TOKEN_AUTHORIZED_PARTY;
-	if (!read_time(json_member(claims, "exp"), &exp) || exp + CLOCK_SKEW <= expected->now)
+	if (!numeric_date(json_member(claims, "exp"), &exp) ||
+		exp / MICROSECONDS + CLOCK_SKEW <= expected->now)
 		return ID_TOKEN_EXPIRED;
-	if (!read_time(json_member(claims, "iat"), &iat) || iat - CLOCK_SKEW > expected->now)
+	if (!numeric_date(json_member(claims, "iat"), &iat) ||
+		iat / MICROSECONDS - CLOCK_SKEW > expected->now)
 		return ID_TOKEN_ISSUED_AT;
-	if (iat + CLOCK_SKEW < expected->issued_from)
+	if (iat / MICROSECONDS + CLOCK_SKEW < expected->issued_from)
 		return ID_TOKEN_ISSUED_BEFORE;
 	if (expected->nonce != NULL &&
 		!(expected->nonce_optional && json_member(claims, "nonce") == NULL) &&
@@ -133,13 +123,15 @@ check_claims(const JsonValue *claims, const char *id_token, const IdTokenExpecta
 	for (const char *c = sub; *c != '\0'; c++)
 		if (*c < 0x20 || *c > 0x7e) /* at most 255 ASCII characters, §2 */
 			return ID_TOKEN_SUBJECT;
-	if (expected->subject != NULL && strcmp(sub, expected->subject) != 0)
-		return ID_TOKEN_OTHER_SUBJECT;
 	if (at_hash != NULL &&
 		(json_string(at_hash) == NULL ||
 		 !access_token_hash_matches(json_string(at_hash), id_token, expected->access_token)))
 		return ID_TOKEN_ACCESS_TOKEN_HASH;
-	strlcpy(subject, sub, MAX_SUBJECT + 1);
+	strlcpy(account->subject, sub, sizeof(account->subject));
+	strlcpy(account->issuer, iss, sizeof(account->issuer));
+	if ((expected->subject != NULL && strcmp(sub, expected->subject) != 0) ||
+		(expected->subject_issuer != NULL && strcmp(iss, expected->subject_issuer) != 0))
+		return ID_TOKEN_OTHER_SUBJECT;
 	return ID_TOKEN_ACCEPTED;
 }
 
@@ -157,7 +149,7 @@ unverified_claims(const char *id_token)
 
 IdTokenResult
 id_token_check(const char *id_token, const JwtKeySet *keys, const IdTokenExpectation *expected,
-			   char subject[MAX_SUBJECT + 1])
+			   IdTokenAccount *account)
 {
 	char *payload = NULL;
 	size_t payload_len;
@@ -171,7 +163,7 @@ id_token_check(const char *id_token, const JwtKeySet *keys, const IdTokenExpecta
 		case JWT_KEY_NOT_FOUND:
 			if (!expected->key_optional)
 				return ID_TOKEN_KEY_NOT_FOUND;
-			return check_claims(unverified_claims(id_token), id_token, expected, subject);
+			return check_claims(unverified_claims(id_token), id_token, expected, account);
 		case JWT_MALFORMED:
 			return ID_TOKEN_MALFORMED;
 		case JWT_ALGORITHM_REFUSED:
@@ -180,7 +172,7 @@ id_token_check(const char *id_token, const JwtKeySet *keys, const IdTokenExpecta
 		case JWT_SIGNATURE_INVALID:
 			return ID_TOKEN_SIGNATURE;
 	}
-	result = check_claims(json_parse_object(payload, payload_len), id_token, expected, subject);
+	result = check_claims(json_parse_object(payload, payload_len), id_token, expected, account);
 	free(payload);
 	return result;
 }

@@ -10,20 +10,32 @@
 
 #include "crypto/jwt.h"
 
-#define MAX_SUBJECT 255 /* OpenID Connect Core §2 */
+#define MAX_SUBJECT 255        /* OpenID Connect Core §2 */
+#define MAX_ACCOUNT_ISSUER 512 /* bytes */
+
+/*
+ * Who an account is: a subject is unique at its issuer only (§5.7), and where a
+ * definition's issuer is a template, each tenant is one.
+ */
+typedef struct IdTokenAccount
+{
+	char subject[MAX_SUBJECT + 1]; /* empty: unknown */
+	char issuer[MAX_ACCOUNT_ISSUER + 1];
+} IdTokenAccount;
 
 /* What the token must say */
 typedef struct IdTokenExpectation
 {
 	const char *issuer;
 	const char *client_id;
-	const char *nonce;        /* NULL: none was sent */
-	bool nonce_optional;      /* it may be left out, though never be another */
-	const char *subject;      /* NULL: whoever it is */
-	const char *access_token; /* for at_hash */
-	unsigned algorithms;      /* fixed beforehand */
-	int64_t now;              /* Unix seconds */
-	int64_t issued_from;      /* the same; not before that */
+	const char *nonce;          /* NULL: none was sent */
+	bool nonce_optional;        /* it may be left out, though never be another */
+	const char *subject;        /* NULL: whoever it is */
+	const char *subject_issuer; /* NULL: any that issuer matches */
+	const char *access_token;   /* for at_hash */
+	unsigned algorithms;        /* fixed beforehand */
+	int64_t now;                /* Unix seconds */
+	int64_t issued_from;        /* the same; not before that */
 
 	/* of a key that is not there, TLS stands in for the signature: §3.1.3.7, 6. */
 	bool key_optional;
@@ -43,17 +55,16 @@ typedef enum IdTokenResult
 	ID_TOKEN_ISSUED_BEFORE,
 	ID_TOKEN_NONCE,
 	ID_TOKEN_SUBJECT,
-	ID_TOKEN_OTHER_SUBJECT,
-	ID_TOKEN_ACCESS_TOKEN_HASH
+	ID_TOKEN_ACCESS_TOKEN_HASH,
+	ID_TOKEN_OTHER_SUBJECT /* all else is right */
 } IdTokenResult;
 
 /*
- * On ID_TOKEN_ACCEPTED subject identifies the account at the issuer.  keys is NULL
- * where there are none.
+ * On ID_TOKEN_ACCEPTED, and on ID_TOKEN_OTHER_SUBJECT too, account is filled in.  keys is
+ * NULL where there are none.
  */
 extern IdTokenResult id_token_check(const char *id_token, const JwtKeySet *keys,
-									const IdTokenExpectation *expected,
-									char subject[MAX_SUBJECT + 1]);
+									const IdTokenExpectation *expected, IdTokenAccount *account);
 
 /* For a log or event; no part of the token */
 extern const char *id_token_result_text(IdTokenResult result);

@@ -16,7 +16,10 @@
 #include "postgres.h"
 #endif
 
+#include "lib/stringinfo.h"
+
 #include "base/json_tree.h"
+#include "base/text.h"
 #include "oauth/jwt_claims.h"
 
 #define MICROSECONDS INT64CONST(1000000)
@@ -32,7 +35,6 @@ typedef struct TemplatePart
 } TemplatePart;
 
 static bool next_part(const char **rest, TemplatePart *part);
-static bool read_time(const JsonValue *value, int64_t *seconds);
 static bool names_audience(const JsonValue *aud, const ClaimsExpectation *expected);
 static const char *claim_text(const JsonValue *claims, const char *name, size_t name_len);
 static ClaimsResult make_app_user(const JsonValue *claims, const char *app_user_template,
@@ -87,17 +89,96 @@ claims_template_problem(const char *app_user_template)
 	return n_placeholders == 0 ? "It has no placeholder." : NULL;
 }
 
-/* NumericDate, RFC 7519 §2; a fraction is cut off */
-static bool
-read_time(const JsonValue *value, int64_t *seconds)
+bool
+numeric_date(const JsonValue *value, int64_t *microseconds)
 {
-	char *end;
+	double seconds;
 
 	if (value == NULL || value->type != JSON_TOKEN_NUMBER)
 		return false;
-	*seconds = strtoll(value->text, &end, 10);
-	return end != value->text && (*end == '\0' || *end == '.') && *seconds > 0 &&
-		   *seconds < MAX_TIME;
+	seconds = strtod(value->text, NULL);
+	if (!(seconds >= 0 && seconds < MAX_TIME))
+		return false;
+	*microseconds = (int64_t) (seconds * MICROSECONDS);
+	return true;
+}
+
+/*
+ * What is known of all app users that a template makes.  {iss} is the issuer itself;
+ * other claims are any text without the characters between placeholders.
+ */
+typedef struct TemplateShape
+{
+	StringInfoData prefix;
+	StringInfoData suffix;
+	int count[256];  /* of each byte, at least */
+	bool fixed[256]; /* and never more */
+} TemplateShape;
+
+static TemplateShape *
+template_shape(const char *app_user_template, const char *issuer)
+{
+	TemplateShape *shape = palloc0(sizeof(TemplateShape));
+	const char *rest = app_user_template;
+	TemplatePart part;
+	bool any = false;
+	int n_placeholders = 0;
+
+	initStringInfo(&shape->prefix);
+	initStringInfo(&shape->suffix);
+	do
+	{
+		bool is_issuer;
+
+		(void) next_part(&rest, &part);
+		is_issuer = part.name != NULL && part.name_len == 3 && strncmp(part.name, "iss", 3) == 0;
+		for (size_t i = 0; i < part.text_len; i++)
+		{
+			shape->count[(unsigned char) part.text[i]]++;
+			if (n_placeholders > 0 && part.name != NULL)
+				shape->fixed[(unsigned char) part.text[i]] = true;
+		}
+		for (const char *c = is_issuer ? issuer : ""; *c != '\0'; c++)
+			shape->count[(unsigned char) *c]++;
+		if (!any)
+			appendBinaryStringInfo(&shape->prefix, part.text, (int) part.text_len);
+		appendBinaryStringInfo(&shape->suffix, part.text, (int) part.text_len);
+		if (is_issuer)
+		{
+			if (!any)
+				appendStringInfoString(&shape->prefix, issuer);
+			appendStringInfoString(&shape->suffix, issuer);
+		}
+		else if (part.name != NULL)
+		{
+			any = true;
+			resetStringInfo(&shape->suffix);
+		}
+		n_placeholders++;
+	} while (part.name != NULL);
+	/* without another claim, prefix and suffix are both the whole text */
+	return shape;
+}
+
+bool
+claims_templates_disjoint(const char *template_a, const char *issuer_a, const char *template_b,
+						  const char *issuer_b)
+{
+	const TemplateShape *a = template_shape(template_a, issuer_a);
+	const TemplateShape *b = template_shape(template_b, issuer_b);
+	int length = Min(a->prefix.len, b->prefix.len);
+
+	if (memcmp(a->prefix.data, b->prefix.data, length) != 0)
+		return true;
+	length = Min(a->suffix.len, b->suffix.len);
+	if (memcmp(a->suffix.data + a->suffix.len - length, b->suffix.data + b->suffix.len - length,
+			   length) != 0)
+		return true;
+	for (int c = 0; c < 256; c++)
+		if ((a->fixed[c] && b->count[c] > a->count[c]) ||
+			(b->fixed[c] && a->count[c] > b->count[c]))
+			return true;
+	return false;
 }
 
 /* aud is a string or an array of them, RFC 7519 §4.1.3. */
@@ -178,6 +259,8 @@ make_app_user(const JsonValue *claims, const char *app_user_template, char *app_
 				return CLAIMS_WITHOUT_APP_USER;
 			if (strpbrk(text, separators) != NULL)
 				return CLAIMS_APP_USER_AMBIGUOUS;
+			if (text_has_controls(text))
+				return CLAIMS_APP_USER_CONTROL;
 		}
 		if (len + part.text_len + strlen(text) >= size)
 			return CLAIMS_APP_USER_TOO_LONG;
@@ -197,7 +280,7 @@ claims_check(const char *payload, size_t len, const ClaimsExpectation *expected,
 	const JsonValue *nbf = json_member(claims, "nbf");
 	const JsonValue *iat = json_member(claims, "iat");
 	const char *iss = json_string(json_member(claims, "iss"));
-	int64_t seconds;
+	int64_t time;
 
 	if (claims == NULL)
 		return CLAIMS_MALFORMED;
@@ -205,16 +288,17 @@ claims_check(const char *payload, size_t len, const ClaimsExpectation *expected,
 		return CLAIMS_ISSUER;
 	if (expected->n_audiences > 0 && !names_audience(json_member(claims, "aud"), expected))
 		return CLAIMS_AUDIENCE;
-	if (!read_time(json_member(claims, "exp"), &seconds))
+	/* a security event (RFC 8417), such as a logout token, says that something happened */
+	if (json_member(claims, "events") != NULL)
+		return CLAIMS_SECURITY_EVENT;
+	if (!numeric_date(json_member(claims, "exp"), &time))
 		return CLAIMS_WITHOUT_EXPIRY;
-	*expires_at = seconds * MICROSECONDS + expected->clock_skew;
+	*expires_at = time + expected->clock_skew;
 	if (expected->now >= *expires_at)
 		return CLAIMS_EXPIRED;
-	if (nbf != NULL && (!read_time(nbf, &seconds) ||
-						seconds * MICROSECONDS > expected->now + expected->clock_skew))
+	if (nbf != NULL && (!numeric_date(nbf, &time) || time > expected->now + expected->clock_skew))
 		return CLAIMS_NOT_YET_VALID;
-	if (iat != NULL && (!read_time(iat, &seconds) ||
-						seconds * MICROSECONDS > expected->now + expected->clock_skew))
+	if (iat != NULL && (!numeric_date(iat, &time) || time > expected->now + expected->clock_skew))
 		return CLAIMS_ISSUED_AT;
 	return make_app_user(claims, expected->app_user_template, app_user, app_user_size);
 }
@@ -232,6 +316,10 @@ claims_result_text(ClaimsResult result)
 			return "from another issuer";
 		case CLAIMS_AUDIENCE:
 			return "for another audience";
+		case CLAIMS_SECURITY_EVENT:
+			return "it is a security event, not a token of a person";
+		case CLAIMS_APP_USER_CONTROL:
+			return "a claim that names the app user holds a control character";
 		case CLAIMS_WITHOUT_EXPIRY:
 			return "without a usable exp claim";
 		case CLAIMS_EXPIRED:

@@ -13,6 +13,7 @@
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
+#include "base/text.h"
 #include "store/connection.h"
 #include "store/store.h"
 
@@ -28,6 +29,7 @@ enum
 	ANUM_STATUS_REASON,
 	ANUM_STATUS_SINCE,
 	ANUM_ACCOUNT,
+	ANUM_ACCOUNT_ISSUER,
 	ANUM_TOKEN_TYPE,
 	ANUM_SCOPES,
 	ANUM_REQUESTED_SCOPES,
@@ -61,6 +63,7 @@ visit_connection(TupleTableSlot *slot, void *arg)
 	c->status_reason = slot_nullable_text(slot, ANUM_STATUS_REASON);
 	c->status_since = slot_timestamp(slot, ANUM_STATUS_SINCE);
 	c->account = slot_nullable_text(slot, ANUM_ACCOUNT);
+	c->account_issuer = slot_nullable_text(slot, ANUM_ACCOUNT_ISSUER);
 	c->token_type = slot_text(slot, ANUM_TOKEN_TYPE);
 	c->scopes = slot_varlena(slot, ANUM_SCOPES);
 	c->requested_scopes = slot_varlena(slot, ANUM_REQUESTED_SCOPES);
@@ -148,6 +151,7 @@ connection_args(StoreArgs *args, const Connection *c)
 	arg_text(args, c->status_reason);
 	arg_timestamp(args, c->status_since);
 	arg_text(args, c->account);
+	arg_text(args, c->account_issuer);
 	arg_text(args, c->token_type);
 	args->types[args->count] = args->types[args->count + 1] = TEXTARRAYOID;
 	args->values[args->count] = PointerGetDatum(c->scopes);
@@ -184,11 +188,11 @@ store_insert_connection(const Connection *connection)
 {
 	static StoreStatement insert = {
 		"INSERT INTO appuser_connectors.connections (app_user, connector_id, connection_name, "
-		"grant_id, generation, status, status_reason, status_since, account, token_type, scopes, "
-		"requested_scopes, connection_config, connected_at, updated_at, expires_at, refresh_at, "
-		"failures, failing_since, refusals, endpoints, access_token, refresh_token) "
-		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, "
-		"$18, $19, $20, $21, $22, $23)"};
+		"grant_id, generation, status, status_reason, status_since, account, account_issuer, "
+		"token_type, scopes, requested_scopes, connection_config, connected_at, updated_at, "
+		"expires_at, refresh_at, failures, failing_since, refusals, endpoints, access_token, "
+		"refresh_token) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
+		"$16, $17, $18, $19, $20, $21, $22, $23, $24)"};
 
 	run_with_connection(&insert, connection);
 }
@@ -198,10 +202,11 @@ store_update_connection(const Connection *connection)
 {
 	static StoreStatement update = {
 		"UPDATE appuser_connectors.connections SET grant_id = $4, generation = $5, status = $6, "
-		"status_reason = $7, status_since = $8, account = $9, token_type = $10, scopes = $11, "
-		"requested_scopes = $12, connection_config = $13, connected_at = $14, updated_at = $15, "
-		"expires_at = $16, refresh_at = $17, failures = $18, failing_since = $19, refusals = $20, "
-		"endpoints = $21, access_token = $22, refresh_token = $23 "
+		"status_reason = $7, status_since = $8, account = $9, account_issuer = $10, "
+		"token_type = $11, scopes = $12, requested_scopes = $13, connection_config = $14, "
+		"connected_at = $15, updated_at = $16, expires_at = $17, refresh_at = $18, failures = $19, "
+		"failing_since = $20, refusals = $21, endpoints = $22, access_token = $23, "
+		"refresh_token = $24 "
 		"WHERE app_user = $1 AND connector_id = $2 AND connection_name = $3"};
 
 	run_with_connection(&update, connection);
@@ -443,6 +448,7 @@ store_due_connections(const char *connector_id, TimestampTz now, int limit,
 
 typedef struct SharedArg
 {
+	const char *account_issuer;
 	const pg_uuid_t *grant_id;
 	bool found;
 } SharedArg;
@@ -451,18 +457,23 @@ static bool
 visit_shared(TupleTableSlot *slot, void *arg)
 {
 	SharedArg *shared = arg;
+	char *issuer;
 
-	shared->found = memcmp(DatumGetUUIDP(slot_datum(slot, ANUM_GRANT_ID)), shared->grant_id,
+	issuer = slot_nullable_text(slot, ANUM_ACCOUNT_ISSUER);
+	shared->found = (issuer == NULL || shared->account_issuer == NULL ||
+					 strcmp(issuer, shared->account_issuer) == 0) &&
+					memcmp(DatumGetUUIDP(slot_datum(slot, ANUM_GRANT_ID)), shared->grant_id,
 						   sizeof(pg_uuid_t)) != 0 &&
 					strcmp(slot_text(slot, ANUM_STATUS), "connected") == 0;
 	return !shared->found;
 }
 
 bool
-store_account_is_shared(const char *connector_id, const char *account, const pg_uuid_t *grant_id)
+store_account_is_shared(const char *connector_id, const char *account, const char *account_issuer,
+						const pg_uuid_t *grant_id)
 {
 	ScanKeyData keys[2];
-	SharedArg arg = {grant_id, false};
+	SharedArg arg = {account_issuer, grant_id, false};
 
 	text_key(&keys[0], 1, connector_id);
 	text_key(&keys[1], 2, account);
@@ -479,6 +490,9 @@ connection_check_name(const char *connection_name)
 	if (length == 0 || length > MAX_CONNECTION_NAME)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("connection_name must be 1 to %d bytes long", MAX_CONNECTION_NAME)));
+	if (text_has_controls(connection_name))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("connection_name must not hold control characters")));
 }
 
 static bool

@@ -28,7 +28,8 @@ typedef struct Connection
 	bool reconnect_required;
 	char *status_reason; /* NULL: nothing to say */
 	TimestampTz status_since;
-	char *account; /* at the provider; NULL unknown */
+	char *account;        /* at the provider; NULL unknown */
+	char *account_issuer; /* which account is of; the same */
 	char *token_type;
 	ArrayType *scopes;
 	ArrayType *requested_scopes;
@@ -118,6 +119,6 @@ extern ConnectionKey *store_due_connections(const char *connector_id, TimestampT
 /* Does a connection (of any app user) hold this account at this connector by another
  * grant? */
 extern bool store_account_is_shared(const char *connector_id, const char *account,
-									const pg_uuid_t *grant_id);
+									const char *account_issuer, const pg_uuid_t *grant_id);
 
 #endif

@@ -38,6 +38,7 @@ token_aad(const Connection *connection, const char *field)
 	record_put_json(aad, connection->connection_config);
 	record_put_int(aad, connection->reconnect_required);
 	record_put_text(aad, connection->account);
+	record_put_text(aad, connection->account_issuer);
 	record_put_text(aad, connection->token_type);
 	record_put_text_array(aad, connection->scopes);
 	record_put_int(aad, connection->connected_at);

@@ -14,8 +14,10 @@
 #include "common/sha2.h"
 #include "utils/builtins.h"
 
+#include "base/bounds.h"
 #include "base/errors.h"
 #include "base/record.h"
+#include "base/text.h"
 #include "store/connector.h"
 #include "store/installation.h"
 #include "store/keyring.h"
@@ -235,7 +237,7 @@ connector_require(const char *connector_id)
 
 	if (connector == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UC_CONNECTOR_NOT_FOUND),
-						errmsg("connector \"%s\" does not exist", connector_id),
+						errmsg("connector \"%s\" does not exist", text_shown(connector_id)),
 						errhint("An admin registers it with "
 								"appuser_connectors.register_connector().")));
 	return connector;
@@ -245,6 +247,14 @@ connector_require(const char *connector_id)
 void
 connector_check_scopes(char *const *scopes, int n_scopes)
 {
+	size_t bytes = 0;
+
+	for (int i = 0; i < n_scopes && bytes <= MAX_SCOPES_BYTES; i++)
+		bytes += strlen(scopes[i]);
+	if (n_scopes > MAX_SCOPES || bytes > MAX_SCOPES_BYTES)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("there must not be more than %d scopes, of %d bytes together",
+							   MAX_SCOPES, MAX_SCOPES_BYTES)));
 	for (int i = 0; i < n_scopes; i++)
 	{
 		bool valid = scopes[i][0] != '\0';
@@ -253,7 +263,7 @@ connector_check_scopes(char *const *scopes, int n_scopes)
 			valid &= *c > 0x20 && *c < 0x7f && *c != '"' && *c != '\\';
 		if (!valid)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("\"%s\" is not a scope", scopes[i]),
+							errmsg("\"%s\" is not a scope", text_shown(scopes[i])),
 							errhint("Give each scope as an element of its own.")));
 	}
 }

@@ -23,6 +23,7 @@
 
 #include "base/json_tree.h"
 #include "base/settings.h"
+#include "base/text.h"
 #include "store/identity.h"
 
 #define CLAIMS_SETTING "request.jwt.claims"
@@ -98,7 +99,9 @@ trusted_app_user(void)
 	if (length == 0 || length > MAX_CLAIMS)
 		return NULL;
 	sub = json_string(json_member(json_parse_object(claims, length), "sub"));
-	return sub != NULL && sub[0] != '\0' && strlen(sub) <= MAX_APP_USER ? sub : NULL;
+	return sub != NULL && sub[0] != '\0' && strlen(sub) <= MAX_APP_USER && !text_has_controls(sub)
+			   ? sub
+			   : NULL;
 }
 
 const char *
@@ -135,6 +138,9 @@ identity_check_name(const char *app_user)
 	if (length == 0 || length > MAX_APP_USER)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("app user must be 1 to %d bytes long", MAX_APP_USER)));
+	if (text_has_controls(app_user))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("app user must not hold control characters")));
 }
 
 void

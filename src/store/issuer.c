@@ -48,7 +48,8 @@ enum
 	ANUM_HMAC_KEY,
 	ANUM_FETCHED_JWKS,
 	ANUM_FETCHED_AT,
-	ANUM_SEAL = 13
+	ANUM_TOKEN_TYPES,
+	ANUM_SEAL = 14
 };
 
 typedef struct ReadArg
@@ -101,6 +102,9 @@ visit_issuer(TupleTableSlot *slot, void *arg)
 	row->hmac_key = slot_nullable_text(slot, ANUM_HMAC_KEY);
 	row->fetched_jwks = slot_nullable_text(slot, ANUM_FETCHED_JWKS);
 	row->fetched_at = slot_nullable_timestamp(slot, ANUM_FETCHED_AT);
+	if (!slot->tts_isnull[ANUM_TOKEN_TYPES - 1])
+		row->token_types =
+			array_to_texts(slot_varlena(slot, ANUM_TOKEN_TYPES), &row->n_token_types);
 	read->result = ISSUER_READ;
 	return false;
 }
@@ -124,6 +128,8 @@ issuer_record(const Issuer *issuer)
 	record_put_text(record, issuer->jwks_uri);
 	record_put_text(record, issuer->hmac_key);
 	record_put_text(record, issuer->fetched_jwks);
+	record_put_int(record, issuer->token_types != NULL);
+	record_put_texts(record, issuer->token_types, issuer->n_token_types);
 	return record;
 }
 
@@ -176,6 +182,9 @@ issuer_args(StoreArgs *args, const Issuer *issuer)
 	arg_text(args, issuer->fetched_jwks);
 	arg_timestamp(args, issuer->fetched_at);
 	arg_bytes(args, row_seal(issuer_record(issuer)));
+	arg_texts(args, issuer->token_types, issuer->n_token_types);
+	if (issuer->token_types == NULL)
+		args->nulls[args->count - 1] = 'n';
 }
 
 static bool
@@ -184,7 +193,8 @@ insert_issuer(const Issuer *issuer, TimestampTz now)
 	static StoreStatement insert = {
 		"INSERT INTO appuser_connectors.issuers (issuer, audiences, algorithms, "
 		"app_user_template, clock_skew, jwks, jwks_uri, hmac_key, fetched_jwks, fetched_at, seal, "
-		"created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12) "
+		"token_types, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, "
+		"$11, $12, $13, $13) "
 		"ON CONFLICT (issuer) DO NOTHING"};
 	StoreSection section;
 	StoreArgs args = {0};
@@ -205,7 +215,8 @@ update_issuer(const Issuer *issuer, TimestampTz now)
 	static StoreStatement update = {
 		"UPDATE appuser_connectors.issuers SET audiences = $2, algorithms = $3, "
 		"app_user_template = $4, clock_skew = $5, jwks = $6, jwks_uri = $7, hmac_key = $8, "
-		"fetched_jwks = $9, fetched_at = $10, seal = $11, updated_at = $12 WHERE issuer = $1"};
+		"fetched_jwks = $9, fetched_at = $10, seal = $11, token_types = $12, updated_at = $13 "
+		"WHERE issuer = $1"};
 	StoreSection section;
 	StoreArgs args = {0};
 
@@ -273,6 +284,27 @@ store_put_issuer(const Issuer *issuer, TimestampTz now)
 		update_issuer(&put, now);
 		return true;
 	}
+}
+
+IssuerTemplate *
+store_other_templates(const char *issuer, int *count)
+{
+	static StoreStatement get = {"SELECT issuer, app_user_template FROM appuser_connectors.issuers "
+								 "WHERE issuer <> $1 ORDER BY issuer"};
+	StoreSection section;
+	StoreArgs args = {0};
+	IssuerTemplate *others;
+
+	/* of two who register at the same time, the later must see the earlier's */
+	LockRelationOid(store_relation("issuers"), ShareRowExclusiveLock);
+	arg_text(&args, issuer);
+	store_begin(&section, NULL);
+	*count = (int) store_run(&section, &get, &args);
+	others = palloc(sizeof(IssuerTemplate) * (*count + 1));
+	for (int i = 0; i < *count; i++)
+		others[i] = (IssuerTemplate){result_text(&section, i, 1), result_text(&section, i, 2)};
+	store_end(&section);
+	return others;
 }
 
 bool
@@ -452,6 +484,12 @@ cache_add(const Issuer *row, const RowVersion *version)
 	issuer->algorithms = row->algorithms;
 	issuer->app_user_template = MemoryContextStrdup(context, row->app_user_template);
 	issuer->clock_skew = row->clock_skew;
+	issuer->n_token_types = row->n_token_types;
+	if (row->token_types != NULL)
+		issuer->token_types =
+			MemoryContextAlloc(context, sizeof(char *) * (row->n_token_types + 1));
+	for (int i = 0; i < row->n_token_types; i++)
+		issuer->token_types[i] = MemoryContextStrdup(context, row->token_types[i]);
 	issuer->fetched_at = row->fetched_at;
 	issuer->n_audiences = row->n_audiences;
 	if (row->audiences != NULL)

@@ -23,6 +23,8 @@ typedef struct Issuer
 	unsigned algorithms;
 	char **algorithm_names; /* the same, as they are stored; not of issuer_find */
 	int n_algorithm_names;
+	char **token_types; /* NULL: see jwt_type_accepted */
+	int n_token_types;
 	char *app_user_template;
 	int64 clock_skew; /* microseconds */
 
@@ -61,6 +63,13 @@ typedef struct RowVersion
 	bytea *seal;
 } RowVersion;
 
+/* An issuer and how it makes app users */
+typedef struct IssuerTemplate
+{
+	char *issuer;
+	char *app_user_template;
+} IssuerTemplate;
+
 typedef enum IssuerRead
 {
 	ISSUER_MISSING,
@@ -79,6 +88,9 @@ extern bool store_delete_issuer(const char *issuer);
 /* False: somebody holds the row or table.  An issuer that has another jwks_uri now is left alone. */
 extern bool store_put_issuer_keys(const char *issuer, const char *jwks_uri, const char *jwks,
 								  TimestampTz now);
+
+/* Every issuer's template but this one's; others wait with registering until the end. */
+extern IssuerTemplate *store_other_templates(const char *issuer, int *count);
 
 /* Those whose keys were fetched before a time */
 extern char **store_issuers_fetched_before(TimestampTz time, int *count);

@@ -22,7 +22,7 @@ enum
 	ANUM_APP_USER = 1,
 	ANUM_ID = 2,
 	ANUM_CONNECTOR_ID = 3,
-	ANUM_ATTEMPT_AT = 10
+	ANUM_ATTEMPT_AT = 11
 };
 
 #define MAX_PASSED_BY 2000 /* as of connections that are due */
@@ -158,8 +158,8 @@ store_insert_revocation(const Revocation *revocation)
 {
 	static StoreStatement insert = {
 		"INSERT INTO appuser_connectors.revocations (app_user, revocation_id, connector_id, "
-		"connection_name, account, grant_id, sealed_tokens, attempts, created_at, attempt_at) "
-		"VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $8)"};
+		"connection_name, account, account_issuer, grant_id, sealed_tokens, attempts, "
+		"created_at, attempt_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $9)"};
 	StoreSection section;
 	StoreArgs args = {0};
 
@@ -168,6 +168,7 @@ store_insert_revocation(const Revocation *revocation)
 	arg_text(&args, revocation->connector_id);
 	arg_text(&args, revocation->connection_name);
 	arg_text(&args, revocation->account);
+	arg_text(&args, revocation->account_issuer);
 	arg_uuid(&args, &revocation->grant_id);
 	arg_bytes(&args, revocation->sealed_tokens);
 	arg_timestamp(&args, revocation->created_at);
@@ -180,8 +181,8 @@ bool
 store_get_revocation(Revocation *revocation)
 {
 	static StoreStatement get = {
-		"SELECT connector_id, connection_name, account, grant_id, sealed_tokens, attempts, "
-		"created_at "
+		"SELECT connector_id, connection_name, account, account_issuer, grant_id, sealed_tokens, "
+		"attempts, created_at "
 		"FROM appuser_connectors.revocations WHERE app_user = $1 AND revocation_id = $2"};
 	StoreSection section;
 	StoreArgs args = {0};
@@ -196,10 +197,11 @@ store_get_revocation(Revocation *revocation)
 		revocation->connector_id = result_text(&section, 0, 1);
 		revocation->connection_name = result_nullable_text(&section, 0, 2);
 		revocation->account = result_nullable_text(&section, 0, 3);
-		revocation->grant_id = result_uuid(&section, 0, 4);
-		revocation->sealed_tokens = result_bytes(&section, 0, 5);
-		revocation->attempts = result_int(&section, 0, 6);
-		revocation->created_at = result_timestamp(&section, 0, 7);
+		revocation->account_issuer = result_nullable_text(&section, 0, 4);
+		revocation->grant_id = result_uuid(&section, 0, 5);
+		revocation->sealed_tokens = result_bytes(&section, 0, 6);
+		revocation->attempts = result_int(&section, 0, 7);
+		revocation->created_at = result_timestamp(&section, 0, 8);
 	}
 	store_end(&section);
 	return found;

@@ -30,6 +30,7 @@ typedef struct Revocation
 	char *connector_id;
 	char *connection_name; /* NULL: of a person who was erased */
 	char *account;         /* NULL: unknown */
+	char *account_issuer;
 	pg_uuid_t grant_id;
 	bytea *sealed_tokens;
 	int attempts;

@@ -73,6 +73,7 @@ static const ColumnShape connection_columns[] = {
 	{"status_reason", TEXTOID},
 	{"status_since", TIMESTAMPTZOID},
 	{"account", TEXTOID},
+	{"account_issuer", TEXTOID},
 	{"token_type", TEXTOID},
 	{"scopes", TEXTARRAYOID},
 	{"requested_scopes", TEXTARRAYOID},
@@ -105,10 +106,10 @@ static const ColumnShape answer_columns[] = {
 };
 
 static const ColumnShape revocation_columns[] = {
-	{"app_user", TEXTOID},          {"revocation_id", UUIDOID}, {"connector_id", TEXTOID},
-	{"connection_name", TEXTOID},   {"account", TEXTOID},       {"grant_id", UUIDOID},
-	{"sealed_tokens", BYTEAOID},    {"attempts", INT4OID},      {"created_at", TIMESTAMPTZOID},
-	{"attempt_at", TIMESTAMPTZOID},
+	{"app_user", TEXTOID},          {"revocation_id", UUIDOID},     {"connector_id", TEXTOID},
+	{"connection_name", TEXTOID},   {"account", TEXTOID},           {"account_issuer", TEXTOID},
+	{"grant_id", UUIDOID},          {"sealed_tokens", BYTEAOID},    {"attempts", INT4OID},
+	{"created_at", TIMESTAMPTZOID}, {"attempt_at", TIMESTAMPTZOID},
 };
 
 static const ColumnShape event_columns[] = {
@@ -128,6 +129,7 @@ static const ColumnShape issuer_columns[] = {
 	{"hmac_key", TEXTOID},
 	{"fetched_jwks", TEXTOID},
 	{"fetched_at", TIMESTAMPTZOID},
+	{"token_types", TEXTARRAYOID},
 	{"created_at", TIMESTAMPTZOID},
 	{"updated_at", TIMESTAMPTZOID},
 	{"seal", BYTEAOID},
@@ -148,11 +150,11 @@ static const TableShape tables[] = {
 static const IndexShape indexes[] = {
 	{"encryption_keys_pkey", "encryption_keys", {1}, false},
 	{"connections_pkey", "connections", {1, 2, 3}, false},
-	{"connections_due", "connections", {2, 17}, true},
+	{"connections_due", "connections", {2, 18}, true},
 	{"connections_account", "connections", {2, 9}, true},
 	{"authorizations_pkey", "authorizations", {1, 2}, false},
 	{"authorizations_expires_at", "authorizations", {13}, false},
-	{"revocations_due", "revocations", {3, 10}, false},
+	{"revocations_due", "revocations", {3, 11}, false},
 	{"connection_events_unannounced", "connection_events", {7}, true},
 	{"connection_events_occurred_at", "connection_events", {7}, false},
 	{"issuers_pkey", "issuers", {1}, false},

@@ -65,9 +65,9 @@ typedef struct ExchangeDetails
 	char *redirect_uri;
 	char *code_verifier;
 	char *nonce;
-	char account[MAX_SUBJECT + 1]; /* by the ID token; empty: unknown */
-	const char *failure;           /* NULL: none so far */
-	const char *why;               /* more for the event; NULL: nothing */
+	IdTokenAccount account; /* by the ID token */
+	const char *failure;    /* NULL: none so far */
+	const char *why;        /* more for the event; NULL: nothing */
 	char *return_to;
 	char **requested;
 	int n_requested;
@@ -254,9 +254,14 @@ answer_with_row(Flight *flight, const char *failure)
 static bool
 may_finish(const Callback *callback, const Authorization *authorization)
 {
-	if (callback->has_binding)
+	if (callback->has_binding || authorization->binding_hash != NULL)
 	{
-		/* A binding that was given must match, whoever the caller is. */
+		/*
+		 * A binding that was given, now or when the flow began, must match, whoever the
+		 * caller is: the app user's session may be in a browser that did not begin it.
+		 */
+		if (!callback->has_binding)
+			return false;
 		if (authorization->binding_hash == NULL ||
 			VARSIZE_ANY_EXHDR(authorization->binding_hash) != PG_SHA256_DIGEST_LENGTH ||
 			CRYPTO_memcmp(VARDATA_ANY(authorization->binding_hash), callback->binding_hash,
@@ -356,8 +361,9 @@ begin_exchange(Flight *flight, Authorization *authorization)
 		return refuse(flight, "The stored flow cannot be opened.");
 	if (!may_finish(callback, authorization))
 		return refuse(flight,
-					  callback->has_binding
-						  ? "The browser binding is not the one of this flow."
+					  callback->has_binding ? "The browser binding is not the one of this flow."
+					  : authorization->binding_hash != NULL
+						  ? "The flow was begun with a browser binding, which is missing."
 						  : "Another person began this flow, or nobody says who is asking.");
 	if (authorization->expires_at <= GetCurrentTimestamp())
 		return refuse(flight, "The state has expired.");
@@ -376,9 +382,9 @@ begin_exchange(Flight *flight, Authorization *authorization)
 	if (callback->repeated)
 		return fail(flight, "invalid_response");
 	/* RFC 9207 §2.4, on errors too */
-	if (connector->client.issuer != NULL &&
-		(callback->iss != NULL ? !issuer_matches(connector->client.issuer, callback->iss)
-							   : connector->client.iss_required))
+	if (callback->iss != NULL ? !connector->client.iss_ignored &&
+									!issuer_matches(connector->client.issuer, callback->iss)
+							  : connector->client.issuer != NULL && connector->client.iss_required)
 		return fail(flight, "issuer_mismatch");
 	if (callback->error != NULL && callback->error[0] != '\0')
 		return fail(flight,
@@ -457,7 +463,7 @@ check_id_token(Flight *flight)
 			return false;
 	}
 	if (flight->tokens.id_token != NULL)
-		result = id_token_check(flight->tokens.id_token, keys, &expected, details->account);
+		result = id_token_check(flight->tokens.id_token, keys, &expected, &details->account);
 
 	/* a new key may have the place of the old one, without a kid of its own */
 	if ((result == ID_TOKEN_KEY_NOT_FOUND || result == ID_TOKEN_SIGNATURE) &&
@@ -602,17 +608,25 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 	return false;
 }
 
+static void
+put_account(Connection *connection, IdTokenAccount *account)
+{
+	bool known = account->subject[0] != '\0';
+
+	connection->account = known ? account->subject : NULL;
+	connection->account_issuer = known ? account->issuer : NULL;
+}
+
 /* Tokens that nobody will have; without a name, the person may have been erased. */
 static void
 revoke_tokens(Flight *flight, const char *connection_name)
 {
-	const ExchangeDetails *details = flight->details;
+	ExchangeDetails *details = flight->details;
 	Connection connection = {.app_user = flight->app_user, .connection_name = connection_name};
 
 	if (details->failure != NULL)
 		return;
-	if (details->account[0] != '\0')
-		connection.account = pstrdup(details->account);
+	put_account(&connection, &details->account);
 	random_uuid(&connection.grant_id);
 	(void) revocation_queue(flight->connector, &connection, flight->tokens.access_token,
 							flight->tokens.refresh_token);
@@ -680,7 +694,7 @@ exchange_apply(Flight *flight)
 	connection.reconnect_required = false;
 	connection.status_reason = NULL;
 	connection.status_since = connection.connected_at = connection.updated_at = now;
-	connection.account = details->account[0] != '\0' ? details->account : NULL;
+	put_account(&connection, &details->account);
 	connection.token_type = tokens->token_type;
 	connection.requested_scopes = texts_to_array(details->requested, details->n_requested);
 	connection.scopes = tokens->has_scope ? texts_to_array(tokens->scopes, tokens->n_scopes)
@@ -752,7 +766,8 @@ exchange_save(Flight *flight, StringInfo record)
 	put_jsonb(record, details->connection_config);
 	put_jsonb(record, details->fixed_config);
 	record_put_text(record, details->return_to);
-	record_put_text(record, details->account);
+	record_put_text(record, details->account.subject);
+	record_put_text(record, details->account.issuer);
 }
 
 static void
@@ -768,7 +783,8 @@ exchange_load(Flight *flight, StringInfo record)
 	details->connection_config = get_jsonb(record);
 	details->fixed_config = get_jsonb(record);
 	details->return_to = record_get_text(record);
-	strlcpy(details->account, record_get_text(record), sizeof(details->account));
+	strlcpy(details->account.subject, record_get_text(record), sizeof(details->account.subject));
+	strlcpy(details->account.issuer, record_get_text(record), sizeof(details->account.issuer));
 }
 
 const FlightKind exchange_flight = {"exchange",        STATS_EXCHANGE, exchange_prepare,

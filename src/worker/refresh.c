@@ -63,6 +63,8 @@ typedef struct RefreshDetails
 	int64 generation;
 	char *refresh_token;
 	char *account; /* NULL: unknown */
+	char *account_issuer;
+	IdTokenAccount granted; /* whom the new tokens are for, if the ID token says another */
 	TimestampTz connected_at;
 	IdTokenResult id_token; /* of the one that came; accepted when none did */
 	int lost;               /* answers, in a row */
@@ -371,6 +373,7 @@ refresh_prepare(Flight *flight)
 	details->grant_id = connection.grant_id;
 	details->generation = connection.generation;
 	details->account = connection.account;
+	details->account_issuer = connection.account_issuer;
 	details->connected_at = connection.connected_at;
 	if (connection.reconnect_required)
 	{
@@ -483,12 +486,12 @@ refresh_prepare(Flight *flight)
 static IdTokenResult
 check_id_token(const Flight *flight)
 {
-	const RefreshDetails *details = flight->details;
+	RefreshDetails *details = flight->details;
 	const OAuthClient *client = &flight->connector->client;
-	char subject[MAX_SUBJECT + 1];
 	IdTokenExpectation expected = {.issuer = client->issuer,
 								   .client_id = client->client_id,
 								   .subject = details->account,
+								   .subject_issuer = details->account_issuer,
 								   .access_token = flight->tokens.access_token,
 								   .algorithms = client->id_token_algorithms,
 								   .now = (int64_t) time(NULL),
@@ -498,7 +501,8 @@ check_id_token(const Flight *flight)
 	if (flight->tokens.id_token == NULL || details->account == NULL || client->issuer == NULL ||
 		client->jwks_uri == NULL)
 		return ID_TOKEN_ACCEPTED;
-	return id_token_check(flight->tokens.id_token, jwks_get(client->jwks_uri), &expected, subject);
+	return id_token_check(flight->tokens.id_token, jwks_get(client->jwks_uri), &expected,
+						  &details->granted);
 }
 
 static bool
@@ -534,6 +538,23 @@ refresh_answered(Flight *flight, const HttpResponse *response)
 	return false;
 }
 
+/* Tokens that nobody will have, of whichever account they are */
+static void
+revoke_granted(Flight *flight, const Connection *connection)
+{
+	RefreshDetails *details = flight->details;
+	const TokenResponse *tokens = &flight->tokens;
+	Connection granted = *connection;
+
+	if (details->id_token == ID_TOKEN_OTHER_SUBJECT)
+	{
+		granted.account = details->granted.subject;
+		granted.account_issuer = details->granted.issuer;
+	}
+	(void) revocation_queue(flight->connector, &granted, tokens->access_token,
+							tokens->refresh_token ? tokens->refresh_token : details->refresh_token);
+}
+
 /*
  * Stores what was granted.  False: the row is held.  The row may be gone
  * (disconnected meanwhile): then the tokens nobody will have are revoked.  It
@@ -556,12 +577,10 @@ store_granted(Flight *flight)
 			return false;
 		case LOCK_MISSING:
 			/* nameless, since the person may have been erased */
-			(void) revocation_queue(flight->connector,
-									&(Connection){.app_user = flight->app_user,
-												  .account = details->account,
-												  .grant_id = details->grant_id},
-									tokens->access_token,
-									refresh_token ? refresh_token : details->refresh_token);
+			revoke_granted(flight, &(Connection){.app_user = flight->app_user,
+												 .account = details->account,
+												 .account_issuer = details->account_issuer,
+												 .grant_id = details->grant_id});
 			flight_fail(flight, CALL_CONNECTION_NOT_FOUND, "%s", "");
 			return true;
 		case LOCK_TAKEN:
@@ -577,10 +596,17 @@ store_granted(Flight *flight)
 	if (connection.reconnect_required)
 	{
 		/* the connector was pointed elsewhere meanwhile: the later word stands */
-		(void) revocation_queue(flight->connector, &connection, tokens->access_token,
-								refresh_token ? refresh_token : details->refresh_token);
+		revoke_granted(flight, &connection);
 		flight_fail(flight, CALL_RECONNECT_REQUIRED, "%s",
 					connection.status_reason ? connection.status_reason : "");
+		return true;
+	}
+
+	if (details->id_token == ID_TOKEN_OTHER_SUBJECT)
+	{
+		/* OpenID Connect Core §12.2: it must not be used, nor what came with it */
+		revoke_granted(flight, &connection);
+		require_reconnect(flight, "account_changed");
 		return true;
 	}
 
@@ -691,6 +717,9 @@ refresh_save(Flight *flight, StringInfo record)
 	record_put_int(record, details->generation);
 	record_put_text(record, details->refresh_token);
 	record_put_text(record, details->account);
+	record_put_text(record, details->account_issuer);
+	record_put_text(record, details->granted.subject);
+	record_put_text(record, details->granted.issuer);
 	record_put_int(record, details->id_token);
 }
 
@@ -706,6 +735,9 @@ refresh_load(Flight *flight, StringInfo record)
 	details->generation = record_get_int(record);
 	details->refresh_token = record_get_text(record);
 	details->account = record_get_text(record);
+	details->account_issuer = record_get_text(record);
+	strlcpy(details->granted.subject, record_get_text(record), sizeof(details->granted.subject));
+	strlcpy(details->granted.issuer, record_get_text(record), sizeof(details->granted.issuer));
 	details->id_token = (IdTokenResult) record_get_int(record);
 }
 

@@ -70,6 +70,7 @@ revocation_aad(const Revocation *row)
 	/* which decide whether it is sent; a name is taken from it, at erasure, and is not bound */
 	record_put_text(aad, row->connector_id);
 	record_put_text(aad, row->account);
+	record_put_text(aad, row->account_issuer);
 	record_put_bytes(aad, &row->grant_id, sizeof(pg_uuid_t));
 	return aad;
 }
@@ -84,6 +85,7 @@ queue_tokens(const Connector *connector, const Connection *connection, const cha
 					  .connector_id = connector->connector_id,
 					  .connection_name = unconstify(char *, connection->connection_name),
 					  .account = connection->account,
+					  .account_issuer = connection->account_issuer,
 					  .grant_id = connection->grant_id,
 					  .created_at = GetCurrentTimestamp()};
 	StringInfoData record;
@@ -265,7 +267,8 @@ is_shared(const Revocation *row, const OAuthClient *client)
 			if (connector == NULL || !same_client(&connector->client, client))
 				continue;
 		}
-		if (store_account_is_shared(connectors[i], row->account, &row->grant_id))
+		if (store_account_is_shared(connectors[i], row->account, row->account_issuer,
+									&row->grant_id))
 			return true;
 	}
 	return false;
@@ -376,6 +379,7 @@ revocation_apply(Flight *flight)
 		Connection connection = {.app_user = row->app_user,
 								 .connection_name = row->connection_name,
 								 .account = row->account,
+								 .account_issuer = row->account_issuer,
 								 .grant_id = row->grant_id};
 
 		(void) queue_tokens(flight->connector, &connection, details->access_token, NULL, true);

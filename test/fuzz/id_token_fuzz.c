@@ -1,4 +1,4 @@
-/* sources: src/oauth/id_token.c src/crypto/jwt.c src/crypto/jwk.c src/crypto/jwa.c src/base/json_tree.c src/oauth/request.c src/oauth/response.c src/oauth/body.c src/base/secret.c src/base/base64.c */
+/* sources: src/oauth/id_token.c src/oauth/jwt_claims.c src/base/text.c src/crypto/jwt.c src/crypto/jwk.c src/crypto/jwa.c src/base/json_tree.c src/oauth/request.c src/oauth/response.c src/oauth/body.c src/base/secret.c src/base/base64.c */
 
 /*
  * id_token_fuzz.c
@@ -105,7 +105,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 								   .access_token = "token",
 								   .algorithms = JWT_HS256,
 								   .now = NOW};
-	char subject[MAX_SUBJECT + 1];
+	IdTokenAccount account = {0};
 	const uint8_t *claims = memchr(data, '\n', size);
 	const uint8_t *header = (const uint8_t *) PLAIN_HEADER;
 	size_t header_len = strlen(PLAIN_HEADER);
@@ -117,7 +117,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 
 	text = pnstrdup((const char *) data, size);
-	if (id_token_check(text, keys, &expected, subject) == ID_TOKEN_ACCEPTED)
+	if (id_token_check(text, keys, &expected, &account) == ID_TOKEN_ACCEPTED)
 		abort();
 
 	if (claims != NULL)
@@ -132,15 +132,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (int nonce_sent = 0; nonce_sent < 2; nonce_sent++)
 	{
 		expected.nonce = nonce_sent ? NONCE : NULL;
-		if (id_token_check(text, keys, &expected, subject) == ID_TOKEN_ACCEPTED)
-			check_accepted(claims, size - (size_t) (claims - data), nonce_sent != 0, subject);
+		if (id_token_check(text, keys, &expected, &account) == ID_TOKEN_ACCEPTED)
+			check_accepted(claims, size - (size_t) (claims - data), nonce_sent != 0,
+						   account.subject);
 	}
 
 	/* as at a refresh, without keys: the claims alone must do as well as before */
 	expected.nonce = NULL;
 	expected.key_optional = true;
-	if (id_token_check(text, NULL, &expected, subject) == ID_TOKEN_ACCEPTED)
-		check_accepted(claims, size - (size_t) (claims - data), false, subject);
+	if (id_token_check(text, NULL, &expected, &account) == ID_TOKEN_ACCEPTED)
+		check_accepted(claims, size - (size_t) (claims - data), false, account.subject);
 	arena_reset();
 	return 0;
 }

@@ -1,4 +1,4 @@
-/* sources: src/oauth/jwt_claims.c src/base/json_tree.c */
+/* sources: src/oauth/jwt_claims.c src/base/json_tree.c src/base/text.c */
 
 /*
  * jwt_claims_fuzz.c

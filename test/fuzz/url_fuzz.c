@@ -80,12 +80,33 @@ check_redirect(const char *url)
 		CHECK(strchr(url, '.') < strchr(url, ':'));
 }
 
+/* Of a URL as libcurl reads it; empty when absent */
+static const char *
+part_of(const char *url, CURLUPart part)
+{
+	CURLU *handle = curl_url();
+	char *value = NULL;
+	const char *copy;
+
+	CHECK(curl_url_set(handle, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK);
+	copy = curl_url_get(handle, part, &value, 0) == CURLUE_OK ? psprintf("%s", value) : "";
+	curl_free(value);
+	curl_url_cleanup(handle);
+	return copy;
+}
+
 static void
 check_match(const char *registered, const char *given)
 {
 	CHECK(url_redirect_matches(registered, registered));
 	if (strcmp(registered, given) != 0 && url_redirect_matches(registered, given))
 	{
+		CURLUPart same[] = {CURLUPART_SCHEME, CURLUPART_USER,  CURLUPART_PASSWORD, CURLUPART_HOST,
+							CURLUPART_PATH,   CURLUPART_QUERY, CURLUPART_FRAGMENT};
+
+		for (size_t i = 0; i < lengthof(same); i++)
+			CHECK(strcmp(part_of(registered, same[i]), part_of(given, same[i])) == 0);
+		CHECK(strchr(given, '#') == NULL);
 		CHECK(is_loopback_origin(url_origin(registered)));
 		CHECK(is_loopback_origin(url_origin(given)));
 	}
@@ -107,6 +128,10 @@ check_local_path(const char *path)
 	{
 		CHECK(curl_url_get(handle, CURLUPART_HOST, &host, 0) == CURLUE_OK);
 		CHECK(strcmp(host, "app.example") == 0);
+		curl_free(host);
+		/* normalised it is a path still, not "//host" */
+		CHECK(curl_url_get(handle, CURLUPART_PATH, &host, 0) == CURLUE_OK);
+		CHECK(host[0] == '/' && host[1] != '/');
 		curl_free(host);
 	}
 	curl_url_cleanup(handle);

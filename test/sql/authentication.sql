@@ -34,18 +34,18 @@ SELECT audiences, algorithms, app_user_template, clock_skew, i.created_at = b.cr
 SELECT register_issuer('https://issuer.example', jwks => :'keys', audiences => '{app,api}', algorithms => '{ES256,EdDSA}',
 	app_user_template => 'a:{sub}', clock_skew => '60 seconds');
 -- without audiences whoever that issuer signed for is accepted: said, but done
-SELECT register_issuer('https://open.example', jwks => :'jwk');
-SELECT register_issuer('https://open.example', jwks => :'jwk');
+SELECT register_issuer('https://open.example', jwks => :'jwk', app_user_template => 'open:{sub}');
+SELECT register_issuer('https://open.example', jwks => :'jwk', app_user_template => 'open:{sub}');
 SELECT delete_issuer('https://open.example');
 SELECT delete_issuer('https://open.example');
 -- keys that were fetched stay while their address does
-SELECT register_issuer('https://fetched.example', jwks_uri => 'https://fetched.example/jwks', audiences => '{app}');
+SELECT register_issuer('https://fetched.example', jwks_uri => 'https://fetched.example/jwks', audiences => '{app}', app_user_template => 'fetched:{sub}');
 RESET ROLE;
 UPDATE issuers SET fetched_at = now() WHERE issuer = 'https://fetched.example';
 SET ROLE regress_admin;
-SELECT register_issuer('https://fetched.example', jwks_uri => 'https://fetched.example/jwks', audiences => '{api}');
+SELECT register_issuer('https://fetched.example', jwks_uri => 'https://fetched.example/jwks', audiences => '{api}', app_user_template => 'fetched:{sub}');
 SELECT fetched_at IS NOT NULL AS kept FROM issuers WHERE issuer = 'https://fetched.example';
-SELECT register_issuer('https://fetched.example', jwks_uri => 'https://fetched.example/other', audiences => '{api}');
+SELECT register_issuer('https://fetched.example', jwks_uri => 'https://fetched.example/other', audiences => '{api}', app_user_template => 'fetched:{sub}');
 SELECT fetched_at IS NOT NULL OR fetched_jwks IS NOT NULL AS kept FROM issuers WHERE issuer = 'https://fetched.example';
 SELECT delete_issuer('https://fetched.example');
 

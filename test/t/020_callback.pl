@@ -189,7 +189,7 @@ sub connects
 foreach my $connector (sort keys %issuers)
 {
 	connects("alice connects $connector", 'alice', $connector, begin('alice', $connector),
-		{ iss => $connector eq 'tenants' ? 'https://login.example/contoso/v2.0' : $issuer });
+		{ iss => $connector eq 'tenants' ? 'https://login.example/contoso/v2.0' : $connector eq 'calendar' ? undef : $issuer });
 }
 
 # State
@@ -285,7 +285,7 @@ foreach my $bound (1, 0)
 		{
 			foreach my $role ('app_service', 'app_user_role')
 			{
-				my $may = ($given eq 'none' || $given eq 'right') && defined $session && $session eq 'alice'
+				my $may = $given eq ($bound ? 'right' : 'none') && defined $session && $session eq 'alice'
 				  || $given eq 'right' && !defined $session && $role eq 'app_service';
 				my $name = join ', ', $bound ? 'a flow with browser binding' : 'a flow without',
 				  $given eq 'none' ? 'no binding' : $bound ? "the $given binding" : 'a binding', 'session of ' . ($session // 'nobody'), $role;
@@ -343,7 +343,7 @@ connects('issuer in params: right', 'alice', 'promised', begin('alice', 'promise
 connects('issuer promised: right', 'alice', 'promised', begin('alice', 'promised'), { iss => $issuer });
 connects('issuer not promised: right', 'alice', 'unpromised', begin('alice', 'unpromised'), { iss => $issuer });
 connects('issuer not promised: missing', 'alice', 'unpromised', begin('alice', 'unpromised'), {});
-connects('no issuer configured: any is ignored', 'alice', 'calendar', begin('alice', 'calendar'), { iss => 'https://evil.example' });
+failed('no issuer configured: none can be right', 'issuer_mismatch', 'calendar', begin('alice', 'calendar'), { iss => 'https://evil.example' });
 failed('issuer right, on an error response', 'access_denied', 'promised', begin('alice', 'promised'), { code => undef, iss => $issuer, error => 'access_denied' });
 
 foreach my $iss ('https://login.example//v2.0', 'https://login.example/a/b/v2.0', 'https://login.example.evil.example/a/v2.0', $template,

@@ -314,14 +314,13 @@ my $token = $frank->{access_token};
 my %claims = (iss => $fault->url, aud => 'app', sub => 'sub-of-frank', exp => time + 600, iat => time);
 my @refreshed = (
 	[ 'signed by a stranger', 'its signature is refused', signed($new_key, \%claims) ],
-	[ 'for another account', 'for another account', signed($key, { %claims, sub => 'mallory' }) ],
-	[ 'for another account, by a key that is not known', undef, signed($new_key, { %claims, sub => 'mallory' }, kid => 'new') ],
+	[ 'for another account, signed by a stranger', undef, signed($new_key, { %claims, sub => 'mallory' }) ],
+	[ 'for another account, though expired', 'expired', signed($key, { %claims, sub => 'mallory', exp => time - 600 }) ],
 	[ 'from another issuer', 'from another issuer', signed($key, { %claims, iss => 'https://evil.example' }) ],
 	[ 'for another access token', 'for another access token', signed($key, { %claims, at_hash => encode_base64url(substr sha256('other'), 0, 16) }) ],
 	[ 'of last year', 'issued before the account was connected', signed($key, { %claims, iat => time - 86400 * 365 }) ],
 	[ 'that is garbage', 'malformed', 'garbage' ],
 	[ 'that is a number', undef, 7 ],
-	[ 'for another account, again', undef, signed($key, { %claims, sub => 'mallory' }) ],
 	[ 'that is null', undef, undef ],
 	[ 'that is good', undef, signed($key, \%claims) ],
 	[ 'with a nonce', undef, signed($key, { %claims, nonce => 'whatever' }) ],
@@ -343,6 +342,57 @@ foreach my $i (0 .. $#refreshed)
 }
 is(requests_of('refreshed'), 1, 'no key was fetched for them');
 is_deeply(account('refreshed', 'frank'), { status => 'connected', account => 'sub-of-frank' }, 'and the account is still his');
+
+# ---------- an account is its issuer and its subject ----------
+
+sub revoked { return map { url_parameters("?$_->{body}")->{token} } $fault->requests('/revoke'); }
+
+sub revocations { return query($node, 'postgres', 'SELECT count(*) FROM appuser_connectors.revocations'); }
+
+my $tenants = $fault->url . '/{tenantid}/v2';
+my $tenant = sub { my ($name) = @_; return $fault->url . "/$name/v2" };
+my %other = (
+	'another subject' => sub { signed($key, { %{ $_[0] }, sub => 'mallory' }) },
+	'the same subject of another tenant' => sub { signed($key, { %{ $_[0] }, iss => $tenant->('b') }) });
+foreach my $what (sort keys %other)
+{
+	my $connector = new_connector("changed: $what" =~ s/\W+/-/gr, definition => { issuer => $tenants, revocation_endpoint => $fault->url . '/revoke' });
+	my $grace = connect_with($connector, app_user => "grace of $connector", id_token => claiming(iss => $tenant->('a')));
+	is($grace->{failure}, undef, 'grace is connected');
+	my $person = $grace->{app_user};
+	my %same = (iss => $tenant->('a'), aud => 'app', sub => "sub-of-$person", exp => time + 600, iat => time);
+	my $read = "SELECT * FROM appuser_connectors.app_user_connection('$person', '$connector'";
+
+	$fault->rules(answer('/revoke', {}), answer('/token', { access_token => "another-access-$connector", token_type => 'Bearer', expires_in => 3600,
+				refresh_token => "another-refresh-$connector", id_token => $other{$what}->(\%same) }));
+	my ($state, $message) = failure($node, 'app_service', "$read, rejected_token => '$grace->{access_token}')");
+	is($state, 'UC002', "a refresh for $what ends the connection");
+	like($message, qr/Reason: account_changed/, 'and says why');
+	unlike($message, qr/another-(access|refresh)/, 'without a token');
+	is((failure($node, 'app_service', "$read)"))[0], 'UC002', 'nothing is served from then on');
+	is_deeply(row($node, 'app_admin', "SELECT event, detail FROM appuser_connectors.connection_events WHERE connector_id = '$connector' AND app_user = '$person' AND event NOT IN ('connected', 'revoked')"),
+		{ event => 'reconnect_required', detail => 'account_changed' }, 'an event tells');
+	wait_until('the tokens are revoked', sub { revocations() == 0 });
+	is_deeply([ grep { /$connector$/ } revoked() ], [ "another-refresh-$connector", "another-access-$connector" ], 'what came with it is revoked');
+	is(connect_with($connector, app_user => $person, id_token => claiming(iss => $tenant->('a')))->{failure}, undef, 'and grace may connect again');
+}
+
+# Disconnecting revokes unless another connection holds the same account: of the same issuer.
+my $shared = new_connector('tenants', definition => { issuer => $tenants, revocation_endpoint => $fault->url . '/revoke' });
+is(connect_with($shared, app_user => $_->[0], id_token => claiming(iss => $tenant->($_->[1]), sub => 'the same sub'))->{failure}, undef, "$_->[0] of tenant $_->[1] is connected")
+  foreach [ 'henry', 'a' ], [ 'ines', 'b' ];
+$fault->rules(answer('/revoke', {}));
+query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('tenants')", app_user => 'henry');
+wait_until('it is decided', sub { revocations() == 0 });
+is(query($node, 'app_admin', "SELECT event FROM appuser_connectors.connection_events WHERE connector_id = 'tenants' AND app_user = 'henry' AND event LIKE 'revo%'"), 'revoked',
+	"a person of another tenant with the same sub does not keep henry's grant alive");
+is(connect_with($shared, app_user => 'jack', id_token => claiming(iss => $tenant->('b'), sub => 'the same sub'))->{failure}, undef, 'jack has the account of ines');
+$fault->rules(answer('/revoke', {}));
+query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('tenants')", app_user => 'ines');
+wait_until('it is decided', sub { revocations() == 0 });
+is(query($node, 'app_admin', "SELECT event FROM appuser_connectors.connection_events WHERE connector_id = 'tenants' AND app_user = 'ines' AND event LIKE 'revo%'"), 'revocation_skipped',
+	'one of the same tenant does');
+
 is(query($node, 'postgres', $worker_query), $worker, 'it was the same worker all along');
 
 $node->stop;

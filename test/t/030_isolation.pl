@@ -25,7 +25,7 @@ my %admin_reads = (
 	connection_status => [qw(app_user connector_id connection_name provider name status status_reason status_since
 		  next_attempt_at failures account scopes missing_scopes connected_at updated_at expires_at)],
 	pg_stat_appuser_connectors => [qw(kind calls succeeded refused unavailable total_time in_flight due oldest_due)],
-	issuers => [qw(issuer audiences algorithms app_user_template clock_skew jwks jwks_uri fetched_jwks fetched_at created_at updated_at)],
+	issuers => [qw(issuer audiences algorithms app_user_template clock_skew jwks jwks_uri fetched_jwks fetched_at token_types created_at updated_at)],
 	authorizations => [],
 	encryption_keys => [],
 	installation => [],
@@ -80,8 +80,8 @@ my %functions = (
 	'provider_call_stats()' => { call => "$token.provider_call_stats()) > 0", app_admin => 'true' },
 	'register_connector(text,text,text,text[],text[],text,text,jsonb,jsonb)' =>
 	  { call => "$ns.register_connector('test', 'c', 's', '{}', '{https://app.example/cb}', 'new')", app_admin => 'new' },
-	'register_issuer(text,jsonb,text,text,text[],text[],text,interval)' =>
-	  { call => "$ns.register_issuer('https://new.example', jwks_uri => 'https://new.example/jwks')", app_admin => 'https://new.example' },
+	'register_issuer(text,jsonb,text,text,text[],text[],text,interval,text[])' =>
+	  { call => "$ns.register_issuer('https://new.example', jwks_uri => 'https://new.example/jwks', app_user_template => 'new:{sub}')", app_admin => 'https://new.example' },
 	'register_provider(text,jsonb)' => {
 		call => "$ns.register_provider('new', '{\"authorization_endpoint\": \"https://a.example/\", \"token_endpoint\": \"https://a.example/\"}')",
 		app_admin => 'new'
@@ -216,11 +216,11 @@ foreach my $role (qw(app_everything app_service app_user_role))
 
 # Something in every table, of two people where it belongs to one.
 query($node, 'postgres', qq{
-	INSERT INTO $ns.revocations SELECT u, gen_random_uuid(), 'crm', 'x', NULL, gen_random_uuid(), '', 0, now(), now() + interval '1 day'
+	INSERT INTO $ns.revocations SELECT u, gen_random_uuid(), 'crm', 'x', NULL, NULL, gen_random_uuid(), '', 0, now(), now() + interval '1 day'
 		FROM unnest(ARRAY['alice', 'carol']) AS u;
 	INSERT INTO $ns.pending_answers SELECT u, gen_random_uuid(), '', now() FROM unnest(ARRAY['alice', 'carol']) AS u;});
 authorization_url($node, $_, 'crm') foreach qw(alice carol);
-query($node, 'app_admin', "SELECT $ns.register_issuer('https://issuer.example', jwks_uri => 'https://issuer.example/jwks')");
+query($node, 'app_admin', "SELECT $ns.register_issuer('https://issuer.example', jwks_uri => 'https://issuer.example/jwks', app_user_template => 'issuer:{sub}')");
 
 my @relations = rows($node, 'postgres', qq{
 	SELECT c.relname AS name, c.relkind AS kind, array_agg(a.attname ORDER BY a.attnum) AS columns,

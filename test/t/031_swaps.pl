@@ -137,11 +137,11 @@ foreach my $value ("''", "substr(access_token, 1, 45)", "substr(access_token, 1,
 # ------------------------------------------- the row around it: which columns bind
 
 # For each column of the table, what a change of it does to a read.
-my %bound = map { $_ => 1 } qw(app_user connector_id connection_name grant_id generation endpoints connection_config account token_type scopes connected_at expires_at);
+my %bound = map { $_ => 1 } qw(app_user connector_id connection_name grant_id generation endpoints connection_config account account_issuer token_type scopes connected_at expires_at);
 my %change = (
 	app_user => "'dora'", connector_id => "'two'", connection_name => "'other'", grant_id => 'gen_random_uuid()',
 	generation => 'generation + 1', endpoints => "'https://127.0.0.1:1 -'",
-	status => 'status', status_reason => "'x'", status_since => 'now()', account => "'x'", token_type => "'x'", scopes => "'{x}'",
+	status => 'status', status_reason => "'x'", status_since => 'now()', account => "'x'", account_issuer => "'x'", token_type => "'x'", scopes => "'{x}'",
 	requested_scopes => "'{x}'", connection_config => "'{\"a\": 1}'", connected_at => 'now()', updated_at => 'now()',
 	expires_at => "now() + interval '2 hours'", refresh_at => 'NULL', failures => '1', failing_since => 'now()', refusals => '1',
 	access_token => 'refresh_token', refresh_token => 'NULL',
@@ -265,7 +265,7 @@ my %member = (
 	issuer => $evil->url, authorization_endpoint => $evil->url . '/auth', token_endpoint => $evil->url . '/token',
 	revocation_endpoint => $evil->url . '/token/revocation', jwks_uri => $evil->url . '/jwks', userinfo_endpoint => $evil->url . '/me',
 	token_endpoint_auth_method => 'client_secret_post', authorization_response_iss_parameter_supported => JSON::PP::false,
-	id_token_signed_response_alg => 'EdDSA', name => 'Other', pkce => 'off', nonce => 'optional', scope_parameter => 'user_scope', scope_separator => ',',
+	id_token_signed_response_alg => 'EdDSA', name => 'Other', pkce => 'off', nonce => 'optional', iss_parameter => 'ignored', scope_parameter => 'user_scope', scope_separator => ',',
 	authorization_params => { request_uri => $evil->url }, token_params => { audience => 'x' }, refresh_params => { audience => 'x' },
 	token_body_format => 'json', token_response_format => 'form', token_path => 'bot', token_types => ['bot'],
 	connection_config_fields => { session_state => { source => 'callback', pattern => '^.*$' } }, default_expires_in => 60, zero_expires_in => 'unknown',

@@ -143,8 +143,13 @@ sub register_issuer
 {
 	my (%arguments) = @_;
 	$arguments{issuer} //= $issuer;
-	return query($node, 'app_admin', 'SELECT appuser_connectors.register_issuer('
+	# issuers that make the same app users would be refused: here they are, one after the other
+	query($node, 'postgres', "CREATE TABLE aside AS SELECT * FROM appuser_connectors.issuers WHERE issuer <> '$arguments{issuer}';
+		DELETE FROM appuser_connectors.issuers WHERE issuer <> '$arguments{issuer}'");
+	my $registered = query($node, 'app_admin', 'SELECT appuser_connectors.register_issuer('
 		  . AppuserConnectors::arguments(%arguments) . ')');
+	query($node, 'postgres', 'INSERT INTO appuser_connectors.issuers TABLE aside; DROP TABLE aside');
+	return $registered;
 }
 
 # ------------------------------------------- every algorithm, and the attack list
@@ -295,6 +300,23 @@ judge(
 	[ 'but with its own', token(ES256 => 'p256c', iss => $other, _header => { kid => 'p256' }), 'other:alice' ]);
 is(query($node, 'app_admin', "SELECT appuser_connectors.delete_issuer('$other')"), 't', 'an issuer is deleted');
 judge([ 'a deleted issuer', token(EdDSA => 'ed', iss => $other), refused('its issuer is not registered') ]);
+
+# Other kinds of tokens of the same issuer and key say something else (RFC 8725 §3.11).
+register_issuer(jwks => $keys{p256}, audiences => ['app']);
+my $other_kind = refused('of a type that is not accepted of its issuer');
+sub typed { my ($typ, %claims) = @_; return token(ES256 => 'p256', _header => { kid => 'p256', typ => $typ }, %claims) }
+judge(
+	(map { [ "typ $_", typed($_), 'alice' ] } qw(JWT jwt at+jwt AT+JWT application/at+jwt Application/JWT)),
+	(map { [ "typ $_", typed($_), $other_kind ] } 'logout+jwt', 'dpop+jwt', 'application/logout+jwt', 'Logout+JWT', 'secevent+jwt', 'JOSE', 'x', '', 'application/', 'JWT ', 'application/application/jwt'),
+	[ 'typ is a number', typed(7), $other_kind ],
+	[ 'typ is null', typed(undef), $other_kind ],
+	[ 'a logout token that says JWT', typed('JWT', events => { 'http://schemas.openid.net/event/backchannel-logout' => {} }), refused('it is a security event, not a token of a person') ],
+	[ 'nbf of 0', typed('JWT', nbf => 0), 'alice' ],
+	[ 'iat of 0', typed('JWT', iat => 0), 'alice' ],
+	[ 'a person with a line break', typed('JWT', sub => "a\nb"), refused('a claim that names the app user holds a control character') ]);
+register_issuer(jwks => $keys{p256}, audiences => ['app'], token_types => ['application/vnd.app+jwt']);
+judge([ 'a type that was registered', typed('VND.app+jwt'), 'alice' ], [ 'is the only one then', typed('at+jwt'), $other_kind ], [ 'not even JWT beside it', typed('JWT'), $other_kind ]);
+register_issuer(jwks => $keys{p256}, audiences => ['app']);
 
 my $gateway = 'https://gateway.example';
 my $secret = 'a gateway signs with this, which is sixty-four bytes long or more: 0123456789';
@@ -596,7 +618,7 @@ load_tokens(late => token(ES256 => 'p256', iss => $late));
 register_issuer(issuer => $late, jwks_uri => $server->url . '/late', audiences => ['app']);
 is($session->ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1; @{[ $authenticate->('late') ]}; COMMIT"), "1\nalice",
 	'keys are fetched and used in a read-only transaction with a snapshot older than they are');
-is($node->safe_psql('postgres', "BEGIN; SELECT appuser_connectors.register_issuer('https://mine.example', jwks => '@{[ encode($keys{p256}) ]}', audiences => '{app}') \\g /dev/null\n"
+is($node->safe_psql('postgres', "BEGIN; DELETE FROM appuser_connectors.issuers; SELECT appuser_connectors.register_issuer('https://mine.example', jwks => '@{[ encode($keys{p256}) ]}', audiences => '{app}') \\g /dev/null\n"
 	  . "SELECT verdict('@{[ token(ES256 => 'p256', iss => 'https://mine.example') ]}'); ROLLBACK"), 'alice', 'an issuer counts in the transaction that registers it');
 judge([ 'but not when that is rolled back', token(ES256 => 'p256', iss => 'https://mine.example'), refused('its issuer is not registered') ]);
 load_tokens(late => token(ES256 => 'p256', iss => $late));

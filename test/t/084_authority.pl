@@ -78,7 +78,7 @@ register_at('fixed', connection_config => { instance_url => 'https://api.example
 user_refused('what the admin fixed is not the app user\'s', 'instance_url', 'fixed', connection_config => { instance_url => 'https://evil.example' });
 user_refused('nor is a field that nobody declared', 'evil', 'fixed', connection_config => { evil => 'x' });
 user_refused('nor one with another spelling', 'Instance_url', 'fixed', connection_config => { Instance_url => 'https://evil.example' });
-user_refused('a name of any length is cut', ('x' x 256) . '…', 'fixed', connection_config => { 'x' x 100_000 => 'x' });
+user_refused('a name of any length is cut', ('x' x 256) . '…', 'fixed', connection_config => { 'x' x 10_000 => 'x' });
 is_deeply([ flow('fixed') ], [ undef, { instance_url => 'https://api.example', region => 'eu', n => 1 } ], 'what the admin fixed is what the backend sees');
 
 my %fields = (
@@ -144,6 +144,84 @@ register_at('slow', definition => { connection_config_fields => { a => { source 
 user_refused('no pattern takes long', 'b', 'slow', connection_config => { b => 'a' x 1024 });
 user_refused('nor another', 'a', 'slow', connection_config => { a => 'a' x 1023 . 'b' });
 cmp_ok(time - $start, '<', 10, 'whatever it is matched with');
+
+# ----------------------------------------------------------------- who may finish
+
+sub callback_of
+{
+	my ($role, $app_user, $state, %arguments) = @_;
+	my ($sqlstate, $message) = failure($node, $role, "SELECT * FROM $ns.oauth_callback(" . AppuserConnectors::arguments(state => $state, code => 'a code', %arguments) . ')',
+		defined $app_user ? (app_user => $app_user) : ());
+	return $sqlstate ? "$sqlstate " . ($message =~ /^DETAIL:  (.*)/m)[0] : '';
+}
+
+answers();
+register_at('bound');
+my $binding = 'a random value in a cookie';
+foreach my $case ([ 'app_service', 'alice' ], [ 'app_service', undef ])
+{
+	my ($role, $app_user) = @$case;
+	my $who = $app_user // 'nobody';
+	my $state = url_parameters(authorization_url($node, 'alice', 'bound', browser_binding => $binding))->{state};
+	like(callback_of($role, $app_user, $state), qr/^UC005 The flow was begun with a browser binding, which is missing/, "without its binding a flow is not finished by $who");
+	$state = url_parameters(authorization_url($node, 'alice', 'bound', browser_binding => $binding))->{state};
+	like(callback_of($role, $app_user, $state, browser_binding => 'another random value'), qr/^UC005 The browser binding is not/, "nor with another by $who");
+	$state = url_parameters(authorization_url($node, 'alice', 'bound', browser_binding => $binding))->{state};
+	is(callback_of($role, $app_user, $state, browser_binding => $binding), '', "but with it by $who");
+}
+
+# iss (RFC 9207 §2.4), where the connector knows no issuer
+foreach my $parameter ([ 'a callback with an iss', undef, 'issuer_mismatch' ], [ 'if it is checked', 'checked', 'issuer_mismatch' ], [ 'if it is ignored', 'ignored', undef ])
+{
+	my ($what, $value, $failure) = @$parameter;
+	my $connector = register_at("iss $what", definition => { iss_parameter => $value });
+	my $before = $provider->requests('/token');
+	is((flow($connector, undef, iss => 'https://evil.example'))[0], $failure, "without an issuer, $what: " . ($failure // 'taken'));
+	is((flow($connector, undef, iss => 'https://evil.example', error => 'access_denied', code => undef))[0], $failure // 'access_denied', 'on errors too');
+	is(scalar($provider->requests('/token')) - $before, $failure ? 0 : 1, 'and the code stays') if $failure;
+	is((flow($connector))[0], undef, 'without an iss it goes on');
+}
+my $known = register_at('known issuer', definition => { issuer => 'https://real.example', iss_parameter => 'checked' });
+is((flow($known, undef, iss => $_->[0]))[0], $_->[1], "with an issuer, iss $_->[0]") foreach [ 'https://real.example', undef ], [ 'https://evil.example', 'issuer_mismatch' ];
+
+# --------------------------------------------------------- whose JWTs name whom
+
+sub issuer
+{
+	my ($host, $template, %arguments) = @_;
+
+	return (issuer => "https://$host.example", jwks_uri => "https://$host.example/jwks", audiences => ['app'], app_user_template => $template, %arguments);
+}
+
+sub register_issuer { return query($node, 'app_admin', "SELECT $ns.register_issuer(" . AppuserConnectors::arguments(issuer(@_)) . ')'); }
+
+register_issuer('own', 'partner:{sub}');
+like(admin_refused('an issuer that could name the people of another', '22023', 'register_issuer', issuer('evil', 'partner:eu:{sub}')), qr/https:\/\/own\.example/, 'the error names the other');
+admin_refused("nor $_", '22023', 'register_issuer', issuer('evil', $_)) foreach '{sub}', '{a}:{b}', 'part{sub}', 'partner:{sub}', '{sub}x';
+register_issuer('other', 'other:{sub}');
+register_issuer('own', 'partner:eu:{sub}');
+admin_refused('nor one that is changed so', '22023', 'register_issuer', issuer('other', 'partner:{sub}'));
+register_issuer('own', 'partner:eu:{sub}');
+is(query($node, 'app_admin', "SELECT string_agg(app_user_template, ' ' ORDER BY issuer) FROM $ns.issuers"), 'other:{sub} partner:eu:{sub}', 'what is refused changes nothing');
+admin_refused("a type that no token of a person has: $_", '22023', 'register_issuer', issuer('own', 'partner:eu:{sub}', token_types => [$_])) foreach 'logout+jwt', 'application/DPoP+jwt', 'secevent+jwt', '', 'a b';
+admin_refused('no types', '22023', 'register_issuer', issuer('own', 'partner:eu:{sub}', token_types => []));
+
+# ------------------------------------------------------------------ names
+
+foreach my $control ("\n", "\t", "\x01", "\x7f", "\xc2\x85")
+{
+	my $name = AppuserConnectors::quote("a${control}b");
+	my %calls = (
+		'set_app_user' => [ 'app_service', "$ns.set_app_user($name)" ],
+		'app_user_connection' => [ 'app_service', "$ns.app_user_connection($name, 'bound')" ],
+		'erase_app_user' => [ 'app_service', "$ns.erase_app_user($name)" ],
+		'register_connector' => [ 'app_admin', "$ns.register_connector('bound', 'c', 's', '{}', '{https://app.example/cb}', $name)" ],
+		'register_provider' => [ 'app_admin', "$ns.register_provider($name, '{\"authorization_endpoint\": \"https://a.example/\", \"token_endpoint\": \"https://a.example/\"}')" ],
+		'register_issuer' => [ 'app_admin', "$ns.register_issuer($name, jwks_uri => 'https://a.example/jwks', app_user_template => 'x:{sub}')" ],
+		'a client id' => [ 'app_admin', "$ns.register_connector('bound', $name, 's', '{}', '{https://app.example/cb}', 'new')" ]);
+	is((failure($node, $calls{$_}[0], "SELECT $calls{$_}[1]"))[0], '22023', "$_ takes no control character") foreach sort keys %calls;
+	is((failure($node, 'app_service', "SELECT $ns.connect_app_user('bound', $name)", app_user => 'alice'))[0], '22023', 'nor does a connection name');
+}
 
 $node->stop;
 done_testing();

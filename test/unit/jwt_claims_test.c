@@ -1,4 +1,4 @@
-/* sources: src/oauth/jwt_claims.c src/base/json_tree.c */
+/* sources: src/oauth/jwt_claims.c src/base/json_tree.c src/base/text.c */
 
 /*
  * jwt_claims_test.c
@@ -73,7 +73,7 @@ test_times(void)
 	   "and for iat");
 
 	for (const char *const *bad =
-			 (const char *const[]){"\"1700000001\"", "null", "true", "-1", "0", "1e10",
+			 (const char *const[]){"\"1700000001\"", "null", "true", "-1", "-0.5", "1e400",
 								   "253402300800", "[1700000001]", "99999999999999999999999", NULL};
 		 *bad != NULL; bad++)
 	{
@@ -86,6 +86,73 @@ test_times(void)
 		ok(check_also(psprintf(",\"iat\":%s", *bad), (ClaimsExpectation){0}) == CLAIMS_ISSUED_AT,
 		   "nor iat");
 	}
+}
+
+static void
+test_numeric_dates(void)
+{
+	for (const char *const *past =
+			 (const char *const[]){"0", "0.0", "0.5", "1", "1.5e9", "1699999999.999999", NULL};
+		 *past != NULL; past++)
+	{
+		ok(check_also(psprintf(",\"nbf\":%s,\"iat\":%s", *past, *past), (ClaimsExpectation){0}) ==
+			   CLAIMS_ACCEPTED,
+		   "%s is past, for nbf and iat", *past);
+		ok(check_with(psprintf("{\"iss\":\"" ISSUER "\",\"sub\":\"ann\",\"exp\":%s}", *past),
+					  (ClaimsExpectation){0}) == CLAIMS_EXPIRED,
+		   "and for exp");
+	}
+	ok(check_also(",\"nbf\":1700000000.5", (ClaimsExpectation){0}) == CLAIMS_NOT_YET_VALID &&
+		   check_also(",\"nbf\":1700000000.5", (ClaimsExpectation){.now = NOW + 500000}) ==
+			   CLAIMS_ACCEPTED,
+	   "a fraction counts");
+	ok(check_also(",\"events\":{}", (ClaimsExpectation){0}) == CLAIMS_SECURITY_EVENT &&
+		   check_also(",\"events\":null", (ClaimsExpectation){0}) == CLAIMS_SECURITY_EVENT,
+	   "a security event names nobody");
+	for (const char *const *bad =
+			 (const char *const[]){"a\\nb", "\\u0001", "\\u007f", "a\\u0085", "\\t", NULL};
+		 *bad != NULL; bad++)
+		ok(check_template("{n}", psprintf(",\"n\":\"%s\"", *bad)) == CLAIMS_APP_USER_CONTROL,
+		   "nor does a control character");
+}
+
+static void
+disjoint(bool expected, const char *a, const char *b)
+{
+	ok(claims_templates_disjoint(a, "https://a.example", b, "https://b.example") == expected &&
+		   claims_templates_disjoint(b, "https://b.example", a, "https://a.example") == expected,
+	   "%s and %s %s", a, b, expected ? "never meet" : "may make the same app user");
+}
+
+static void
+test_disjoint_templates(void)
+{
+	disjoint(false, "{sub}", "{sub}");
+	disjoint(false, "{sub}", "partner:{sub}");
+	disjoint(false, "{sub}", "{a}:{b}");
+	disjoint(false, "partner:{sub}", "partner:eu:{sub}");
+	disjoint(false, "partner:{sub}", "partner:{org}:{sub}");
+	disjoint(false, "{sub}.example", "{sub}@a.example");
+	disjoint(false, "a{sub}", "{sub}z");
+	disjoint(false, "a{sub}", "ab{sub}");
+	disjoint(false, "{sub}b", "{sub}ab");
+	disjoint(false, "{a}:{b}", "{a}/{b}");
+	disjoint(false, "{a}:{b}", "x{sub}");
+	disjoint(false, "{iss}|{sub}", "{sub}");
+	disjoint(false, "{a}|{iss}", "{a}|{b}");
+	disjoint(true, "partner:{sub}", "own:{sub}");
+	disjoint(true, "a:{sub}", "b:{sub}");
+	disjoint(true, "{sub}@a.example", "{sub}@b.example");
+	disjoint(true, "a-{sub}-z", "a-{sub}-y");
+	disjoint(true, "{a}:{b}", "{a}:{b}:{c}");
+	disjoint(true, "{a}:{b}", "x:y:{sub}");
+	disjoint(true, "{a}/{b}", "x/y/{c}");
+	disjoint(false, "{a}/{b}", "x/{c}");
+	disjoint(true, "{iss}|{sub}", "{iss}|{sub}");
+	disjoint(true, "{iss}", "{iss}");
+	disjoint(false, "{iss}", "https://{sub}");
+	disjoint(true, "{sub}|{iss}", "{sub}|{iss}");
+	disjoint(false, "{iss2}|{sub}", "{iss2}|{sub}");
 }
 
 static void
@@ -175,6 +242,8 @@ int
 main(void)
 {
 	test_times();
+	test_numeric_dates();
+	test_disjoint_templates();
 	test_issuer_and_audience();
 	test_templates();
 	return tap_done();
