@@ -44,6 +44,7 @@ static void describe(HttpTransfer *transfer, CURLcode code);
 static size_t on_header(char *data, size_t size, size_t count, void *arg);
 static size_t on_body(char *data, size_t size, size_t count, void *arg);
 static const char *header_value(const char *line, size_t len, const char *name, size_t *value_len);
+static bool is_name(const char *value, size_t len, const char *name);
 static bool on_content_encoding(HttpTransfer *transfer, const char *value, size_t len);
 
 static char *copy_bytes(const char *bytes, size_t len);
@@ -447,9 +448,18 @@ on_header(char *data, size_t size, size_t count, void *arg)
 		if (transfer->response.retry_after == NULL && value_len > 0 && value_len <= MAX_RETRY_AFTER)
 			transfer->response.retry_after = copy_bytes(value, value_len);
 	}
-	else if ((value = header_value(data, len, "content-encoding:", &value_len)) != NULL &&
-			 !on_content_encoding(transfer, value, value_len))
+	else if ((value = header_value(data, len, "content-encoding:", &value_len)) != NULL)
+	{
+		if (!on_content_encoding(transfer, value, value_len))
+			return 0;
+	}
+	else if ((value = header_value(data, len, "transfer-encoding:", &value_len)) != NULL &&
+			 !is_name(value, value_len, "chunked") && !is_name(value, value_len, "identity"))
+	{
+		/* nobody has asked for another (RFC 9112 §7.4), and libcurl would decode it as well */
+		transfer->too_large = true;
 		return 0;
+	}
 	return len;
 }
 
@@ -471,21 +481,43 @@ header_value(const char *line, size_t len, const char *name, size_t *value_len)
 	return line;
 }
 
+static bool
+is_name(const char *value, size_t len, const char *name)
+{
+	return len == strlen(name) && strncasecmp(value, name, len) == 0;
+}
+
 /*
  * An encoded answer is libcurl's to decode (RFC 9110 §8.4.1), chunk by chunk before on_body
- * counts the bytes.  A name that is no encoding, such as "utf-8", says nothing about the
- * body, and libcurl would not hand it out: until 8.6 it can still be told to; what it would
- * decode though nobody else has to know it is not decoded either.
+ * counts the bytes.  Once only: what is encoded several times can be a few hundred bytes, and
+ * terabytes between one decoder and the next, of which on_body never sees any.  A name that
+ * is no encoding, such as "utf-8", says nothing about the body, and libcurl would not hand it
+ * out: until 8.6 it can still be told to; what it would decode though nobody else has to know
+ * it is not decoded either.
  */
 static bool
 on_content_encoding(HttpTransfer *transfer, const char *value, size_t len)
 {
-	static const char *const decoded[] = {"gzip", "x-gzip", "deflate", "identity"};
+	static const char *const decoded[] = {"gzip", "x-gzip", "deflate"};
 	size_t i;
 
+	if (is_name(value, len, "identity"))
+		return true;
 	for (i = 0; i < sizeof(decoded) / sizeof(decoded[0]); i++)
-		if (len == strlen(decoded[i]) && strncasecmp(value, decoded[i], len) == 0)
-			return true;
+		if (is_name(value, len, decoded[i]))
+		{
+			transfer->too_large = transfer->encoded;
+			transfer->encoded = true;
+			return !transfer->too_large;
+		}
+#if LIBCURL_VERSION_NUM >= 0x080700
+	/* the decoders of a list, such as "gzip, gzip", stand already */
+	if (memchr(value, ',', len) != NULL)
+	{
+		transfer->too_large = true;
+		return false;
+	}
+#endif
 	return curl_easy_setopt(transfer->easy, CURLOPT_HTTP_CONTENT_DECODING, 0L) == CURLE_OK;
 }
 

@@ -37,6 +37,7 @@ struct HttpTransfer
 	bool headers_ended; /* by an empty line, after the last status line */
 	size_t body_capacity;
 	bool too_large;
+	bool encoded; /* the answer is, once */
 	bool out_of_memory;
 	char curl_error[CURL_ERROR_SIZE];
 

@@ -367,6 +367,28 @@ test_encodings(void)
 		{"", "eyJhIjoxfQ==", true, "nor is an empty one"},
 #endif
 	};
+	static const char bomb[] =
+		"H4sIAAAAAAACA5Pv5mAAASbmt3cU/acmyrQ/DLfIO8PbkqBUMWmmR6OjotLsII1zMzXz+jiklQV/"
+		"iNSxLJ5tssl1kfwBpoNPbN7N0X/47d71qfP+9O+33R0ft56n2Pv0/rzv5m2JRjlz3867s3fXz7qK"
+		"4l9ffzx8DLKm5/bR9ufZk48+Pr/77N9koEDCm3Vl266Lrz7w+OfLI5YggS9xf/7t3H6D6V1avNm9"
+		"XewgTff+Pv00+aeYwdy/FhZFfEARib3fmxiB9AQlCZCpumCOgDIS58KozKjMqMyozKjMqAxxMp8q"
+		"06ut7jNdk0+fHyZuz/Jveb63//99dZ9zJL79Y5zWP9vx0ht+BgBae/naMAcAAA==";
+	static const struct
+	{
+		const char *headers;
+		const char *base64;
+		const char *name;
+	} repeated[] = {
+		{"{\"Content-Encoding\":[\"gzip\",\"gzip\"]}",
+		 "H4sIAAAAAAACA5Pv5mAAASbm1WFeIZuM1rAyrF8jHcYOFAIAe60FqBsAAAA=",
+		 "what is encoded twice is not read"},
+		{"{\"Content-Encoding\":[\"gzip\",\"gzip\",\"identity\",\"x-gzip\",\"gzip\"]}", bomb,
+		 "nor what is a gigabyte between two decoders"},
+		{"{\"Transfer-Encoding\":\"gzip, gzip, gzip, gzip, chunked\"}", bomb,
+		 "neither under Transfer-Encoding"},
+		{"{\"Content-Encoding\":\"gzip\",\"Transfer-Encoding\":\"gzip, chunked\"}",
+		 "H4sIAAAAAAACA5Pv5mAAASbm1WFeIZuM1rAyrF8jHcYOFAIAe60FqBsAAAA=", "nor under both"},
+	};
 	HttpResponse response;
 	size_t i;
 
@@ -383,6 +405,21 @@ test_encodings(void)
 						 : response.outcome == HTTP_UNANSWERED && response.body == NULL,
 		   "%s", cases[i].name);
 		http_response_free(&response);
+	}
+
+	/* {"a":1}, and the name of a file of a gigabyte, which the last decoder would skip */
+	for (i = 0; i < sizeof(repeated) / sizeof(repeated[0]); i++)
+	{
+		struct timespec before;
+		struct timespec after;
+
+		fault_server_rules(&plain, "[{\"path\":\"*\",\"headers\":%s,\"bodyBase64\":\"%s\"}]",
+						   repeated[i].headers, repeated[i].base64);
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+		ok(outcome(&plain, "/repeatedly") == HTTP_TOO_LARGE, "%s", repeated[i].name);
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+		ok((after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000 < 500,
+		   "... at once");
 	}
 
 	/* what counts is what comes out */
