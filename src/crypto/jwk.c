@@ -83,7 +83,8 @@ jwt_keys_parse(const char *json, size_t len, int *n_usable)
 	keys = calloc(1, offsetof(JwtKeySet, keys) + (size_t) room * sizeof(JwtKey));
 	if (keys == NULL)
 		return NULL;
-	for (; jwk != NULL && keys->n_keys < room; jwk = jwk->next)
+	/* those of no use count as well: to find that out of a curve's point costs the most */
+	for (int i = 0; i < room; i++, jwk = jwk->next)
 		if (parse_key(jwk, &keys->keys[keys->n_keys]))
 			keys->n_keys++;
 	ERR_clear_error();

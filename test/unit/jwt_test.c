@@ -764,6 +764,12 @@ test_not_a_key_set(void)
 		appendStringInfo(&many, "%s%s", i == 0 ? "{\"keys\":[" : ",", good);
 	appendStringInfoString(&many, "]}");
 	ok(usable(many.data) == 128, "of 200 keys 128 are read");
+	resetStringInfo(&many);
+	for (int i = 0; i < 200; i++)
+		appendStringInfo(&many, "%s%s", i == 0 ? "{\"keys\":[" : ",",
+						 i < 127 ? jwk(p384, ",\"alg\":\"RS256\"") : good);
+	appendStringInfoString(&many, "]}");
+	ok(usable(many.data) == 1, "also where most of those are of no use");
 	jwt_keys_free(NULL);
 }
 
