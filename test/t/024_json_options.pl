@@ -23,11 +23,11 @@ my $worker_query = "SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'ap
 # What the documentation allows for a value that is no good.  22P02 and 22P05 are
 # jsonb's own, about text that is no JSON, and text that cannot be one of PostgreSQL.
 my %expected = (
-	register_provider => [qw(22023 22004 22P02 22P05)],
-	register_connector => [qw(22023 22004 22P02 22P05 UC006)],
-	update_connector => [qw(22023 22004 22P02 22P05 UC006)],
-	connect_app_user => [qw(22023 22P02 22P05 UC004 UC006)],
-	oauth_callback => [qw(22023 22P02 22P05 UC005)]);
+	register_provider => [qw(54000 22023 22004 22P02 22P05)],
+	register_connector => [qw(54000 22023 22004 22P02 22P05 UC006)],
+	update_connector => [qw(54000 22023 22004 22P02 22P05 UC006)],
+	connect_app_user => [qw(54000 22023 22P02 22P05 UC004 UC006)],
+	oauth_callback => [qw(54000 22023 22P02 22P05 UC005)]);
 
 # ---------- random JSON ----------
 
