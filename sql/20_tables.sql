@@ -135,18 +135,22 @@ CREATE TABLE appuser_connectors.authorizations (
 	binding_hash bytea,
 	sealed_secrets bytea NOT NULL,
 	consumed boolean NOT NULL DEFAULT false,
+	sealed_outcome bytea,
 	created_at timestamptz NOT NULL,
 	expires_at timestamptz NOT NULL,
 	PRIMARY KEY (app_user, state_hash)
 );
 CREATE INDEX authorizations_expires_at ON appuser_connectors.authorizations (expires_at);
 ALTER TABLE appuser_connectors.authorizations ALTER COLUMN sealed_secrets SET STATISTICS 0;
+ALTER TABLE appuser_connectors.authorizations ALTER COLUMN sealed_outcome SET STATISTICS 0;
 ALTER TABLE appuser_connectors.authorizations ALTER COLUMN state_hash SET STATISTICS 0;
 ALTER TABLE appuser_connectors.authorizations ALTER COLUMN binding_hash SET STATISTICS 0;
 COMMENT ON TABLE appuser_connectors.authorizations IS
 'Authorization flows under way: written by connect_app_user(), consumed once by the worker.';
 COMMENT ON COLUMN appuser_connectors.authorizations.consumed IS
-'Its state has been used, and its code may be on its way; gone when that has come to its end. Whoever deletes the row meanwhile (disconnect_app_user(), erase_app_user()) has the worker throw away what comes.';
+'Its state has been used, and its code may be on its way until there is an outcome. Whoever deletes the row meanwhile (disconnect_app_user(), erase_app_user()) has the worker throw away what comes.';
+COMMENT ON COLUMN appuser_connectors.authorizations.sealed_outcome IS
+'What became of it and when, for the person who loads the page of the callback again; NULL: it has not come to its end.';
 
 CREATE TABLE appuser_connectors.pending_answers (
 	app_user text COLLATE "C" NOT NULL,

@@ -54,9 +54,11 @@
 #define MAX_CODE 4096
 #define MAX_ISS 512
 #define MAX_PARAMS 32
+#define RESULT_COLUMNS 5      /* of oauth_callback() */
 #define MAX_PARAMS_BYTES 1536 /* names and values of all */
 
 #define SERVICE_ROLE "appuser_connectors_service"
+#define ADMIN_ROLE "appuser_connectors_admin"
 
 /*
  * Flows that this transaction began, by whichever call, which the worker cannot see yet.
@@ -72,6 +74,14 @@ static OwnFlow *own_flows = NULL; /* in TopTransactionContext */
 
 PG_FUNCTION_INFO_V1(connect_app_user);
 PG_FUNCTION_INFO_V1(oauth_callback);
+
+static bool
+has_role(const char *name)
+{
+	Oid role = get_role_oid(name, true);
+
+	return OidIsValid(role) && has_privs_of_role(GetUserId(), role);
+}
 
 static void
 raise_copy_held(void)
@@ -94,28 +104,38 @@ state_aad(void)
 	return aad;
 }
 
-static char *
-make_state(const char *app_user)
+/* What a state holds, sealed */
+typedef struct State
 {
-	char plain[STATE_RANDOM_BYTES + MAX_APP_USER];
-	size_t length = strlen(app_user);
+	char random[STATE_RANDOM_BYTES];
+	int64 expires_at;
+	char app_user[MAX_APP_USER + 1];
+} State;
+
+#define STATE_SIZE(length) (offsetof(State, app_user) + (length))
+
+static char *
+make_state(const char *app_user, TimestampTz expires_at)
+{
+	State plain = {.expires_at = expires_at};
 	bytea *sealed;
 	StringInfoData state;
 
-	if (!pg_strong_random(plain, STATE_RANDOM_BYTES))
+	if (!pg_strong_random(plain.random, sizeof(plain.random)))
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("no random bytes available")));
-	memcpy(plain + STATE_RANDOM_BYTES, app_user, length);
-	sealed = keyring_seal(state_aad(), plain, STATE_RANDOM_BYTES + length);
+	strlcpy(plain.app_user, app_user, sizeof(plain.app_user));
+	sealed = keyring_seal(state_aad(), (char *) &plain, STATE_SIZE(strlen(plain.app_user)));
 	initStringInfo(&state);
 	append_base64url(&state, (uint8 *) VARDATA(sealed), VARSIZE(sealed) - VARHDRSZ);
 	return state.data;
 }
 
-/* Whose flow a state is of; NULL for one that we did not make. */
-static char *
-open_state(const char *state)
+/* NULL for one that we did not make */
+static State *
+open_state(const char *text)
 {
-	size_t length = strlen(state);
+	size_t length = strlen(text);
+	State *state = palloc0(sizeof(State));
 	bytea *sealed;
 	int len;
 	char *plain;
@@ -123,16 +143,17 @@ open_state(const char *state)
 	if (length == 0 || length > MAX_STATE)
 		return NULL;
 	sealed = palloc(VARHDRSZ + length);
-	len = decode_base64url(state, length, (uint8 *) VARDATA(sealed));
+	len = decode_base64url(text, length, (uint8 *) VARDATA(sealed));
 	if (len < (int) SEAL_OVERHEAD)
 		return NULL;
 	SET_VARSIZE(sealed, VARHDRSZ + len);
 	if (!keyring_knows(sealed))
 		return NULL;
 	plain = keyring_open(state_aad(), sealed, &len);
-	if (plain == NULL || len <= STATE_RANDOM_BYTES || len - STATE_RANDOM_BYTES > MAX_APP_USER)
+	if (plain == NULL || len <= (int) STATE_SIZE(0) || len > (int) STATE_SIZE(MAX_APP_USER))
 		return NULL;
-	return pnstrdup(plain + STATE_RANDOM_BYTES, len - STATE_RANDOM_BYTES);
+	memcpy(state, plain, len);
+	return state;
 }
 
 static void
@@ -351,7 +372,7 @@ connect_app_user(PG_FUNCTION_ARGS)
 	authorization.created_at = now;
 	authorization.expires_at = now + guc_authorization_lifetime * USECS_PER_SEC;
 
-	params.state = make_state(app_user);
+	params.state = make_state(app_user, authorization.expires_at);
 	authorization_hash(params.state, authorization.state_hash);
 	if (connector->client.pkce)
 		params.code_verifier = random_text();
@@ -429,13 +450,24 @@ cut(char *text, size_t max)
 		text[max + 1] = '\0';
 }
 
+/*
+ * Why is for whoever can mend it.  A client with the user's role may be the browser itself,
+ * and its person can only begin again; then it is in the server's log alone.
+ */
 static void
-raise_refused(const char *detail)
+raise_refused(const char *why)
 {
-	ereport(ERROR, (errcode(ERRCODE_UC_AUTHORIZATION_FAILED),
-					errmsg("the authorization callback was refused"), errdetail("%s", detail),
-					errhint("Begin again with appuser_connectors.connect_app_user(), and finish "
-							"as the same app user or with the same browser_binding.")));
+	bool tell = has_role(SERVICE_ROLE) || has_role(ADMIN_ROLE);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_UC_AUTHORIZATION_FAILED),
+			 errmsg("the authorization callback was refused"),
+			 tell ? errdetail("%s", why)
+				  : errdetail("The state is unknown, was used, has expired, or is of another "
+							  "person or browser."),
+			 tell ? 0 : errdetail_log("%s", why),
+			 errhint("Begin again with appuser_connectors.connect_app_user(), and finish "
+					 "as the same app user or with the same browser_binding.")));
 }
 
 static void
@@ -470,6 +502,21 @@ raise_outcome(ProviderCallOutcome outcome, const char *message)
 	}
 }
 
+static void
+put_row(ReturnSetInfo *result, const char *const *columns)
+{
+	Datum values[RESULT_COLUMNS] = {0};
+	bool nulls[RESULT_COLUMNS];
+
+	for (int i = 0; i < RESULT_COLUMNS; i++)
+	{
+		nulls[i] = columns[i] == NULL;
+		if (!nulls[i])
+			values[i] = CStringGetTextDatum(columns[i]);
+	}
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
 Datum
 oauth_callback(PG_FUNCTION_ARGS)
 {
@@ -481,9 +528,11 @@ oauth_callback(PG_FUNCTION_ARGS)
 	StringInfo record = makeStringInfo();
 	char message[CALL_MESSAGE_SIZE];
 	ProviderCallOutcome outcome;
-	Oid service_role = get_role_oid(SERVICE_ROLE, true);
-	Datum values[5];
-	bool nulls[5] = {false};
+	const char *columns[RESULT_COLUMNS];
+	State *begun;
+	Authorization *flow;
+	char *failure;
+	const char *why;
 
 	InitMaterializedSRF(fcinfo, 0);
 	callback.code = optional_text(fcinfo, 1);
@@ -498,7 +547,7 @@ oauth_callback(PG_FUNCTION_ARGS)
 	cut(callback.error, MAX_ERROR_CODE);
 	callback.redirect_uri = optional_text(fcinfo, 6);
 	callback.session_app_user = unconstify(char *, session_app_user);
-	callback.is_service = OidIsValid(service_role) && has_privs_of_role(GetUserId(), service_role);
+	callback.is_service = has_role(SERVICE_ROLE);
 	if (!PG_ARGISNULL(7))
 	{
 		callback.has_binding = true;
@@ -506,9 +555,10 @@ oauth_callback(PG_FUNCTION_ARGS)
 	}
 
 	shared_state_require_preload();
-	callback.app_user = state != NULL ? open_state(state) : NULL;
-	if (callback.app_user == NULL)
+	begun = state != NULL ? open_state(state) : NULL;
+	if (begun == NULL)
 		raise_refused("The state is missing, or was not made by this database.");
+	callback.app_user = begun->app_user;
 	authorization_hash(state, callback.state_hash);
 	for (OwnFlow *flow = own_flows; flow != NULL; flow = flow->next)
 		if (memcmp(flow->state_hash, callback.state_hash, sizeof(flow->state_hash)) == 0)
@@ -519,22 +569,32 @@ oauth_callback(PG_FUNCTION_ARGS)
 
 	/* what is no flow, or none any longer, is none of the worker's business */
 	provider_call_require_primary();
-	if (!store_find_authorization(callback.app_user, callback.state_hash, &callback.connector_id,
-								  &callback.connection_name))
-		raise_refused("The state is unknown, or was used before.");
+	flow = store_find_authorization(callback.app_user, callback.state_hash);
+	if (flow == NULL && begun->expires_at <= GetCurrentTimestamp())
+		raise_refused("The state has expired.");
+	if (flow == NULL)
+		raise_refused("There is no such flow: the transaction that called connect_app_user() was "
+					  "not committed, or the flow was ended since, by disconnect_app_user(), "
+					  "erase_app_user(), or newer flows.");
+	if (flow->sealed_outcome != NULL)
+	{
+		/* the page was loaded again */
+		if (!callback_may_see_outcome(&callback, flow, &failure, &why))
+			raise_refused(why);
+		put_row(result, (const char *[]){flow->connector_id, flow->app_user, flow->connection_name,
+										 flow->return_to, failure});
+		return (Datum) 0;
+	}
+	callback.connector_id = flow->connector_id;
+	callback.connection_name = flow->connection_name;
 	callback_put(record, &callback);
 	outcome = provider_call(CALL_EXCHANGE, record, message);
 	if (outcome != CALL_SUCCEEDED)
 		raise_outcome(outcome, message);
 
 	record->cursor = 0;
-	for (int i = 0; i < 5; i++)
-	{
-		char *text = record_get_text(record);
-
-		nulls[i] = text == NULL;
-		values[i] = text != NULL ? CStringGetTextDatum(text) : (Datum) 0;
-	}
-	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	for (int i = 0; i < RESULT_COLUMNS; i++)
+		columns[i] = record_get_text(record);
+	put_row(result, columns);
 	return (Datum) 0;
 }

@@ -21,7 +21,16 @@ enum
 	ANUM_STATE_HASH = 2,
 	ANUM_CONNECTOR_ID = 3,
 	ANUM_CONNECTION_NAME = 4,
-	ANUM_CONSUMED = 11
+	ANUM_REDIRECT_URI = 5,
+	ANUM_RETURN_TO = 6,
+	ANUM_SCOPES = 7,
+	ANUM_CONNECTION_CONFIG = 8,
+	ANUM_BINDING_HASH = 9,
+	ANUM_SEALED_SECRETS = 10,
+	ANUM_CONSUMED = 11,
+	ANUM_SEALED_OUTCOME = 12,
+	ANUM_CREATED_AT = 13,
+	ANUM_EXPIRES_AT = 14
 };
 
 static bytea *
@@ -94,53 +103,53 @@ store_insert_authorization(const Authorization *a)
 	store_end(&section);
 }
 
-typedef struct FindArg
-{
-	char *connector_id;
-	char *connection_name;
-	bool found;
-} FindArg;
-
 static bool
 visit_flow(TupleTableSlot *slot, void *arg)
 {
-	FindArg *find = arg;
+	Authorization **found = arg;
+	Authorization *a = palloc0(sizeof(Authorization));
 
-	find->found = !DatumGetBool(slot_datum(slot, ANUM_CONSUMED));
-	find->connector_id = slot_text(slot, ANUM_CONNECTOR_ID);
-	find->connection_name = slot_text(slot, ANUM_CONNECTION_NAME);
+	a->app_user = slot_text(slot, ANUM_APP_USER);
+	a->connector_id = slot_text(slot, ANUM_CONNECTOR_ID);
+	a->connection_name = slot_text(slot, ANUM_CONNECTION_NAME);
+	a->redirect_uri = slot_text(slot, ANUM_REDIRECT_URI);
+	a->return_to = slot_nullable_text(slot, ANUM_RETURN_TO);
+	a->scopes = array_to_texts(slot_varlena(slot, ANUM_SCOPES), &a->n_scopes);
+	a->connection_config = slot_nullable_varlena(slot, ANUM_CONNECTION_CONFIG);
+	a->binding_hash = slot_nullable_varlena(slot, ANUM_BINDING_HASH);
+	a->sealed_secrets = slot_varlena(slot, ANUM_SEALED_SECRETS);
+	a->consumed = DatumGetBool(slot_datum(slot, ANUM_CONSUMED));
+	a->sealed_outcome = slot_nullable_varlena(slot, ANUM_SEALED_OUTCOME);
+	a->created_at = slot_timestamp(slot, ANUM_CREATED_AT);
+	a->expires_at = slot_timestamp(slot, ANUM_EXPIRES_AT);
+	*found = a;
 	return false;
 }
 
-bool
-store_find_authorization(const char *app_user, const uint8 *state_hash, char **connector_id,
-						 char **connection_name)
+Authorization *
+store_find_authorization(const char *app_user, const uint8 *state_hash)
 {
 	ScanKeyData keys[2];
-	FindArg find = {0};
+	Authorization *found = NULL;
 
 	text_key(&keys[0], 1, app_user);
 	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_BYTEAEQ,
 				PointerGetDatum(hash_bytea(state_hash)));
 	store_scan("authorizations", "authorizations_pkey", GetLatestSnapshot(), keys, 2, visit_flow,
-			   &find);
-	*connector_id = find.connector_id;
-	*connection_name = find.connection_name;
-	return find.found;
+			   &found);
+	if (found != NULL)
+		memcpy(found->state_hash, state_hash, PG_SHA256_DIGEST_LENGTH);
+	return found;
 }
 
 Authorization *
-store_consume_authorization(const char *app_user, const uint8 *state_hash)
+store_take_authorization(const char *app_user, const uint8 *state_hash)
 {
 	static StoreStatement get = {
 		"SELECT connector_id, connection_name, redirect_uri, return_to, scopes, "
-		"connection_config, binding_hash, sealed_secrets, created_at, expires_at "
-		"FROM appuser_connectors.authorizations WHERE app_user = $1 AND state_hash = $2 "
-		"AND NOT consumed FOR UPDATE SKIP LOCKED"};
-	/* a row that is edited back has nothing left to use a second time */
-	static StoreStatement consume = {
-		"UPDATE appuser_connectors.authorizations SET consumed = true, sealed_secrets = '' "
-		"WHERE app_user = $1 AND state_hash = $2"};
+		"connection_config, binding_hash, sealed_secrets, consumed, sealed_outcome, created_at, "
+		"expires_at FROM appuser_connectors.authorizations WHERE app_user = $1 AND state_hash = $2 "
+		"FOR UPDATE SKIP LOCKED"};
 	StoreSection section;
 	StoreArgs args = {0};
 	Authorization *a = palloc0(sizeof(Authorization));
@@ -162,12 +171,60 @@ store_consume_authorization(const char *app_user, const uint8 *state_hash)
 		a->connection_config = result_nullable_jsonb(&section, 0, 6);
 		a->binding_hash = result_nullable_bytes(&section, 0, 7);
 		a->sealed_secrets = result_bytes(&section, 0, 8);
-		a->created_at = result_timestamp(&section, 0, 9);
-		a->expires_at = result_timestamp(&section, 0, 10);
-		store_run(&section, &consume, &args);
+		a->consumed = result_bool(&section, 0, 9);
+		a->sealed_outcome = result_nullable_bytes(&section, 0, 10);
+		a->created_at = result_timestamp(&section, 0, 11);
+		a->expires_at = result_timestamp(&section, 0, 12);
 	}
 	store_end(&section);
 	return found ? a : NULL;
+}
+
+void
+store_consume_authorization(const char *app_user, const uint8 *state_hash)
+{
+	/* a row that is edited back has nothing left to use a second time */
+	static StoreStatement consume = {
+		"UPDATE appuser_connectors.authorizations SET consumed = true, sealed_secrets = '' "
+		"WHERE app_user = $1 AND state_hash = $2"};
+	StoreSection section;
+	StoreArgs args = {0};
+
+	arg_text(&args, app_user);
+	arg_bytes(&args, hash_bytea(state_hash));
+	store_begin(&section, app_user);
+	store_run(&section, &consume, &args);
+	store_end(&section);
+}
+
+void
+store_end_authorization(const Authorization *a, TimestampTz keep_until)
+{
+	static StoreStatement end = {
+		"UPDATE appuser_connectors.authorizations SET sealed_outcome = $3, "
+		"expires_at = GREATEST(expires_at, $4) WHERE app_user = $1 AND state_hash = $2"};
+	static StoreStatement prune = {
+		"DELETE FROM appuser_connectors.authorizations WHERE app_user = $1 AND state_hash = ANY "
+		"(ARRAY(SELECT state_hash FROM appuser_connectors.authorizations WHERE app_user = $1 "
+		"AND sealed_outcome IS NOT NULL AND state_hash = ANY (ARRAY("
+		"SELECT state_hash FROM appuser_connectors.authorizations WHERE app_user = $1 "
+		"AND connector_id = $2 AND sealed_outcome IS NOT NULL ORDER BY created_at DESC OFFSET $3)) "
+		"FOR UPDATE SKIP LOCKED))"};
+	StoreSection section;
+	StoreArgs args = {0};
+	StoreArgs prune_args = {0};
+
+	arg_text(&args, a->app_user);
+	arg_bytes(&args, hash_bytea(a->state_hash));
+	arg_bytes(&args, a->sealed_outcome);
+	arg_timestamp(&args, keep_until);
+	arg_text(&prune_args, a->app_user);
+	arg_text(&prune_args, a->connector_id);
+	arg_bigint(&prune_args, MAX_AUTHORIZATIONS);
+	store_begin(&section, a->app_user);
+	store_run(&section, &end, &args);
+	store_run(&section, &prune, &prune_args);
+	store_end(&section);
 }
 
 LockResult
@@ -246,7 +303,11 @@ store_delete_exchanges(const char *app_user, const char *connector_id, const cha
 {
 	static StoreStatement delete = {
 		"DELETE FROM appuser_connectors.authorizations WHERE app_user = $1 "
-		"AND connector_id = $2 AND connection_name = $3 AND consumed"};
+		"AND connector_id = $2 AND connection_name = $3 AND consumed AND sealed_outcome IS NULL"};
+	/* what they say is so no longer */
+	static StoreStatement forget = {
+		"DELETE FROM appuser_connectors.authorizations WHERE app_user = $1 "
+		"AND connector_id = $2 AND connection_name = $3 AND sealed_outcome IS NOT NULL"};
 	StoreSection section;
 	StoreArgs args = {0};
 	bool deleted;
@@ -256,6 +317,7 @@ store_delete_exchanges(const char *app_user, const char *connector_id, const cha
 	arg_text(&args, connection_name);
 	store_begin(&section, app_user);
 	deleted = store_run(&section, &delete, &args) > 0;
+	store_run(&section, &forget, &args);
 	store_end(&section);
 	return deleted;
 }

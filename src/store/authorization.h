@@ -16,6 +16,9 @@
 #define MAX_AUTHORIZATIONS 5 /* under way, of one app user at one connector */
 #define MAX_AUTHORIZATIONS_OF_APP_USER 50
 
+/* How long a callback that is loaded again gets the row of the first time */
+#define OUTCOME_PERIOD 60000 /* ms */
+
 typedef struct Authorization
 {
 	const char *app_user;
@@ -29,7 +32,9 @@ typedef struct Authorization
 	Jsonb *connection_config;
 	bytea *binding_hash; /* NULL: none was given */
 	bytea *sealed_secrets;
-	char *party; /* see authorization_party; sealed as well */
+	bool consumed;
+	bytea *sealed_outcome; /* NULL: not ended */
+	char *party;           /* see authorization_party; sealed as well */
 	TimestampTz created_at;
 	TimestampTz expires_at;
 } Authorization;
@@ -38,15 +43,22 @@ typedef struct Authorization
 extern void store_insert_authorization(const Authorization *authorization);
 
 /*
- * Is there a flow with this state that has not been used, as of the latest snapshot?
- * Then which connection it is for.  One indexed read, without a lock.
+ * The flow with this state, used or not, as of the latest snapshot; NULL when there is
+ * none.  One indexed read, without a lock.
  */
-extern bool store_find_authorization(const char *app_user, const uint8 *state_hash,
-									 char **connector_id, char **connection_name);
+extern Authorization *store_find_authorization(const char *app_user, const uint8 *state_hash);
 
-/* Marks the flow consumed and returns it; NULL when there is none that was not.  Never
- * waits. */
-extern Authorization *store_consume_authorization(const char *app_user, const uint8 *state_hash);
+/* The same, locked; NULL also when somebody else holds it.  Never waits. */
+extern Authorization *store_take_authorization(const char *app_user, const uint8 *state_hash);
+
+/* Marks one that was taken consumed, and wipes its secrets. */
+extern void store_consume_authorization(const char *app_user, const uint8 *state_hash);
+
+/*
+ * Keeps the outcome of a flow that was consumed, at least until keep_until, and deletes the
+ * oldest of those of this app user and connector that have ended, beyond MAX_AUTHORIZATIONS.
+ */
+extern void store_end_authorization(const Authorization *authorization, TimestampTz keep_until);
 
 /* Locks a consumed flow without waiting: is it still there? */
 extern LockResult store_lock_authorization(const char *app_user, const uint8 *state_hash);
@@ -59,8 +71,8 @@ extern bool store_delete_authorization(const char *app_user, const uint8 *state_
 typedef bool (*AuthorizationInUse)(const char *app_user, const uint8 *state_hash);
 extern int store_sweep_authorizations(TimestampTz now, int limit, AuthorizationInUse in_use);
 
-/* Deletes those whose exchange is under way, waiting for whoever holds one; false when
- * there are none. */
+/* Deletes those that were consumed, waiting for whoever holds one; false when no exchange
+ * was under way. */
 extern bool store_delete_exchanges(const char *app_user, const char *connector_id,
 								   const char *connection_name);
 

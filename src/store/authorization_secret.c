@@ -1,7 +1,7 @@
 /*
  * authorization_secret.c
- *	  What a flow keeps sealed: code verifier, nonce and whom the code is for, bound to
- *	  the flow's whole row.
+ *	  What a flow keeps sealed: code verifier, nonce and whom the code is for, and then
+ *	  what became of it, bound to the flow's whole row.
  */
 #include "postgres.h"
 
@@ -26,11 +26,11 @@ authorization_hash(const char *text, uint8 digest[PG_SHA256_DIGEST_LENGTH])
 }
 
 static StringInfo
-flow_aad(const Authorization *a)
+flow_aad(const Authorization *a, const char *purpose)
 {
 	StringInfo aad = makeStringInfo();
 
-	record_put_text(aad, "authorization");
+	record_put_text(aad, purpose);
 	record_put_bytes(aad, installation_id(), sizeof(pg_uuid_t));
 	record_put_text(aad, a->app_user);
 	record_put_bytes(aad, a->state_hash, sizeof(a->state_hash));
@@ -62,7 +62,8 @@ authorization_seal(Authorization *authorization, const char *code_verifier, cons
 	record_put_text(&plain, nonce);
 	record_put_text(&plain, authorization->party);
 	record_put_int(&plain, authorization->expires_at);
-	authorization->sealed_secrets = keyring_seal(flow_aad(authorization), plain.data, plain.len);
+	authorization->sealed_secrets =
+		keyring_seal(flow_aad(authorization, "authorization"), plain.data, plain.len);
 	secret_cleanse(plain.data, plain.len);
 	pfree(plain.data);
 }
@@ -72,11 +73,38 @@ authorization_open(Authorization *authorization, char **code_verifier, char **no
 {
 	StringInfoData plain = {0};
 
-	plain.data = keyring_open(flow_aad(authorization), authorization->sealed_secrets, &plain.len);
+	plain.data = keyring_open(flow_aad(authorization, "authorization"),
+							  authorization->sealed_secrets, &plain.len);
 	if (plain.data == NULL)
 		return false;
 	*code_verifier = record_get_text(&plain);
 	*nonce = record_get_text(&plain);
 	authorization->party = record_get_text(&plain);
 	return authorization->expires_at <= record_get_int(&plain);
+}
+
+void
+authorization_seal_outcome(Authorization *authorization, const char *failure)
+{
+	StringInfo plain = makeStringInfo();
+
+	record_put_text(plain, failure);
+	record_put_int(plain, GetCurrentTimestamp());
+	authorization->sealed_outcome =
+		keyring_seal(flow_aad(authorization, "outcome"), plain->data, plain->len);
+}
+
+bool
+authorization_open_outcome(const Authorization *authorization, char **failure,
+						   TimestampTz *ended_at)
+{
+	StringInfoData plain = {0};
+
+	plain.data =
+		keyring_open(flow_aad(authorization, "outcome"), authorization->sealed_outcome, &plain.len);
+	if (plain.data == NULL)
+		return false;
+	*failure = record_get_text(&plain);
+	*ended_at = record_get_int(&plain);
+	return true;
 }

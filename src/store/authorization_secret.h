@@ -19,6 +19,14 @@ extern void authorization_seal(Authorization *authorization, const char *code_ve
 							   const char *nonce);
 extern bool authorization_open(Authorization *authorization, char **code_verifier, char **nonce);
 
+/*
+ * What became of a flow: failure (NULL: none), ended now, sealed with the flow's whole row
+ * into sealed_outcome; and back.  False for an outcome that is not this row's.
+ */
+extern void authorization_seal_outcome(Authorization *authorization, const char *failure);
+extern bool authorization_open_outcome(const Authorization *authorization, char **failure,
+									   TimestampTz *ended_at);
+
 /* SHA-256 of a text, as state and browser binding are stored */
 extern void authorization_hash(const char *text, uint8 digest[PG_SHA256_DIGEST_LENGTH]);
 

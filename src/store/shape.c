@@ -94,8 +94,8 @@ static const ColumnShape authorization_columns[] = {
 	{"app_user", TEXTOID},          {"state_hash", BYTEAOID},        {"connector_id", TEXTOID},
 	{"connection_name", TEXTOID},   {"redirect_uri", TEXTOID},       {"return_to", TEXTOID},
 	{"scopes", TEXTARRAYOID},       {"connection_config", JSONBOID}, {"binding_hash", BYTEAOID},
-	{"sealed_secrets", BYTEAOID},   {"consumed", BOOLOID},           {"created_at", TIMESTAMPTZOID},
-	{"expires_at", TIMESTAMPTZOID},
+	{"sealed_secrets", BYTEAOID},   {"consumed", BOOLOID},           {"sealed_outcome", BYTEAOID},
+	{"created_at", TIMESTAMPTZOID}, {"expires_at", TIMESTAMPTZOID},
 };
 
 static const ColumnShape answer_columns[] = {
@@ -153,7 +153,7 @@ static const IndexShape indexes[] = {
 	{"connections_due", "connections", {2, 18}, true},
 	{"connections_account", "connections", {2, 9}, true},
 	{"authorizations_pkey", "authorizations", {1, 2}, false},
-	{"authorizations_expires_at", "authorizations", {13}, false},
+	{"authorizations_expires_at", "authorizations", {14}, false},
 	{"revocations_due", "revocations", {3, 11}, false},
 	{"connection_events_unannounced", "connection_events", {7}, true},
 	{"connection_events_occurred_at", "connection_events", {7}, false},

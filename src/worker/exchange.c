@@ -13,7 +13,6 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include <openssl/crypto.h>
 
 #include "base/record.h"
 #include "base/url.h"
@@ -61,6 +60,7 @@ typedef enum ExchangePhase
 typedef struct ExchangeDetails
 {
 	Callback callback;
+	Authorization *flow; /* as it was when it was consumed; NULL: not, or by another worker */
 	ExchangePhase phase;
 	char *redirect_uri;
 	char *code_verifier;
@@ -80,64 +80,8 @@ static bool expects_id_token(const Flight *flight);
 static void request_keys(Flight *flight, ExchangePhase phase);
 static void request_tokens(Flight *flight);
 static bool refuse(Flight *flight, const char *why);
-static bool fail(Flight *flight, const char *failure);
+static void end_authorization(const Flight *flight, const char *failure);
 static void answer_with_row(Flight *flight, const char *failure);
-
-void
-callback_put(StringInfo record, const Callback *c)
-{
-	record_put_text(record, c->app_user);
-	record_put_bytes(record, c->state_hash, sizeof(c->state_hash));
-	record_put_text(record, c->connector_id);
-	record_put_text(record, c->connection_name);
-	record_put_text(record, c->session_app_user);
-	record_put_int(record, c->is_service);
-	record_put_bytes(record, c->has_binding ? c->binding_hash : NULL, sizeof(c->binding_hash));
-	record_put_text(record, c->code);
-	record_put_text(record, c->iss);
-	record_put_text(record, c->error);
-	record_put_text(record, c->redirect_uri);
-	record_put_int(record, c->repeated);
-	record_put_int(record, c->n_params);
-	for (int i = 0; i < c->n_params; i++)
-	{
-		record_put_text(record, c->params[i].name);
-		record_put_text(record, c->params[i].value);
-	}
-}
-
-void
-callback_get(StringInfo record, Callback *c)
-{
-	const char *bytes;
-	int len;
-
-	memset(c, 0, sizeof(Callback));
-	c->app_user = record_get_text(record);
-	bytes = record_get_bytes(record, &len);
-	if (bytes != NULL && len == sizeof(c->state_hash))
-		memcpy(c->state_hash, bytes, len);
-	c->connector_id = record_get_text(record);
-	c->connection_name = record_get_text(record);
-	c->session_app_user = record_get_text(record);
-	c->is_service = record_get_int(record) != 0;
-	bytes = record_get_bytes(record, &len);
-	c->has_binding = bytes != NULL && len == sizeof(c->binding_hash);
-	if (c->has_binding)
-		memcpy(c->binding_hash, bytes, len);
-	c->code = record_get_text(record);
-	c->iss = record_get_text(record);
-	c->error = record_get_text(record);
-	c->redirect_uri = record_get_text(record);
-	c->repeated = record_get_int(record) != 0;
-	c->n_params = (int) record_get_int(record);
-	c->params = palloc(sizeof(NameValue) * (c->n_params + 1));
-	for (int i = 0; i < c->n_params; i++)
-	{
-		c->params[i].name = record_get_text(record);
-		c->params[i].value = record_get_text(record);
-	}
-}
 
 /*
  * A flow that is being finished counts no longer among those that an app user may
@@ -208,8 +152,17 @@ refuse(Flight *flight, const char *why)
 	return false;
 }
 
-/* The flow was found and ends here: a row with failure. */
 static bool
+refuse_and_delete(Flight *flight, const char *why)
+{
+	const ExchangeDetails *details = flight->details;
+
+	(void) store_delete_authorization(flight->app_user, details->callback.state_hash);
+	return refuse(flight, why);
+}
+
+/* The flow was found and failed: a row with failure, and an event. */
+static void
 fail(Flight *flight, const char *failure)
 {
 	const ExchangeDetails *details = flight->details;
@@ -224,6 +177,14 @@ fail(Flight *flight, const char *failure)
 	if (n <= MAX_EVENTS)
 		event_record(flight->app_user, flight->connector_id, flight->connection_name,
 					 "connect_failed", detail);
+}
+
+/* Without anything sent */
+static bool
+fail_at_once(Flight *flight, const char *failure)
+{
+	end_authorization(flight, failure);
+	fail(flight, failure);
 	return false;
 }
 
@@ -235,7 +196,9 @@ answer_with_row(Flight *flight, const char *failure)
 	MemoryContext old = MemoryContextSwitchTo(flight->context);
 
 	flight->outcome = CALL_SUCCEEDED;
-	flight->refused = failure != NULL;
+	flight->told = failure == NULL                                ? STATS_SUCCEEDED
+				   : strcmp(failure, "provider_unavailable") == 0 ? STATS_UNAVAILABLE
+																  : STATS_REFUSED;
 	flight->answer = makeStringInfo();
 	record_put_text(flight->answer, flight->connector_id);
 	record_put_text(flight->answer, flight->app_user);
@@ -243,35 +206,6 @@ answer_with_row(Flight *flight, const char *failure)
 	record_put_text(flight->answer, details->return_to);
 	record_put_text(flight->answer, failure);
 	MemoryContextSwitchTo(old);
-}
-
-/*
- * May this caller finish the flow?  Either the session's app user began it, or
- * the service role brings the binding from the browser that did.  An attacker's
- * link followed by a victim would otherwise attach the victim's account to the
- * attacker.
- */
-static bool
-may_finish(const Callback *callback, const Authorization *authorization)
-{
-	if (callback->has_binding || authorization->binding_hash != NULL)
-	{
-		/*
-		 * A binding that was given, now or when the flow began, must match, whoever the
-		 * caller is: the app user's session may be in a browser that did not begin it.
-		 */
-		if (!callback->has_binding)
-			return false;
-		if (authorization->binding_hash == NULL ||
-			VARSIZE_ANY_EXHDR(authorization->binding_hash) != PG_SHA256_DIGEST_LENGTH ||
-			CRYPTO_memcmp(VARDATA_ANY(authorization->binding_hash), callback->binding_hash,
-						  PG_SHA256_DIGEST_LENGTH) != 0)
-			return false;
-		if (callback->is_service && callback->session_app_user == NULL)
-			return true;
-	}
-	return callback->session_app_user != NULL &&
-		   strcmp(callback->session_app_user, callback->app_user) == 0;
 }
 
 /*
@@ -321,11 +255,83 @@ token_values_fit(const OAuthClient *client, const TokenResponse *tokens, Exchang
 	return true;
 }
 
+/* The flight that has this flow's code, or NULL; one that another worker has left is not told */
+static Flight *
+find_exchange(const char *app_user, const uint8 *state_hash)
+{
+	dlist_iter iter;
+
+	dlist_foreach (iter, flight_list_near(app_user))
+	{
+		Flight *flight = dlist_container(Flight, app_user_node, iter.cur);
+		const ExchangeDetails *details = flight->details;
+
+		if (flight->kind == &exchange_flight && strcmp(flight->app_user, app_user) == 0 &&
+			details->flow != NULL &&
+			memcmp(details->callback.state_hash, state_hash, PG_SHA256_DIGEST_LENGTH) == 0)
+			return flight;
+	}
+	return NULL;
+}
+
+/*
+ * The page was loaded again: the row of the first time, or of the exchange that is under
+ * way when that has ended, for those who could have finished the flow.  Always false:
+ * there is nothing to send.
+ */
+static bool
+repeat_exchange(Flight *flight, const Authorization *authorization)
+{
+	ExchangeDetails *details = flight->details;
+	const Callback *callback = &details->callback;
+	Flight *first = authorization->sealed_outcome == NULL
+						? find_exchange(flight->app_user, callback->state_hash)
+						: NULL;
+	const char *why;
+	char *failure;
+
+	if (first != NULL)
+	{
+		why = callback_objection(callback, ((ExchangeDetails *) first->details)->flow);
+		if (why != NULL)
+			return refuse(flight, why);
+		for (int i = 0; i < flight->n_waiters; i++)
+			flight_add_waiter(first, flight->waiters[i]);
+		flight->n_waiters = 0;
+		return false;
+	}
+	if (!callback_may_see_outcome(callback, authorization, &failure, &why))
+		return refuse(flight, why);
+	details->return_to = authorization->return_to;
+	flight_set_connection(flight, authorization->connector_id, authorization->connection_name);
+	answer_with_row(flight, failure);
+	return false;
+}
+
+/* The flow has come to its end; its outcome is kept for whoever loads the page again. */
+static void
+end_authorization(const Flight *flight, const char *failure)
+{
+	const ExchangeDetails *details = flight->details;
+
+	if (details->flow == NULL)
+	{
+		/* another worker's: its row is no longer known to be what it was */
+		(void) store_delete_authorization(flight->app_user, details->callback.state_hash);
+		return;
+	}
+	authorization_seal_outcome(details->flow, failure);
+	store_end_authorization(details->flow,
+							GetCurrentTimestamp() + OUTCOME_PERIOD * INT64CONST(1000));
+}
+
 static bool
 exchange_prepare(Flight *flight)
 {
-	const Callback *callback = &((ExchangeDetails *) flight->details)->callback;
+	ExchangeDetails *details = flight->details;
+	const Callback *callback = &details->callback;
 	Authorization *authorization;
+	const char *why;
 
 	/* a copy must not spend the original's codes either, nor use up the state */
 	if (installation_state() != INSTALLATION_OURS)
@@ -333,18 +339,28 @@ exchange_prepare(Flight *flight)
 		flight_fail(flight, CALL_COPY_HELD, "%s", "");
 		return false;
 	}
-	authorization = store_consume_authorization(flight->app_user, callback->state_hash);
+	details->flow = NULL; /* if this is the second time, after a rollback */
+	authorization = store_take_authorization(flight->app_user, callback->state_hash);
 	if (authorization == NULL)
-		return refuse(flight, "The state is unknown, or was used before.");
-	if (!begin_exchange(flight, authorization))
+		return refuse(flight, "The flow has just ended, or another transaction holds it.");
+	if (authorization->consumed)
+		return repeat_exchange(flight, authorization);
+	if (!authorization_open(authorization, &details->code_verifier, &details->nonce))
 	{
+		/* of no use to anybody */
 		(void) store_delete_authorization(flight->app_user, callback->state_hash);
-		return false;
+		return refuse(flight, "The stored flow cannot be opened: it was altered.");
 	}
-	return true;
+	/* whoever is not the one who began it does not end it either */
+	why = callback_objection(callback, authorization);
+	if (why != NULL)
+		return refuse(flight, why);
+	store_consume_authorization(flight->app_user, callback->state_hash);
+	details->flow = authorization;
+	return begin_exchange(flight, authorization);
 }
 
-/* Checks the callback; true when the first request is ready. */
+/* Checks the callback of the right person; true when the first request is ready. */
 static bool
 begin_exchange(Flight *flight, Authorization *authorization)
 {
@@ -357,49 +373,42 @@ begin_exchange(Flight *flight, Authorization *authorization)
 	details->requested = authorization->scopes;
 	details->n_requested = authorization->n_scopes;
 
-	if (!authorization_open(authorization, &details->code_verifier, &details->nonce))
-		return refuse(flight, "The stored flow cannot be opened.");
-	if (!may_finish(callback, authorization))
-		return refuse(flight,
-					  callback->has_binding ? "The browser binding is not the one of this flow."
-					  : authorization->binding_hash != NULL
-						  ? "The flow was begun with a browser binding, which is missing."
-						  : "Another person began this flow, or nobody says who is asking.");
 	if (authorization->expires_at <= GetCurrentTimestamp())
-		return refuse(flight, "The state has expired.");
+		return refuse_and_delete(flight, "The state has expired.");
 	if (callback->redirect_uri != NULL &&
 		strcmp(authorization->redirect_uri, callback->redirect_uri) != 0)
-		return refuse(flight, "The browser came back to another redirect URI than it was sent to.");
+		return refuse_and_delete(
+			flight, "The browser came back to another redirect URI than it was sent to.");
 
 	/* from here on a row comes back, always */
 	connector = connector_find(authorization->connector_id);
 	if (connector == NULL || !connector_open(connector) ||
 		!TIMESTAMP_IS_NOEND(connector->stopped_at) ||
 		strcmp(authorization->party, authorization_party(connector)) != 0)
-		return fail(flight, "connector_misconfigured");
+		return fail_at_once(flight, "connector_misconfigured");
 	flight->connector = connector;
 
 	if (callback->repeated)
-		return fail(flight, "invalid_response");
+		return fail_at_once(flight, "invalid_response");
 	/* RFC 9207 §2.4, on errors too */
 	if (callback->iss != NULL ? !connector->client.iss_ignored &&
 									!issuer_matches(connector->client.issuer, callback->iss)
 							  : connector->client.issuer != NULL && connector->client.iss_required)
-		return fail(flight, "issuer_mismatch");
+		return fail_at_once(flight, "issuer_mismatch");
 	if (callback->error != NULL && callback->error[0] != '\0')
-		return fail(flight,
-					valid_error_code(callback->error) ? callback->error : "invalid_response");
+		return fail_at_once(flight, valid_error_code(callback->error) ? callback->error
+																	  : "invalid_response");
 	if (callback->code == NULL || callback->code[0] == '\0')
-		return fail(flight, "invalid_response");
+		return fail_at_once(flight, "invalid_response");
 	for (const char *c = callback->code; *c != '\0'; c++)
 		if (*c < 0x20 || *c > 0x7e) /* VSCHAR, RFC 6749 appendix A.11 */
-			return fail(flight, "invalid_response");
+			return fail_at_once(flight, "invalid_response");
 
 	details->redirect_uri = authorization->redirect_uri;
 	details->connection_config = authorization->connection_config;
 	details->fixed_config = connector->connection_config;
 	if (!take_callback_values(&connector->client, details))
-		return fail(flight, "invalid_response");
+		return fail_at_once(flight, "invalid_response");
 	if (expects_id_token(flight) && jwks_get(connector->client.jwks_uri) == NULL)
 		request_keys(flight, PHASE_KEYS);
 	else
@@ -632,15 +641,13 @@ revoke_tokens(Flight *flight, const char *connection_name)
 							flight->tokens.refresh_token);
 }
 
-/* The flow has come to its end: its row goes, and the caller gets a row. */
+/* The flow has come to its end, and the caller gets a row. */
 static bool
 end_flow(Flight *flight, const char *failure)
 {
-	const ExchangeDetails *details = flight->details;
-
-	(void) store_delete_authorization(flight->app_user, details->callback.state_hash);
+	end_authorization(flight, failure);
 	if (failure != NULL)
-		(void) fail(flight, failure);
+		fail(flight, failure);
 	else
 		answer_with_row(flight, NULL);
 	return true;

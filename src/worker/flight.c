@@ -157,7 +157,7 @@ stats_result(const Flight *flight)
 	switch (flight->outcome)
 	{
 		case CALL_SUCCEEDED:
-			return flight->refused ? STATS_REFUSED : STATS_SUCCEEDED;
+			return flight->told;
 		case CALL_PROVIDER_UNAVAILABLE:
 		case CALL_FAILED:
 			return STATS_UNAVAILABLE;

@@ -104,7 +104,7 @@ struct Flight
 
 	/* what its callers are told when it is finished */
 	ProviderCallOutcome outcome;
-	bool refused; /* for statistics: it ended with a refusal that was told */
+	StatsResult told; /* for statistics: what was told if outcome is CALL_SUCCEEDED */
 	char message[CALL_MESSAGE_SIZE];
 	StringInfo answer;
 	ProviderCallWaiter *waiters;

@@ -61,7 +61,7 @@ SELECT substring(:'url' FROM 'state=([^&]*)') AS state \gset
 SELECT pg_temp.refusal(format('SELECT * FROM appuser_connectors.oauth_callback(%L, code => %L)', state, 'x'))
 FROM unnest(ARRAY[NULL, '', 'x', repeat('A', 100), repeat('A', 5000), 'Ü' || :'state', :'state' || 'AAAA',
 	substr(:'state', 1, length(:'state') - 4), overlay(:'state' PLACING 'zzzz' FROM 5), overlay(:'state' PLACING '____' FROM 80)]) AS state;
--- somebody else's, even with everything else right; after that it is used up
+-- somebody else's, even with everything else right; after that it is there for her
 BEGIN;
 SELECT set_app_user('bob');
 SELECT pg_temp.refusal(format('SELECT * FROM appuser_connectors.oauth_callback(%L, code => %L)', :'state', 'x'));

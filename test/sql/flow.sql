@@ -34,7 +34,7 @@ SELECT set_app_user('alice');
 SELECT * FROM oauth_callback(:'state', code => :'code', iss => :'iss');
 COMMIT;
 
--- and the page that did that, reloaded, does nothing
+-- and the page that did that, reloaded, says the same
 BEGIN;
 SELECT set_app_user('alice');
 SELECT * FROM oauth_callback(:'state', code => :'code', iss => :'iss');

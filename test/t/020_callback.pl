@@ -2,8 +2,8 @@
 # provider they chose has sent (RFC 6749 §4.1.2, RFC 9207, RFC 9700 §2.1, §4).
 # Whatever else comes back is refused: by UC005 where the flow is not the
 # caller's, and else by a row that says why and where to go.  What is refused
-# sends nothing to the provider, stores nothing, uses up the state, and shows no
-# secret to the client or in the server log.
+# sends nothing to the provider, stores nothing, and shows no secret to the client or
+# in the server log; only the person whose flow it is uses up its state.
 
 use strict;
 use warnings;
@@ -130,10 +130,10 @@ sub shows_no_secret
 	return is("@shown", '', $name);
 }
 
-# Raises UC005, and nothing comes of it.
+# Raises UC005, and nothing comes of it; pending: the flow is still there.
 sub refused
 {
-	my ($name, $state, $app_user, $arguments, $role) = @_;
+	my ($name, $state, $app_user, $arguments, $role, $pending) = @_;
 	my $before = stored();
 	my $answer = finish($app_user, { state => $state, code => new_code(), %$arguments }, $role);
 	my $after = look($state);
@@ -143,7 +143,7 @@ sub refused
 		like($answer->{message}, qr/^DETAIL:.*^HINT:/ms, 'with a reason and what to do');
 		shows_no_secret($answer->{message}, 'and no secret');
 		is($after->{stored}, $before, 'nothing is sent or stored');
-		is($after->{pending}, 0, 'the state is used up');
+		is($after->{pending}, $pending // 0, $pending ? 'the flow is there for whoever it is of' : 'there is no such flow any longer');
 	};
 	return;
 }
@@ -213,11 +213,17 @@ refused('a state with padding', "$state=", 'alice', {});
 refused('a state with a space', "$state ", 'alice', {});
 is(is_pending($state), 1, 'none of that uses up the state that was meant');
 connects('and it is still good for its flow', 'alice', 'calendar', $state, {});
-refused('a state that was used', $state, 'alice', {});
-refused('a state that was used, once more', $state, 'alice', {});
+foreach my $time ('again', 'once more')
+{
+	my $before = stored();
+	is_deeply([ @{ finish('alice', { state => $state, code => new_code() }) }{qw(app_user connector_id return_to failure)} ],
+		[ 'alice', 'calendar', '/back', undef ], "the page that is loaded $time says what it said");
+	is(look()->{stored}, $before, 'nothing is sent or stored');
+}
+refused('a state that was used, by another person', $state, 'mallory', {});
 
 $state = begin('alice', 'calendar');
-is(query($node, 'postgres', "SELECT expires_at - created_at FROM appuser_connectors.authorizations"), '00:02:00',
+is(query($node, 'postgres', "SELECT expires_at - created_at FROM appuser_connectors.authorizations WHERE NOT consumed"), '00:02:00',
 	'a flow lives for authorization_lifetime');
 query($node, 'postgres', "UPDATE appuser_connectors.authorizations SET expires_at = clock_timestamp()");
 refused('a state that has expired', $state, 'alice', {});
@@ -261,12 +267,20 @@ my ($in, $out, $err) = ('', '', '');
 my $first = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-U', 'app_service' ], '<', \$in, '>', \$out, '2>', \$err);
 my $code = new_code();
 $in = "BEGIN; SELECT appuser_connectors.set_app_user('alice') \\g /dev/null\nSELECT coalesce(failure, 'connected') FROM appuser_connectors.oauth_callback('$state', '$code'); ROLLBACK;\n\\q\n";
+my $typed = $in;
 $first->pump_nb;
 $faulty->wait(path => '/token', count => $arrived + 1);
 undef $stored;
-refused('a state whose code is under way to the provider', $state, 'alice', {});
+refused('a state whose code is under way to the provider, by another person', $state, 'mallory', {});
+my ($second_in, $second_out, $second_err) = ($typed, '', '');
+my $second = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-U', 'app_service' ], '<', \$second_in, '>', \$second_out, '2>', \$second_err);
+$second->pump_nb;
+wait_until('a second tab waits', sub { query($node, 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app_service' AND wait_event_type = 'Extension'") == 2 });
 $faulty->release('first');
 $first->finish;
+$second->finish;
+is($second_out, "connected\n", 'a second tab gets the row of the first') or diag($second_err);
+is(scalar($faulty->requests('/token')), $arrived + 1, 'for one code');
 undef $stored;
 is($out, "connected\n", 'the first callback succeeds') or diag($err);
 is(access_token($node, 'alice', 'calendar'), $token, 'and is kept, although its transaction was rolled back');
@@ -302,13 +316,13 @@ foreach my $bound (1, 0)
 				}
 				else
 				{
-					refused("may not finish: $name", $state, $session, $arguments, $role);
+					refused("may not finish: $name", $state, $session, $arguments, $role, 1);
 				}
 			}
 		}
 	}
 }
-refused('an empty browser binding is a wrong one', begin('alice', 'calendar', browser_binding => $binding), undef, { browser_binding => '' });
+refused('an empty browser binding is a wrong one', begin('alice', 'calendar', browser_binding => $binding), undef, { browser_binding => '' }, undef, 1);
 my ($sqlstate) = failure($node, 'app_service', "SELECT appuser_connectors.connect_app_user('calendar', browser_binding => 'short')", app_user => 'alice');
 is($sqlstate, '22023', 'a browser binding that could be guessed is not accepted at the start');
 ($sqlstate) = failure($node, 'app_nobody', "SELECT * FROM appuser_connectors.oauth_callback('x')");

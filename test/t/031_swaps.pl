@@ -95,7 +95,7 @@ my @sealed = rows($node, 'postgres', "SELECT c.relname AS table, a.attname AS co
 	WHERE c.relnamespace = '$ns'::regnamespace AND c.relkind = 'r' AND a.atttypid = 'bytea'::regtype AND a.attname NOT IN ('state_hash', 'binding_hash')
 	ORDER BY 1, 2");
 is_deeply([ map { "$_->{table}.$_->{column}" } @sealed ],
-	[   qw(authorizations.sealed_secrets connections.access_token connections.refresh_token connectors.client_secret
+	[   qw(authorizations.sealed_outcome authorizations.sealed_secrets connections.access_token connections.refresh_token connectors.client_secret
 		  encryption_keys.wrapped_key installation.seal issuers.seal pending_answers.sealed_answer providers.seal revocations.sealed_tokens) ],
 	'every place for something sealed is known here');
 
