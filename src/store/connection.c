@@ -46,6 +46,8 @@ enum
 	ANUM_REFRESH_TOKEN
 };
 
+#define MAX_LOOKED_AT 1000 /* rows */
+
 typedef struct ReadArg
 {
 	Connection *connection;
@@ -513,4 +515,33 @@ store_connector_with_connections(const char *after)
 	store_scan("connections", "connections_due", GetLatestSnapshot(), &key, 1, visit_connector_id,
 			   &connector_id);
 	return connector_id;
+}
+
+typedef struct FailingArg
+{
+	const char *app_user;
+	int looked_at;
+	bool found;
+} FailingArg;
+
+static bool
+visit_failing(TupleTableSlot *slot, void *arg)
+{
+	FailingArg *failing = arg;
+
+	failing->found = !TIMESTAMP_IS_NOEND(slot_timestamp(slot, ANUM_FAILING_SINCE)) &&
+					 strcmp(slot_text(slot, ANUM_APP_USER), failing->app_user) != 0;
+	return !failing->found && ++failing->looked_at < MAX_LOOKED_AT;
+}
+
+bool
+store_another_is_failing(const char *app_user, const char *connector_id)
+{
+	ScanKeyData key;
+	FailingArg failing = {.app_user = app_user};
+
+	text_key(&key, 1, connector_id);
+	store_scan("connections", "connections_due", GetLatestSnapshot(), &key, 1, visit_failing,
+			   &failing);
+	return failing.found;
 }

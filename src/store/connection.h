@@ -116,6 +116,10 @@ extern ConnectionKey *store_due_connections(const char *connector_id, TimestampT
 											ConnectionPassedBy passed_by, int *count,
 											TimestampTz *next_due);
 
+/* Is a connection of another app user at the connector failing?  Of the thousand that are
+ * due next, where those that fail are. */
+extern bool store_another_is_failing(const char *app_user, const char *connector_id);
+
 /* Does a connection (of any app user) hold this account at this connector by another
  * grant? */
 extern bool store_account_is_shared(const char *connector_id, const char *account,

@@ -35,6 +35,7 @@
 #include "worker/exchange.h"
 #include "worker/rate.h"
 #include "worker/refresh.h"
+#include "worker/refusal.h"
 #include "worker/revocation.h"
 #include "worker/token_lifetime.h"
 
@@ -43,7 +44,7 @@
 #define PROMPT_RETRIES 3          /* of a token whose answer was lost, within PROMPT_DELAY */
 #define PROMPT_DELAY 1000         /* ms */
 #define REFUSAL_DELAY (30 * 1000) /* ms, doubled with each */
-#define REFUSALS_TO_GIVE_UP 5     /* spread over 7.5 minutes */
+#define REFUSALS_TO_GIVE_UP 4     /* that were confirmed */
 #define UNREADABLE_REASON "unreadable"
 #define UNREADABLE_DELAY (60 * 60 * 1000)
 #define PROBE_INTERVAL (60 * 1000) /* ms, doubled with each */
@@ -51,6 +52,7 @@
 #define PROBE_GRACE (10 * 60 * 1000)  /* ms; that somebody else has to try it */
 #define STOPPED_DELAY (5 * 60 * 1000) /* ms; of its connections, and of a probe not answered */
 #define STOPPED_REASON "connector_stopped"
+#define UNCLEAR_REASON "unanswered" /* what became of the token is unclear */
 #define MAX_FORCED 20 /* refreshes of a token that lives, because somebody wants another */
 #define FORCED_PERIOD (60 * 1000) /* ms */
 #define MAX_HELD 16               /* answers, times the requests there may be */
@@ -70,6 +72,7 @@ typedef struct RefreshDetails
 	int lost;               /* answers, in a row */
 	bool probing;           /* of a stopped connector */
 	bool counted;           /* by the circuit */
+	bool unclear;           /* an earlier sending of this token was not answered */
 } RefreshDetails;
 
 static void note_failure(Flight *flight);
@@ -93,6 +96,7 @@ note_success(const Flight *flight)
 	const RefreshDetails *details = flight->details;
 
 	circuit_note_success(flight->connector_id, flight->app_user);
+	refusal_note_grant(flight->connector_id, flight->app_user);
 	if (details->probing)
 	{
 		store_stop_connector(flight->connector_id, NULL, GetCurrentTimestamp(), DT_NOEND);
@@ -292,40 +296,116 @@ require_reconnect(Flight *flight, const char *reason)
 				 "reconnect_required", reason);
 }
 
-/* Tried in vain: not before delay (ms) again. */
-static void
-postpone(Flight *flight, const char *reason, int64 delay, bool is_refusal)
+/*
+ * Locks the row of a refresh that was in vain and counts it.  False: see
+ * lock_same_grant.
+ */
+static bool
+begin_failure(Flight *flight, Connection *connection)
 {
-	Connection connection = {0};
+	if (!lock_same_grant(flight, connection))
+		return false;
+	/* what an admin has corrected since is not counted */
+	if (connection->failures > 0 && flight->connector != NULL &&
+		flight->connector->updated_at > connection->failing_since)
+		connection->failures = connection->refusals = 0;
+	return true;
+}
+
+/* Writes it: not before delay (ms) again. */
+static void
+finish_failure(Flight *flight, Connection *connection, const char *reason, const char *detail,
+			   int64 delay)
+{
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (!lock_same_grant(flight, &connection))
-		return;
-	/* what an admin has corrected since is not counted */
-	if (connection.failures > 0 && flight->connector != NULL &&
-		flight->connector->updated_at > connection.failing_since)
-		connection.failures = connection.refusals = 0;
-	if (connection.failures++ == 0)
+	if (connection->failures++ == 0)
 	{
-		connection.failing_since = now;
+		connection->failing_since = now;
 		event_record(flight->app_user, flight->connector_id, flight->connection_name,
-					 "refresh_failing", reason);
+					 "refresh_failing", detail);
 	}
-	connection.refusals =
-		!is_refusal ? 0
-		: connection.status_reason != NULL && strcmp(connection.status_reason, reason) == 0
-			? connection.refusals + 1
-			: 1;
-	connection.status_reason = unconstify(char *, reason);
-	if (is_refusal && connection.refusals >= REFUSALS_TO_GIVE_UP)
+	connection->status_reason = unconstify(char *, reason);
+	connection->refresh_at = TimestampTzPlusMilliseconds(now, delay);
+	store_update_connection(connection);
+}
+
+/* Tried in vain, which says nothing of the grant: not before delay (ms) again. */
+static void
+postpone(Flight *flight, const char *reason, int64 delay)
+{
+	const RefreshDetails *details = flight->details;
+	Connection connection = {0};
+
+	if (!begin_failure(flight, &connection))
+		return;
+	/* that it is unclear what became of the token must not be forgotten over it */
+	if (details->unclear && flight->first_sent_at != 0)
+		finish_failure(flight, &connection, UNCLEAR_REASON, reason, delay);
+	else
 	{
-		require_reconnect(flight, reason);
+		connection.refusals = 0;
+		finish_failure(flight, &connection, reason, reason, delay);
+	}
+}
+
+/* Sent, and not answered: the provider may have replaced the token. */
+static void
+postpone_unclear(Flight *flight, const char *problem, int64 delay)
+{
+	const RefreshDetails *details = flight->details;
+	Connection connection = {0};
+
+	if (!begin_failure(flight, &connection))
+		return;
+	if (!details->unclear)
+		connection.refusals = 0;
+	finish_failure(flight, &connection, UNCLEAR_REASON, problem, delay);
+}
+
+/*
+ * invalid_grant for a token that may be used up already, because an answer was lost: it
+ * may say that the first request is still under way, or come within the provider's grace.
+ * It is believed when it is said again and again for a minute.
+ */
+static void
+ask_again(Flight *flight, const char *problem)
+{
+	static const int delays[] = {5000, 10000, 20000, 30000}; /* ms */
+	const RefreshDetails *details = flight->details;
+	Connection connection = {0};
+
+	if (!begin_failure(flight, &connection))
+		return;
+	if (!details->unclear)
+		connection.refusals = 0;
+	if (connection.refusals >= (int) lengthof(delays))
+	{
+		require_reconnect(flight, problem);
 		return;
 	}
-	if (is_refusal)
-		delay = (int64) REFUSAL_DELAY << Min(connection.refusals - 1, 6);
-	connection.refresh_at = TimestampTzPlusMilliseconds(now, delay);
-	store_update_connection(&connection);
+	finish_failure(flight, &connection, UNCLEAR_REASON, problem, delays[connection.refusals++]);
+}
+
+/* Refused in words that no standard has for a dead grant: see refusal.c. */
+static void
+note_refusal(Flight *flight, const char *problem, int64 delay)
+{
+	Connection connection = {0};
+	RefusalVerdict verdict;
+
+	if (!begin_failure(flight, &connection))
+		return;
+	verdict = refusal_judge(&connection);
+	if (verdict == REFUSAL_CONFIRMED)
+		connection.refusals++;
+	if (verdict == REFUSAL_LASTING || connection.refusals >= REFUSALS_TO_GIVE_UP)
+	{
+		require_reconnect(flight, problem);
+		return;
+	}
+	finish_failure(flight, &connection, problem, problem,
+				   Max(delay, (int64) REFUSAL_DELAY << Min(connection.failures, 6)));
 }
 
 /* A stopped connector is tried by somebody who was not refused, unless nobody else comes. */
@@ -375,6 +455,8 @@ refresh_prepare(Flight *flight)
 	details->account = connection.account;
 	details->account_issuer = connection.account_issuer;
 	details->connected_at = connection.connected_at;
+	details->unclear = connection.failures > 0 && connection.status_reason != NULL &&
+					   strcmp(connection.status_reason, UNCLEAR_REASON) == 0;
 	if (connection.reconnect_required)
 	{
 		flight_fail(flight, CALL_RECONNECT_REQUIRED, "%s",
@@ -413,7 +495,7 @@ refresh_prepare(Flight *flight)
 			flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED, "The connector is stopped: %s.",
 						connector->stopped_reason ? connector->stopped_reason : "");
 			if (!resting)
-				postpone(flight, STOPPED_REASON, STOPPED_DELAY, false);
+				postpone(flight, STOPPED_REASON, STOPPED_DELAY);
 			return false;
 		}
 	}
@@ -424,7 +506,7 @@ refresh_prepare(Flight *flight)
 		flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED,
 					"The connector was changed outside update_connector().");
 		if (!resting)
-			postpone(flight, "connector_changed", STOPPED_DELAY, false);
+			postpone(flight, "connector_changed", STOPPED_DELAY);
 		return false;
 	}
 	if (resting && connector->updated_at <= connection.failing_since &&
@@ -466,7 +548,7 @@ refresh_prepare(Flight *flight)
 	if (details->refresh_token == NULL)
 	{
 		flight_fail(flight, CALL_FAILED, "The stored refresh token cannot be opened.");
-		postpone(flight, UNREADABLE_REASON, UNREADABLE_DELAY, false);
+		postpone(flight, UNREADABLE_REASON, UNREADABLE_DELAY);
 		return false;
 	}
 	if (details->probing)
@@ -555,6 +637,17 @@ revoke_granted(Flight *flight, const Connection *connection)
 							tokens->refresh_token ? tokens->refresh_token : details->refresh_token);
 }
 
+/* Of the token that is stored, in seconds; -1: unknown.  RFC 6749 §5.1 lets an answer leave
+ * it out where it is known by other means, which is what the answer before was. */
+static int64
+known_lifetime(const Connection *connection)
+{
+	if (TIMESTAMP_IS_NOEND(connection->expires_at) ||
+		connection->expires_at <= connection->updated_at)
+		return -1;
+	return (connection->expires_at - connection->updated_at + USECS_PER_SEC - 1) / USECS_PER_SEC;
+}
+
 /*
  * Stores what was granted.  False: the row is held.  The row may be gone
  * (disconnected meanwhile): then the tokens nobody will have are revoked.  It
@@ -568,6 +661,7 @@ store_granted(Flight *flight)
 	const TokenResponse *tokens = &flight->tokens;
 	Connection connection = {0};
 	char *refresh_token = tokens->refresh_token;
+	int64 expires_in;
 	TimestampTz now = GetCurrentTimestamp();
 
 	switch (store_lock_connection(flight->app_user, flight->connector_id, flight->connection_name,
@@ -613,12 +707,15 @@ store_granted(Flight *flight)
 	/* RFC 6749 §6: no new refresh token means the old one stays */
 	if (refresh_token == NULL)
 		refresh_token = details->refresh_token;
+	expires_in = tokens->expires_in;
+	if (expires_in < 0)
+		expires_in = known_lifetime(&connection);
 	connection.generation++;
 	connection.token_type = tokens->token_type;
 	if (tokens->has_scope)
 		connection.scopes = texts_to_array(tokens->scopes, tokens->n_scopes);
 	connection.updated_at = now;
-	connection.expires_at = token_expires_at(flight->sent_at, tokens->expires_in);
+	connection.expires_at = token_expires_at(flight->sent_at, expires_in);
 	connection.refresh_at =
 		token_refresh_at(flight->connector, refresh_token != NULL, now, connection.expires_at);
 	connection.failures = connection.refusals = 0;
@@ -630,6 +727,10 @@ store_granted(Flight *flight)
 	if (details->id_token != ID_TOKEN_ACCEPTED)
 		event_record_once(flight->app_user, flight->connector_id, flight->connection_name,
 						  "invalid_id_token", id_token_result_text(details->id_token),
+						  connection.connected_at);
+	if (tokens->expires_in < 0 && expires_in >= 0 && !tokens->expires_in_ignored)
+		event_record_once(flight->app_user, flight->connector_id, flight->connection_name,
+						  "expires_in_missing", "the lifetime of the token before counts on",
 						  connection.connected_at);
 	if (tokens->expires_in_ignored)
 		event_record_once(flight->app_user, flight->connector_id, flight->connection_name,
@@ -643,6 +744,7 @@ store_granted(Flight *flight)
 static void
 store_failure(Flight *flight)
 {
+	const RefreshDetails *details = flight->details;
 	const char *problem = flight->problem;
 	Connection connection = {0};
 	int failures = 1;
@@ -668,31 +770,39 @@ store_failure(Flight *flight)
 			note_failure(flight);
 		/* what was not even sent stays due: it is this server that has failed */
 		if (!flight->local_trouble || flight->http_outcome == HTTP_UNANSWERED)
-			postpone(flight, problem, delay, false);
+		{
+			if (flight->http_outcome == HTTP_UNANSWERED)
+				postpone_unclear(flight, problem, delay);
+			else
+				postpone(flight, problem, delay);
+		}
 		return;
 	}
 	switch (flight->tokens.outcome)
 	{
 		case TOKEN_INVALID_GRANT:
 			circuit_note_answer(flight->connector_id, flight->app_user);
-			require_reconnect(flight, problem);
+			if (details->unclear || details->lost > 0)
+				ask_again(flight, problem);
+			else
+				require_reconnect(flight, problem);
 			break;
 		case TOKEN_INVALID_CLIENT:
 			circuit_note_answer(flight->connector_id, flight->app_user);
 			flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED,
 						"The provider refused the client: %s.", problem);
 			note_client_refusal(flight);
-			postpone(flight, "invalid_client", Max(delay, REFUSAL_DELAY), false);
+			postpone(flight, "invalid_client", Max(delay, REFUSAL_DELAY));
 			break;
 		case TOKEN_REFUSED:
-			postpone(flight, problem, delay, true);
+			note_refusal(flight, problem, delay);
 			break;
 		case TOKEN_RATE_LIMITED:
 		case TOKEN_UNAVAILABLE:
 		case TOKEN_MALFORMED:
 		case TOKEN_GRANTED:
 			note_failure(flight);
-			postpone(flight, problem, delay, false);
+			postpone(flight, problem, delay);
 			break;
 	}
 }
@@ -745,7 +855,7 @@ static void
 refresh_put_off(Flight *flight)
 {
 	if (flight->error == ERRCODE_UC_KEY_UNAVAILABLE)
-		postpone(flight, UNREADABLE_REASON, UNREADABLE_DELAY, false);
+		postpone(flight, UNREADABLE_REASON, UNREADABLE_DELAY);
 	else if (store_put_off_connection(
 				 flight->app_user, flight->connector_id, flight->connection_name, UNREADABLE_REASON,
 				 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), UNREADABLE_DELAY)))

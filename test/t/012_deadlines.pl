@@ -314,7 +314,7 @@ like($session->result, qr/^access/, 'invalid_grant for a token that has been rep
 is(connection('stefan')->{status}, 'connected', 'invalid_grant for a token that has been replaced: nobody must connect again');
 $session->close;
 
-# A definite refusal without a reason is believed when it is repeated over some time.
+# A refusal without a reason is believed when it is repeated while others are renewed well.
 expire('simon');
 answers('strict', status => 400, body => '');
 foreach my $attempt (1 .. 4)
@@ -323,6 +323,9 @@ foreach my $attempt (1 .. 4)
 	$connection = connection('simon');
 	is($connection->{status}, 'connected', "an empty 400, attempt $attempt: the connection stays connected");
 	cmp_ok($connection->{wait}, '>', 30 * 2**($attempt - 1) - 10, "an empty 400, attempt $attempt: the next is not soon");
+	grants('strict');
+	access_token($node, 'stefan', 'strict', min_validity => '10 days');
+	answers('strict', status => 400, body => '');
 	may_ask_again('simon');
 }
 is(state_of('simon', 'strict'), 'UC002', 'an empty 400, attempt 5: the person must connect again');
