@@ -27,6 +27,7 @@
 #include "store/provider.h"
 #include "store/store.h"
 #include "worker/circuit.h"
+#include "worker/diagnosis.h"
 #include "worker/exchange.h"
 #include "worker/flight.h"
 #include "worker/jwks.h"
@@ -179,10 +180,11 @@ fail(Flight *flight, const char *failure)
 					 "connect_failed", detail);
 }
 
-/* Without anything sent */
+/* Without anything sent; why is for the event, NULL: nothing */
 static bool
-fail_at_once(Flight *flight, const char *failure)
+fail_at_once(Flight *flight, const char *failure, const char *why)
 {
+	((ExchangeDetails *) flight->details)->why = why;
 	end_authorization(flight, failure);
 	fail(flight, failure);
 	return false;
@@ -382,33 +384,43 @@ begin_exchange(Flight *flight, Authorization *authorization)
 
 	/* from here on a row comes back, always */
 	connector = connector_find(authorization->connector_id);
-	if (connector == NULL || !connector_open(connector) ||
-		!TIMESTAMP_IS_NOEND(connector->stopped_at) ||
-		strcmp(authorization->party, authorization_party(connector)) != 0)
-		return fail_at_once(flight, "connector_misconfigured");
+	if (connector == NULL)
+		return fail_at_once(flight, "connector_misconfigured", "the connector was deleted");
+	if (!connector_open(connector))
+		return fail_at_once(flight, "connector_misconfigured",
+							"the connector was changed outside update_connector()");
+	if (!TIMESTAMP_IS_NOEND(connector->stopped_at))
+		return fail_at_once(flight, "connector_misconfigured",
+							"the connector is stopped, see check_health()");
+	if (strcmp(authorization->party, authorization_party(connector)) != 0)
+		return fail_at_once(flight, "connector_misconfigured",
+							"its endpoints, issuer or client_id were changed since the flow began");
 	flight->connector = connector;
 
 	if (callback->repeated)
-		return fail_at_once(flight, "invalid_response");
+		return fail_at_once(flight, "invalid_response", "a parameter of the callback is repeated");
 	/* RFC 9207 §2.4, on errors too */
 	if (callback->iss != NULL ? !connector->client.iss_ignored &&
 									!issuer_matches(connector->client.issuer, callback->iss)
 							  : connector->client.issuer != NULL && connector->client.iss_required)
-		return fail_at_once(flight, "issuer_mismatch");
+		return fail_at_once(flight, "issuer_mismatch",
+							diagnose_issuer(&connector->client, callback->iss));
 	if (callback->error != NULL && callback->error[0] != '\0')
-		return fail_at_once(flight, valid_error_code(callback->error) ? callback->error
-																	  : "invalid_response");
+		return valid_error_code(callback->error)
+				   ? fail_at_once(flight, callback->error, diagnose_callback_error(callback->error))
+				   : fail_at_once(flight, "invalid_response", "error of the callback is no code");
 	if (callback->code == NULL || callback->code[0] == '\0')
-		return fail_at_once(flight, "invalid_response");
+		return fail_at_once(flight, "invalid_response",
+							"the callback has no code that could be one");
 	for (const char *c = callback->code; *c != '\0'; c++)
 		if (*c < 0x20 || *c > 0x7e) /* VSCHAR, RFC 6749 appendix A.11 */
-			return fail_at_once(flight, "invalid_response");
+			return fail_at_once(flight, "invalid_response", "the callback's code is not ASCII");
 
 	details->redirect_uri = authorization->redirect_uri;
 	details->connection_config = authorization->connection_config;
 	details->fixed_config = connector->connection_config;
 	if (!take_callback_values(&connector->client, details))
-		return fail_at_once(flight, "invalid_response");
+		return fail_at_once(flight, "invalid_response", details->why);
 	if (expects_id_token(flight) && jwks_get(connector->client.jwks_uri) == NULL)
 		request_keys(flight, PHASE_KEYS);
 	else
@@ -481,7 +493,7 @@ check_id_token(Flight *flight)
 	if (result != ID_TOKEN_ACCEPTED)
 	{
 		details->failure = "invalid_id_token";
-		details->why = id_token_result_text(result);
+		details->why = diagnose_id_token(client, result);
 	}
 	return false;
 }
@@ -497,7 +509,7 @@ keys_answered(Flight *flight, const HttpResponse *response)
 	{
 		details->failure =
 			details->phase == PHASE_KEYS ? "provider_unavailable" : "invalid_id_token";
-		details->why = "the provider's keys could not be fetched";
+		details->why = diagnose_keys(&flight->connector->client, response);
 		return false;
 	}
 	if (details->phase == PHASE_KEYS)
@@ -507,23 +519,6 @@ keys_answered(Flight *flight, const HttpResponse *response)
 	}
 	(void) check_id_token(flight);
 	return false;
-}
-
-/* For whoever has to mend it: what was answered, in the provider's own words */
-static const char *
-describe_refusal(const HttpResponse *response, const TokenResponse *tokens)
-{
-	StringInfoData why;
-
-	initStringInfo(&why);
-	appendStringInfo(&why, "the token endpoint answered with HTTP status %d", response->status);
-	if (tokens->malformed != NULL)
-		appendStringInfo(&why, ", and %s", tokens->malformed);
-	if (tokens->error[0] != '\0')
-		appendStringInfo(&why, ", error %s", tokens->error);
-	if (tokens->error_description[0] != '\0')
-		appendStringInfo(&why, ": %s", tokens->error_description);
-	return why.data;
 }
 
 /* What the token endpoint's answer says about the provider, as of a refresh */
@@ -560,7 +555,8 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 	if (details->phase != PHASE_CODE)
 		return keys_answered(flight, response);
 	if (response->outcome != HTTP_ANSWERED)
-		details->why = pstrdup(response->error);
+		details->why =
+			diagnose_silence("token endpoint", flight->connector->client.token_endpoint, response);
 	switch (response->outcome)
 	{
 		case HTTP_ANSWERED:
@@ -582,7 +578,7 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 						 response->body, response->body_len, tokens);
 	if (tokens->outcome != TOKEN_GRANTED)
 	{
-		details->why = describe_refusal(response, tokens);
+		details->why = diagnose_refusal(&flight->connector->client, response, tokens);
 		(void) rate_count("refused", flight->app_user, flight->connector_id, "", REFUSED_PERIOD,
 						  flight->answered_at);
 	}

@@ -60,7 +60,7 @@ sub set
 }
 
 # which the server log says alone: an admin is not to learn what a name resolves to
-my $refused = qr/^connector_misconfigured: an address that is not allowed$/;
+my $refused = qr/^connector_misconfigured: the token endpoint "[^"]*": an address that is not allowed; if it may be called: allowed_networks or allowed_hosts$/;
 
 like(attempt($private), $refused, 'a host on a private address is refused');
 is(asked('private'), 0, 'and nothing is sent to it');

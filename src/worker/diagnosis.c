@@ -1,0 +1,144 @@
+/*
+ * diagnosis.c
+ *	  What went wrong with a call, and what mends it.
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+
+#include "base/text.h"
+#include "worker/diagnosis.h"
+
+/* Text of a stranger's, for a person to read */
+static const char *
+quoted(const char *text)
+{
+	char *shown = pstrdup(text_shown(text));
+
+	for (char *c = shown; *c != '\0'; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	return psprintf("\"%s\"", shown);
+}
+
+const char *
+diagnose_silence(const char *what, const char *url, const HttpResponse *response)
+{
+	const char *mend = "";
+
+	if (response->outcome == HTTP_FORBIDDEN)
+		mend = strncmp(url, "https:", 6) == 0
+				   ? "; if it may be called: allowed_networks or allowed_hosts"
+				   : "; http is for development, by allow_insecure_loopback, else by allowed_hosts "
+					 "and allowed_networks";
+	else if (strstr(response->error, "ertificate") != NULL)
+		mend = "; ca_file if the certificate is of an authority of your own, else the provider's "
+			   "certificate";
+	else if (response->outcome == HTTP_NOT_SENT && !response->local_trouble)
+		mend = "; this server's way out (DNS, firewall), or the host in the definition";
+	/* response->detail is for the server log alone: what a name resolves to is no admin's to ask */
+	return psprintf("the %s %s: %s%s", what, quoted(url), response->error, mend);
+}
+
+static const char *
+mend_refusal(const HttpResponse *response, const TokenResponse *tokens)
+{
+	if (tokens->outcome == TOKEN_INVALID_CLIENT)
+		return "correct client_id or client_secret with update_connector(), or "
+			   "token_endpoint_auth_method in the definition";
+	if (strcmp(tokens->error, "invalid_grant") == 0)
+		return "the code was used, has expired, or was given to another redirect URI or client: "
+			   "compare client_id and redirect_uris with what is registered at the provider";
+	if (strcmp(tokens->error, "invalid_scope") == 0)
+		return "correct scopes with update_connector()";
+	if (strcmp(tokens->error, "unauthorized_client") == 0 ||
+		strcmp(tokens->error, "unsupported_grant_type") == 0)
+		return "allow the client the authorization code grant at the provider";
+	if (tokens->error[0] == '\0' && (response->status == 404 || response->status == 405 ||
+									 (tokens->malformed != NULL && response->status < 500)))
+		return "token_endpoint of the definition may be wrong";
+	return NULL;
+}
+
+const char *
+diagnose_refusal(const OAuthClient *client, const HttpResponse *response,
+				 const TokenResponse *tokens)
+{
+	const char *mend = mend_refusal(response, tokens);
+	StringInfoData why;
+
+	initStringInfo(&why);
+	appendStringInfo(&why, "the token endpoint %s answered with HTTP status %d",
+					 quoted(client->token_endpoint), response->status);
+	if (tokens->malformed != NULL)
+		appendStringInfo(&why, ", and %s", tokens->malformed);
+	if (tokens->error[0] != '\0')
+		appendStringInfo(&why, ", error %s", tokens->error);
+	if (tokens->error_description[0] != '\0')
+		appendStringInfo(&why, ": %s", tokens->error_description);
+	if (mend != NULL)
+		appendStringInfo(&why, "; %s", mend);
+	return why.data;
+}
+
+const char *
+diagnose_keys(const OAuthClient *client, const HttpResponse *response)
+{
+	if (response->outcome != HTTP_ANSWERED)
+		return psprintf("the provider's keys could not be fetched: %s",
+						diagnose_silence("jwks_uri", client->jwks_uri, response));
+	return psprintf("the provider's keys could not be fetched: %s answered with HTTP status %d%s; "
+					"jwks_uri of the definition may be wrong",
+					quoted(client->jwks_uri), response->status,
+					response->status == 200 ? ", and no key set" : "");
+}
+
+const char *
+diagnose_issuer(const OAuthClient *client, const char *iss)
+{
+	if (iss == NULL)
+		return psprintf("the callback has no iss, which the definition promises "
+						"(authorization_response_iss_parameter_supported); its issuer is %s",
+						quoted(client->issuer));
+	return psprintf("the callback's iss is %s, the definition's issuer %s; if the first is right, "
+					"register the provider with it, letter by letter",
+					quoted(iss), client->issuer != NULL ? quoted(client->issuer) : "none");
+}
+
+const char *
+diagnose_id_token(const OAuthClient *client, IdTokenResult result)
+{
+	const char *text = id_token_result_text(result);
+
+	switch (result)
+	{
+		case ID_TOKEN_KEY_NOT_FOUND:
+		case ID_TOKEN_SIGNATURE:
+			return psprintf("%s; id_token_signed_response_alg of the definition if the provider "
+							"signs with another algorithm, or jwks_uri",
+							text);
+		case ID_TOKEN_ISSUER:
+			return psprintf("%s than issuer of the definition, %s", text, quoted(client->issuer));
+		case ID_TOKEN_AUDIENCE:
+		case ID_TOKEN_AUTHORIZED_PARTY:
+			return psprintf("%s than client_id, %s", text, quoted(client->client_id));
+		case ID_TOKEN_EXPIRED:
+		case ID_TOKEN_ISSUED_AT:
+			return psprintf("%s; compare this server's clock with the provider's", text);
+		case ID_TOKEN_NONCE:
+			return psprintf("%s; nonce of the definition if the provider sends none", text);
+		default:
+			return text;
+	}
+}
+
+const char *
+diagnose_callback_error(const char *error)
+{
+	if (strcmp(error, "invalid_scope") == 0)
+		return "the provider does not know a scope: correct scopes with update_connector()";
+	if (strcmp(error, "unauthorized_client") == 0 ||
+		strcmp(error, "unsupported_response_type") == 0)
+		return "allow the client the authorization code grant at the provider";
+	return NULL;
+}

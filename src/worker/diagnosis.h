@@ -1,0 +1,35 @@
+/*
+ * diagnosis.h
+ *	  What went wrong with a call, and what mends it, for events: read by admins.
+ *
+ * Clauses without a full stop, of ASCII or the provider's own checked words; palloc'ed.
+ * None raises an error but for want of memory.
+ */
+#ifndef APPUSER_CONNECTORS_WORKER_DIAGNOSIS_H
+#define APPUSER_CONNECTORS_WORKER_DIAGNOSIS_H
+
+#include "http/message.h"
+#include "oauth/client.h"
+#include "oauth/id_token.h"
+#include "oauth/response.h"
+
+/* There was no answer; what: such as "token endpoint" */
+extern const char *diagnose_silence(const char *what, const char *url,
+									const HttpResponse *response);
+
+/* The token endpoint's answer to a code brings no tokens. */
+extern const char *diagnose_refusal(const OAuthClient *client, const HttpResponse *response,
+									const TokenResponse *tokens);
+
+/* The keys were answered, but not as keys. */
+extern const char *diagnose_keys(const OAuthClient *client, const HttpResponse *response);
+
+/* The callback's iss (NULL: none) is not the definition's issuer. */
+extern const char *diagnose_issuer(const OAuthClient *client, const char *iss);
+
+/* An error that the browser brought; NULL: it says itself what it is */
+extern const char *diagnose_callback_error(const char *error);
+
+extern const char *diagnose_id_token(const OAuthClient *client, IdTokenResult result);
+
+#endif
