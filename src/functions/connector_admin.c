@@ -6,6 +6,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "access/detoast.h"
 #include "access/xact.h"
 #include "fmgr.h"
@@ -79,6 +81,22 @@ check_object(const char *name, const Jsonb *value)
 						errmsg("%s must be a JSON object", name)));
 }
 
+/* NULL is right.  Read from a file or pasted, one may have brought along what ends a line. */
+static void
+check_secret(const char *client_secret)
+{
+	size_t length = client_secret != NULL ? strlen(client_secret) : 0;
+
+	if (length == 0 || (!isspace((unsigned char) client_secret[0]) &&
+						!isspace((unsigned char) client_secret[length - 1])))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("client_secret must not begin or end with a blank or line break"),
+			 errhint("Give it without what was read or copied along, such as the newline at the "
+					 "end of a file.")));
+}
+
 /* What must be true of a connector, new or changed */
 static void
 check_connector(const Connector *connector, const char *client_secret)
@@ -114,6 +132,7 @@ check_connector(const Connector *connector, const char *client_secret)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("client_secret is required"),
 				 errdetail("The provider's token_endpoint_auth_method is not none.")));
+	check_secret(client_secret);
 }
 
 static Jsonb *

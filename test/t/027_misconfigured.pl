@@ -17,6 +17,8 @@ my $node = new_node('misconfigured', 'appuser_connectors.request_timeout = 5s');
 my $query = "SELECT detail FROM $ns.connection_events WHERE event = 'connect_failed' ORDER BY occurred_at DESC LIMIT 1";
 my $count = 0;
 
+sub quote { return "'" . $_[0] . "'"; }
+
 sub told
 {
 	my ($way, $failure, $like, $server, %arguments) = @_;
@@ -58,6 +60,19 @@ told('a certificate of an authority of one\'s own', 'provider_unavailable', qr/.
 told('a scope that the provider does not know', 'invalid_scope', qr/.*correct scopes with update_connector/, $faulty, %definition, error => 'invalid_scope');
 
 cmp_ok(query($node, 'app_admin', "SELECT unavailable FROM $ns.pg_stat_appuser_connectors WHERE kind = 'exchange'"), '>', 0, 'what was not answered is counted as unavailable');
+
+# A secret with what was copied along is never right, and not shown.
+foreach my $secret ("hush-hush\n", 'hush-hush ', "\thush-hush", "hush-hush\r\n")
+{
+	(my $name = $secret) =~ s/(\s)/sprintf '\\x%02x', ord $1/ge;
+	foreach my $sql ("SELECT $ns.register_connector('way1', 'client', " . quote($secret) . ", '{}', '{https://app.example/cb}', 'padded')", "SELECT $ns.update_connector('way1', client_secret => " . quote($secret) . ')')
+	{
+		my ($sqlstate, $message) = failure($node, 'app_admin', $sql);
+		is($sqlstate, '22023', "the secret $name is refused");
+		like($message, qr/must not begin or end with a blank or line break.*HINT:/s, 'with what to do');
+		unlike($message, qr/hush/, 'and is not shown');
+	}
+}
 
 $node->stop;
 done_testing();
