@@ -99,6 +99,7 @@ CREATE TABLE appuser_connectors.connections (
 	endpoints text COLLATE "C" NOT NULL,
 	access_token bytea NOT NULL,
 	refresh_token bytea,
+	scopes_assumed boolean NOT NULL DEFAULT false,
 	PRIMARY KEY (app_user, connector_id, connection_name)
 ) WITH (toast_tuple_target = 8160);
 CREATE INDEX connections_due ON appuser_connectors.connections (connector_id, refresh_at)
@@ -120,6 +121,8 @@ COMMENT ON COLUMN appuser_connectors.connections.refresh_at IS
 'When the worker will try next; NULL when there is nothing to do.';
 COMMENT ON COLUMN appuser_connectors.connections.account_issuer IS
 'Whose account it is: the iss of the ID token, since a subject is unique at its issuer only.';
+COMMENT ON COLUMN appuser_connectors.connections.scopes_assumed IS
+'The provider has not said which scopes it granted, so that they are taken to be those requested (RFC 6749 §5.1).';
 COMMENT ON COLUMN appuser_connectors.connections.endpoints IS
 'The token and revocation endpoint, whole URLs, that these tokens may be sent to.';
 

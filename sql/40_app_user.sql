@@ -31,7 +31,7 @@ COMMENT ON FUNCTION appuser_connectors.disconnect_app_user(text, text) IS
 CREATE FUNCTION appuser_connectors.app_user_connections(
 	OUT connector_id text, OUT connection_name text, OUT provider text, OUT name text, OUT status text,
 	OUT status_reason text, OUT account text, OUT scopes text[], OUT missing_scopes text[],
-	OUT connected_at timestamptz, OUT updated_at timestamptz, OUT expires_at timestamptz)
+	OUT scopes_assumed boolean,	OUT connected_at timestamptz, OUT updated_at timestamptz, OUT expires_at timestamptz)
 RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 20
 AS 'MODULE_PATHNAME', 'app_user_connections';

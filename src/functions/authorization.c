@@ -18,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "base/base64.h"
 #include "base/bounds.h"
@@ -274,31 +275,51 @@ union_scopes(const Connector *connector, ArrayType *more, int *count)
 	return scopes;
 }
 
-/* The client as this flow uses it: the connector's options put on top */
+/* Each of more in the place of one of the same name, or after those that are there */
 static void
-apply_options(const Connector *connector, OAuthClient *client)
+put_params(NameValue *params, int *count, const NameValue *more, int n_more)
+{
+	for (int i = 0; i < n_more; i++)
+	{
+		int at = 0;
+
+		while (at < *count && strcmp(params[at].name, more[i].name) != 0)
+			at++;
+		params[at] = more[i];
+		*count = Max(*count, at + 1);
+	}
+}
+
+/*
+ * The client as this flow uses it: the connector's options put on top, and then what it
+ * takes to be asked for consent anew.
+ */
+static void
+apply_options(const Connector *connector, OAuthClient *client, bool wants_consent)
 {
 	int n_extra;
 	NameValue *extra = definition_params(connector->options_json, "authorization_params", &n_extra);
-	const char *resource = definition_text(connector->options_json, "resource");
-	NameValue *params = palloc(sizeof(NameValue) * (client->n_authorization_params + n_extra + 1));
+	NameValue *params = palloc(sizeof(NameValue) * (client->n_authorization_params + n_extra +
+													client->n_consent_params + 1));
 	int count = 0;
 
-	for (int i = 0; i < client->n_authorization_params; i++)
-	{
-		bool replaced = false;
-
-		for (int j = 0; j < n_extra; j++)
-			replaced |= strcmp(extra[j].name, client->authorization_params[i].name) == 0;
-		if (!replaced)
-			params[count++] = client->authorization_params[i];
-	}
-	for (int j = 0; j < n_extra; j++)
-		params[count++] = extra[j];
-	if (resource != NULL)
-		params[count++] = (NameValue){"resource", resource}; /* RFC 8707 */
+	put_params(params, &count, client->authorization_params, client->n_authorization_params);
+	put_params(params, &count, extra, n_extra);
+	if (wants_consent)
+		put_params(params, &count, client->consent_params, client->n_consent_params);
 	client->authorization_params = params;
 	client->n_authorization_params = count;
+}
+
+/* Servers that give a refresh token with a consent only give none without another. */
+static bool
+lacks_refresh_token(const char *app_user, const char *connector_id, const char *connection_name)
+{
+	Connection connection = {0};
+
+	return store_read_connection(app_user, connector_id, connection_name, GetLatestSnapshot(),
+								 &connection) &&
+		   (connection.refresh_token == NULL || connection.reconnect_required);
 }
 
 Datum
@@ -388,7 +409,7 @@ connect_app_user(PG_FUNCTION_ARGS)
 	params.scopes = (const char *const *) authorization.scopes;
 	params.n_scopes = authorization.n_scopes;
 	client = connector->client;
-	apply_options(connector, &client);
+	apply_options(connector, &client, lacks_refresh_token(app_user, connector_id, connection_name));
 	initStringInfo(&url);
 	build_authorization_url(&client, &params, &url);
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(url.data, url.len));

@@ -82,9 +82,19 @@ typedef struct OAuthClient
 	const char *scope_parameter; /* "scope", or "user_scope" … */
 	const char *scope_separator; /* " ", "," … */
 
+	const NameValue *implied_scopes; /* pairs: who holds the first holds the second too */
+	int n_implied_scopes;
+	const char *const *unreturned_scopes; /* that no answer names, though they were granted */
+	int n_unreturned_scopes;
+	const char *callback_scope_parameter; /* where the answer names none; NULL: nowhere */
+
+	const char *resource; /* RFC 8707; NULL: none */
+
 	/* extra parameters; an entry with an empty value is sent empty */
 	const NameValue *authorization_params;
 	int n_authorization_params;
+	const NameValue *consent_params; /* over those, to be asked for consent anew */
+	int n_consent_params;
 	const NameValue *token_params; /* code exchange */
 	int n_token_params;
 	const NameValue *refresh_params;

@@ -21,6 +21,7 @@
 #include "crypto/jwt.h"
 #include "oauth/definition.h"
 #include "oauth/request.h"
+#include "oauth/scope.h"
 
 #define MAX_SECONDS 315360000 /* ten years */
 #define MAX_CONFIG_FIELDS 32
@@ -33,10 +34,15 @@ typedef enum MemberKind
 	MEMBER_TEXT,
 	MEMBER_PARAM_NAME, /* that is not one of ours */
 	MEMBER_BOOL,
-	MEMBER_SECONDS, /* a number, what is below a second is cut off */
-	MEMBER_TEXTS,   /* an array of strings */
-	MEMBER_PARAMS,  /* an object of strings */
-	MEMBER_CHOICE,  /* one of the names in choices, separated by '|' */
+	MEMBER_SECONDS,              /* a number, what is below a second is cut off */
+	MEMBER_TEXTS,                /* an array of strings */
+	MEMBER_AUTHORIZATION_PARAMS, /* objects of strings, whose names are not ours */
+	MEMBER_TOKEN_PARAMS,
+	MEMBER_REFRESH_PARAMS,
+	MEMBER_SCOPES,       /* an array of scopes */
+	MEMBER_SCOPE_NAMES,  /* an object of scopes by scopes */
+	MEMBER_SCOPE_ARRAYS, /* an object of arrays of scopes by scopes */
+	MEMBER_CHOICE,       /* one of the names in choices, separated by '|' */
 	MEMBER_RETURN_TARGETS,
 	MEMBER_CONFIG_FIELDS /* an object of declarations */
 } MemberKind;
@@ -67,9 +73,14 @@ static const Member definition_members[] = {
 	{"iss_parameter", MEMBER_CHOICE, "checked|ignored"},
 	{"scope_parameter", MEMBER_PARAM_NAME, NULL},
 	{"scope_separator", MEMBER_TEXT, NULL},
-	{"authorization_params", MEMBER_PARAMS, NULL},
-	{"token_params", MEMBER_PARAMS, NULL},
-	{"refresh_params", MEMBER_PARAMS, NULL},
+	{"implied_scopes", MEMBER_SCOPE_ARRAYS, NULL},
+	{"scope_aliases", MEMBER_SCOPE_NAMES, NULL},
+	{"unreturned_scopes", MEMBER_SCOPES, NULL},
+	{"callback_scope_parameter", MEMBER_TEXT, NULL},
+	{"authorization_params", MEMBER_AUTHORIZATION_PARAMS, NULL},
+	{"consent_params", MEMBER_AUTHORIZATION_PARAMS, NULL},
+	{"token_params", MEMBER_TOKEN_PARAMS, NULL},
+	{"refresh_params", MEMBER_REFRESH_PARAMS, NULL},
 	{"token_body_format", MEMBER_CHOICE, "form|json"},
 	{"token_response_format", MEMBER_CHOICE, "json|form"},
 	{"token_path", MEMBER_TEXT, NULL},
@@ -84,7 +95,7 @@ static const Member definition_members[] = {
 static const Member option_members[] = {
 	{"return_to", MEMBER_RETURN_TARGETS, NULL},
 	{"pkce", MEMBER_CHOICE, "S256|off"},
-	{"authorization_params", MEMBER_PARAMS, NULL},
+	{"authorization_params", MEMBER_AUTHORIZATION_PARAMS, NULL},
 	{"resource", MEMBER_ENDPOINT, NULL},
 	{"connection_config_fields", MEMBER_CONFIG_FIELDS, NULL},
 };
@@ -102,9 +113,12 @@ static const Member field_members[] = {
 
 static const JsonValue *find_member(const JsonValue *object, const char *name);
 static bool parse_seconds(const JsonValue *value, int64_t *seconds);
+static NameValue *scope_pairs(const JsonValue *definition, int *count);
 static bool is_choice(const char *choices, const char *text);
 static const char *strings_problem(const Member *member, const JsonValue *value,
 								   JsonTokenType type);
+static const char *params_problem(const Member *member, const JsonValue *value);
+static const char *scopes_problem(const Member *member, const JsonValue *value);
 static const char *value_problem(const Member *member, const JsonValue *value);
 static const char *fields_problem(const JsonValue *fields);
 static const char *field_problem(const JsonValue *field);
@@ -112,6 +126,7 @@ static ConfigField read_field(const JsonValue *field);
 static char *known_names(const Member *members, int n_members);
 static const DefinitionProblem *problem(DefinitionFault fault, const char *name,
 										const char *detail);
+static const DefinitionProblem *scope_parameter_problem(const JsonValue *definition);
 static const DefinitionProblem *members_problem(const JsonValue *object, const Member *members,
 												int n_members);
 
@@ -193,6 +208,33 @@ definition_params(const JsonValue *definition, const char *name, int *count)
 	return params;
 }
 
+/* Of implied_scopes and scope_aliases: a name implies what it is another name for */
+static NameValue *
+scope_pairs(const JsonValue *definition, int *count)
+{
+	const JsonValue *implied = find_member(definition, "implied_scopes");
+	int n_aliases;
+	NameValue *aliases = definition_params(definition, "scope_aliases", &n_aliases);
+	NameValue *pairs;
+	int n = n_aliases;
+
+	*count = 0;
+	if (implied != NULL && implied->type == JSON_TOKEN_OBJECT_START)
+		for (const JsonValue *scope = implied->first; scope != NULL; scope = scope->next)
+			n += scope->n_children;
+	pairs = palloc(sizeof(NameValue) * (n + 1));
+	for (int i = 0; i < n_aliases; i++)
+		pairs[(*count)++] = aliases[i];
+	if (implied == NULL || implied->type != JSON_TOKEN_OBJECT_START)
+		return pairs;
+	for (const JsonValue *scope = implied->first; scope != NULL; scope = scope->next)
+		if (scope->type == JSON_TOKEN_ARRAY_START)
+			for (const JsonValue *other = scope->first; other != NULL; other = other->next)
+				if (other->type == JSON_TOKEN_STRING)
+					pairs[(*count)++] = (NameValue){scope->name, other->text};
+	return pairs;
+}
+
 static bool
 is_choice(const char *choices, const char *text)
 {
@@ -222,6 +264,54 @@ strings_problem(const Member *member, const JsonValue *value, JsonTokenType type
 			return wrong_kind;
 		if (member->kind == MEMBER_RETURN_TARGETS && url_redirect_problem(element->text) != NULL)
 			return url_redirect_problem(element->text);
+	}
+	return NULL;
+}
+
+/* What would not be sent is not taken either. */
+static const char *
+params_problem(const Member *member, const JsonValue *value)
+{
+	const char *wrong = strings_problem(member, value, JSON_TOKEN_OBJECT_START);
+
+	if (wrong != NULL)
+		return wrong;
+	for (const JsonValue *param = value->first; param != NULL; param = param->next)
+		if (param->name[0] == '\0' ||
+			(member->kind == MEMBER_AUTHORIZATION_PARAMS ? is_authorization_param(param->name)
+			 : member->kind == MEMBER_TOKEN_PARAMS       ? is_token_param(param->name)
+														 : is_refresh_param(param->name)))
+			return psprintf("The parameter \"%s\" is not one that can be added to this request.",
+							param->name);
+	return NULL;
+}
+
+/* NULL, or a sentence */
+static const char *
+scopes_problem(const Member *member, const JsonValue *value)
+{
+	bool is_object = member->kind != MEMBER_SCOPES;
+	const char *wrong = member->kind == MEMBER_SCOPES        ? "It must be an array of scopes."
+						: member->kind == MEMBER_SCOPE_NAMES ? "It must be an object of scopes."
+															 : "It must be an object of arrays of "
+															   "scopes.";
+
+	if (value->type != (is_object ? JSON_TOKEN_OBJECT_START : JSON_TOKEN_ARRAY_START))
+		return wrong;
+	for (const JsonValue *element = value->first; element != NULL; element = element->next)
+	{
+		if (is_object && !is_scope_token(element->name))
+			return wrong;
+		if (member->kind == MEMBER_SCOPE_ARRAYS)
+		{
+			if (element->type != JSON_TOKEN_ARRAY_START)
+				return wrong;
+			for (const JsonValue *scope = element->first; scope != NULL; scope = scope->next)
+				if (scope->type != JSON_TOKEN_STRING || !is_scope_token(scope->text))
+					return wrong;
+		}
+		else if (element->type != JSON_TOKEN_STRING || !is_scope_token(element->text))
+			return wrong;
 	}
 	return NULL;
 }
@@ -260,10 +350,16 @@ value_problem(const Member *member, const JsonValue *value)
 		case MEMBER_TEXTS:
 		case MEMBER_RETURN_TARGETS:
 			return strings_problem(member, value, JSON_TOKEN_ARRAY_START);
-		case MEMBER_PARAMS:
-			return strings_problem(member, value, JSON_TOKEN_OBJECT_START);
 		case MEMBER_CONFIG_FIELDS:
 			return fields_problem(value);
+		case MEMBER_AUTHORIZATION_PARAMS:
+		case MEMBER_TOKEN_PARAMS:
+		case MEMBER_REFRESH_PARAMS:
+			return params_problem(member, value);
+		case MEMBER_SCOPES:
+		case MEMBER_SCOPE_NAMES:
+		case MEMBER_SCOPE_ARRAYS:
+			return scopes_problem(member, value);
 	}
 	return NULL;
 }
@@ -395,6 +491,29 @@ members_problem(const JsonValue *object, const Member *members, int n_members)
 	return NULL;
 }
 
+/* The parameter that holds the scopes is ours too, whatever it is called. */
+static const DefinitionProblem *
+scope_parameter_problem(const JsonValue *definition)
+{
+	static const char *const members[] = {"authorization_params", "consent_params",
+										  "refresh_params"};
+	const char *text = definition_text(definition, "scope_parameter");
+	const char *scope_parameter = text != NULL ? text : "scope";
+
+	for (int i = 0; i < (int) lengthof(members); i++)
+	{
+		int count;
+		NameValue *params = definition_params(definition, members[i], &count);
+
+		for (int j = 0; j < count; j++)
+			if (strcmp(params[j].name, scope_parameter) == 0)
+				return problem(DEFINITION_INVALID_VALUE, members[i],
+							   "Scopes are asked for by the connector's own, and not at a "
+							   "refresh.");
+	}
+	return NULL;
+}
+
 const DefinitionProblem *
 definition_problem(const JsonValue *definition)
 {
@@ -405,7 +524,7 @@ definition_problem(const JsonValue *definition)
 						  definition_text(definition, "token_endpoint") == NULL))
 		found = problem(DEFINITION_LACKS_ENDPOINT, NULL,
 						"authorization_endpoint and token_endpoint are required.");
-	return found;
+	return found != NULL ? found : scope_parameter_problem(definition);
 }
 
 const DefinitionProblem *
@@ -483,8 +602,15 @@ definition_read(const JsonValue *definition, OAuthClient *client)
 	text = definition_text(definition, "scope_separator");
 	client->scope_separator = text != NULL ? text : " ";
 
+	client->implied_scopes = scope_pairs(definition, &client->n_implied_scopes);
+	client->unreturned_scopes =
+		definition_texts(definition, "unreturned_scopes", &client->n_unreturned_scopes);
+	client->callback_scope_parameter = definition_text(definition, "callback_scope_parameter");
+
 	client->authorization_params =
 		definition_params(definition, "authorization_params", &client->n_authorization_params);
+	client->consent_params =
+		definition_params(definition, "consent_params", &client->n_consent_params);
 	client->token_params = definition_params(definition, "token_params", &client->n_token_params);
 	client->refresh_params =
 		definition_params(definition, "refresh_params", &client->n_refresh_params);

@@ -42,7 +42,6 @@ static void append_query_param(StringInfo url, bool *first, const char *name, co
 static void append_scopes(StringInfo url, bool *first, const OAuthClient *client,
 						  const AuthorizationParams *params);
 static const char *scope_parameter(const OAuthClient *client);
-static bool is_token_protocol_param(const char *name);
 static void init_params(ParamList *params, int n_extra);
 static void add_param(ParamList *params, const char *name, const char *value);
 static void add_client_authentication(const OAuthClient *client, ParamList *params);
@@ -235,6 +234,10 @@ build_authorization_url(const OAuthClient *client, const AuthorizationParams *pa
 	if (params->nonce != NULL)
 		append_query_param(url, &first, "nonce", params->nonce);
 
+	/* RFC 8707 §2.1 */
+	if (client->resource != NULL)
+		append_query_param(url, &first, "resource", client->resource);
+
 	for (i = 0; i < client->n_authorization_params; i++)
 	{
 		const NameValue *extra = &client->authorization_params[i];
@@ -245,8 +248,8 @@ build_authorization_url(const OAuthClient *client, const AuthorizationParams *pa
 	}
 }
 
-static bool
-is_token_protocol_param(const char *name)
+bool
+is_token_param(const char *name)
 {
 	static const char *const names[] = {"grant_type",    "code",          "redirect_uri",
 										"code_verifier", "refresh_token", "client_id",
@@ -259,6 +262,14 @@ is_token_protocol_param(const char *name)
 			return true;
 	}
 	return false;
+}
+
+/* Some servers want redirect_uri again at a refresh. */
+bool
+is_refresh_param(const char *name)
+{
+	return strcmp(name, "redirect_uri") != 0 &&
+		   (is_token_param(name) || strcmp(name, "scope") == 0);
 }
 
 static void
@@ -373,10 +384,12 @@ build_code_request(const OAuthClient *client, const char *code, const char *redi
 	add_param(&params, "redirect_uri", redirect_uri);
 	if (code_verifier != NULL)
 		add_param(&params, "code_verifier", code_verifier);
+	if (client->resource != NULL)
+		add_param(&params, "resource", client->resource); /* RFC 8707 §2.2 */
 	add_client_authentication(client, &params);
 	for (i = 0; i < client->n_token_params; i++)
 	{
-		if (!is_token_protocol_param(client->token_params[i].name))
+		if (!is_token_param(client->token_params[i].name))
 			add_param(&params, client->token_params[i].name, client->token_params[i].value);
 	}
 	finish_request(client, client->token_endpoint, &params, request);
@@ -391,13 +404,14 @@ build_refresh_request(const OAuthClient *client, const char *refresh_token, OAut
 	init_params(&params, client->n_refresh_params);
 	add_param(&params, "grant_type", "refresh_token");
 	add_param(&params, "refresh_token", refresh_token);
+	if (client->resource != NULL)
+		add_param(&params, "resource", client->resource);
 	add_client_authentication(client, &params);
 	for (i = 0; i < client->n_refresh_params; i++)
 	{
 		const NameValue *extra = &client->refresh_params[i];
 
-		if (!is_token_protocol_param(extra->name) && strcmp(extra->name, "scope") != 0 &&
-			strcmp(extra->name, scope_parameter(client)) != 0)
+		if (!is_refresh_param(extra->name) && strcmp(extra->name, scope_parameter(client)) != 0)
 			add_param(&params, extra->name, extra->value);
 	}
 	finish_request(client, client->token_endpoint, &params, request);

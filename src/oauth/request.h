@@ -42,6 +42,13 @@ typedef struct AuthorizationParams
 extern bool is_authorization_param(const char *name);
 
 /*
+ * The same of the exchange of a code, and of a refresh: that one never asks for scopes,
+ * and what it may send that the protocol has no place for there it sends.
+ */
+extern bool is_token_param(const char *name);
+extern bool is_refresh_param(const char *name);
+
+/*
  * The URL to send the browser to (RFC 6749 §4.1.1, RFC 7636 §4.3).  Query
  * components the endpoint has already are kept (§3.1).
  */

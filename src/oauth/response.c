@@ -21,6 +21,7 @@
 #include "base/secret.h"
 #include "oauth/body.h"
 #include "oauth/response.h"
+#include "oauth/scope.h"
 
 /* Ten years; a longer lifetime is a date or a mistake. */
 #define MAX_EXPIRES_IN ((int64_t) 3653 * 86400)
@@ -470,23 +471,29 @@ read_expires_in(const OAuthClient *client, const BodyMember *member, TokenRespon
 		response->expires_in = seconds;
 }
 
+static void
+read_scope(const OAuthClient *client, const BodyMember *member, TokenResponse *response)
+{
+	if (member != NULL && member->text != NULL &&
+		(member->kind == BODY_STRING || member->kind == BODY_ARRAY))
+		read_scope_text(client, member->text, response);
+}
+
 /*
  * A string is split at the row's separator and at spaces and commas, because
  * some providers ask with one and answer with another.
  */
-static void
-read_scope(const OAuthClient *client, const BodyMember *member, TokenResponse *response)
+void
+read_scope_text(const OAuthClient *client, const char *text, TokenResponse *response)
 {
 	const char *separator = client->scope_separator != NULL ? client->scope_separator : "";
 	size_t separator_len = strlen(separator);
 	const char *start;
 	const char *at;
 
-	if (member == NULL || member->text == NULL ||
-		(member->kind != BODY_STRING && member->kind != BODY_ARRAY))
-		return;
 	response->has_scope = true;
-	for (start = at = member->text; *at != '\0';)
+	response->n_scopes = 0;
+	for (start = at = text; *at != '\0';)
 	{
 		size_t skip = 0;
 
@@ -510,16 +517,11 @@ read_scope(const OAuthClient *client, const BodyMember *member, TokenResponse *r
 static void
 add_scope(TokenResponse *response, const char *scope, size_t len)
 {
-	size_t i;
+	char *copy;
 	int j;
 
 	if (len == 0 || len > MAX_RESPONSE_VALUE || response->n_scopes == MAX_RESPONSE_SCOPES)
 		return;
-	for (i = 0; i < len; i++)
-	{
-		if (scope[i] < 0x21 || scope[i] > 0x7e || scope[i] == '"' || scope[i] == '\\')
-			return;
-	}
 	for (j = 0; j < response->n_scopes; j++)
 	{
 		if (strncmp(response->scopes[j], scope, len) == 0 && response->scopes[j][len] == '\0')
@@ -527,7 +529,9 @@ add_scope(TokenResponse *response, const char *scope, size_t len)
 	}
 	if (response->scopes == NULL)
 		response->scopes = palloc(sizeof(char *) * MAX_RESPONSE_SCOPES);
-	response->scopes[response->n_scopes++] = pnstrdup(scope, len);
+	copy = pnstrdup(scope, len);
+	if (is_scope_token(copy))
+		response->scopes[response->n_scopes++] = copy;
 }
 
 /* UTF-8 without C0 and C1 controls; these become part of an API's URL. */

@@ -74,6 +74,9 @@ typedef struct TokenResponse
 extern void parse_token_response(const OAuthClient *client, int status, const char *content_type,
 								 const char *body, size_t body_len, TokenResponse *response);
 
+/* The scopes that a text names, as that of an answer, in place of those of the response */
+extern void read_scope_text(const OAuthClient *client, const char *text, TokenResponse *response);
+
 /* Overwrites the tokens. */
 extern void token_response_cleanse(TokenResponse *response);
 

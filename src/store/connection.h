@@ -33,6 +33,7 @@ typedef struct Connection
 	char *token_type;
 	ArrayType *scopes;
 	ArrayType *requested_scopes;
+	bool scopes_assumed; /* no answer has named any: as requested (not sealed, it informs) */
 	Jsonb *connection_config;
 	TimestampTz connected_at;
 	TimestampTz updated_at;
@@ -48,6 +49,10 @@ typedef struct Connection
 
 /* Raises 22023 unless text can name a connection. */
 extern void connection_check_name(const char *connection_name);
+
+/* Is its account known to be this one (NULL: unknown)? */
+extern bool connection_is_of(const Connection *connection, const char *account,
+							 const char *account_issuer);
 
 /* One indexed read; false when there is none.  Copies into the current context. */
 extern bool store_read_connection(const char *app_user, const char *connector_id,

@@ -18,6 +18,7 @@
 #include "base/errors.h"
 #include "base/record.h"
 #include "base/text.h"
+#include "oauth/scope.h"
 #include "store/connector.h"
 #include "store/installation.h"
 #include "store/keyring.h"
@@ -257,11 +258,7 @@ connector_check_scopes(char *const *scopes, int n_scopes)
 							   MAX_SCOPES, MAX_SCOPES_BYTES)));
 	for (int i = 0; i < n_scopes; i++)
 	{
-		bool valid = scopes[i][0] != '\0';
-
-		for (const char *c = scopes[i]; *c != '\0'; c++)
-			valid &= *c > 0x20 && *c < 0x7f && *c != '"' && *c != '\\';
-		if (!valid)
+		if (!is_scope_token(scopes[i]))
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("\"%s\" is not a scope", text_shown(scopes[i])),
 							errhint("Give each scope as an element of its own.")));
@@ -315,6 +312,7 @@ connector_derive(Connector *connector)
 	definition_read_fields(definition, connector->options_json, client);
 	if (pkce != NULL)
 		client->pkce = strcmp(pkce, "off") != 0;
+	client->resource = definition_text(connector->options_json, "resource");
 	connector->endpoints = connector_endpoints(client->token_endpoint, client->revocation_endpoint);
 	connector->refresh_margin = (int) definition_seconds(definition, "refresh_margin", -1);
 	connector->revocation_ends_grant = definition_bool(definition, "revocation_ends_grant", true);

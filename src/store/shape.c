@@ -88,6 +88,7 @@ static const ColumnShape connection_columns[] = {
 	{"endpoints", TEXTOID},
 	{"access_token", BYTEAOID},
 	{"refresh_token", BYTEAOID},
+	{"scopes_assumed", BOOLOID},
 };
 
 static const ColumnShape authorization_columns[] = {

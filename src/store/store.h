@@ -19,7 +19,7 @@
 #include "store/names.h"
 
 #define STORE_GUEST "appuser_connectors_user" /* whose rights AFTER triggers have */
-#define STORE_MAX_ARGS 24
+#define STORE_MAX_ARGS 32
 
 /* What trying to lock a row without waiting came to */
 typedef enum LockResult

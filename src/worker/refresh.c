@@ -24,6 +24,7 @@
 #include "oauth/id_token.h"
 #include "store/adoption.h"
 #include "store/connection.h"
+#include "store/connection_config.h"
 #include "store/connection_token.h"
 #include "store/connector.h"
 #include "store/event.h"
@@ -31,6 +32,7 @@
 #include "store/store.h"
 #include "worker/circuit.h"
 #include "worker/flight.h"
+#include "worker/granted.h"
 #include "worker/jwks.h"
 #include "worker/exchange.h"
 #include "worker/rate.h"
@@ -68,6 +70,8 @@ typedef struct RefreshDetails
 	char *account_issuer;
 	IdTokenAccount granted; /* whom the new tokens are for, if the ID token says another */
 	TimestampTz connected_at;
+	char **requested; /* scopes; none of one that was saved, which is settled */
+	int n_requested;
 	IdTokenResult id_token; /* of the one that came; accepted when none did */
 	int lost;               /* answers, in a row */
 	bool probing;           /* of a stopped connector */
@@ -457,6 +461,7 @@ refresh_prepare(Flight *flight)
 	details->connected_at = connection.connected_at;
 	details->unclear = connection.failures > 0 && connection.status_reason != NULL &&
 					   strcmp(connection.status_reason, UNCLEAR_REASON) == 0;
+	details->requested = array_to_texts(connection.requested_scopes, &details->n_requested);
 	if (connection.reconnect_required)
 	{
 		flight_fail(flight, CALL_RECONNECT_REQUIRED, "%s",
@@ -649,10 +654,27 @@ known_lifetime(const Connection *connection)
 }
 
 /*
+ * Has the person connected the same account again meanwhile, and did the exchange keep the
+ * refresh token that this answer is about?  Then it is that grant's answer as well, and
+ * what was rotated must not be lost.
+ */
+static bool
+is_taken_over(const RefreshDetails *details, const Connection *connection)
+{
+	char *refresh_token;
+
+	if (connection->refresh_token == NULL ||
+		!connection_is_of(connection, details->account, details->account_issuer))
+		return false;
+	refresh_token = connection_open_refresh_token(connection);
+	return refresh_token != NULL && strcmp(refresh_token, details->refresh_token) == 0;
+}
+
+/*
  * Stores what was granted.  False: the row is held.  The row may be gone
  * (disconnected meanwhile): then the tokens nobody will have are revoked.  It
  * may hold another grant (reconnected): then they are discarded, since revoking
- * one could end the new grant as well.
+ * one could end the new grant as well, unless that is known to be another account's.
  */
 static bool
 store_granted(Flight *flight)
@@ -680,9 +702,18 @@ store_granted(Flight *flight)
 		case LOCK_TAKEN:
 			break;
 	}
-	if (memcmp(&connection.grant_id, &details->grant_id, sizeof(pg_uuid_t)) != 0 ||
-		connection.generation != details->generation)
+	if (memcmp(&connection.grant_id, &details->grant_id, sizeof(pg_uuid_t)) != 0
+			? !is_taken_over(details, &connection)
+			: connection.generation != details->generation)
 	{
+		/* of an account that the person has left, whose grant has been revoked */
+		if (details->account != NULL && connection.account != NULL &&
+			!connection_is_of(&connection, details->account, details->account_issuer))
+			revoke_granted(flight, &(Connection){.app_user = flight->app_user,
+												 .connection_name = flight->connection_name,
+												 .account = details->account,
+												 .account_issuer = details->account_issuer,
+												 .grant_id = details->grant_id});
 		flight->outcome = CALL_SUCCEEDED;
 		return true;
 	}
@@ -713,7 +744,13 @@ store_granted(Flight *flight)
 	connection.generation++;
 	connection.token_type = tokens->token_type;
 	if (tokens->has_scope)
+	{
 		connection.scopes = texts_to_array(tokens->scopes, tokens->n_scopes);
+		connection.scopes_assumed = false;
+	}
+	/* such as the API's host, which may have moved */
+	connection.connection_config =
+		config_put_values(connection.connection_config, tokens->values, tokens->n_values);
 	connection.updated_at = now;
 	connection.expires_at = token_expires_at(flight->sent_at, expires_in);
 	connection.refresh_at =
@@ -810,8 +847,13 @@ store_failure(Flight *flight)
 static bool
 refresh_apply(Flight *flight)
 {
+	const RefreshDetails *details = flight->details;
+
 	if (flight->http_outcome == HTTP_ANSWERED && flight->tokens.outcome == TOKEN_GRANTED)
+	{
+		granted_settle(flight, details->requested, details->n_requested);
 		return store_granted(flight);
+	}
 	flight->is_failure = true;
 	store_failure(flight);
 	return !flight->row_held;

@@ -1,4 +1,4 @@
-/* sources: src/oauth/definition.c src/base/json_tree.c src/base/url.c src/crypto/jwt.c src/crypto/jwk.c src/crypto/jwa.c src/oauth/request.c src/base/secret.c src/base/base64.c */
+/* sources: src/oauth/definition.c src/base/json_tree.c src/base/url.c src/crypto/jwt.c src/crypto/jwk.c src/crypto/jwa.c src/oauth/request.c src/base/secret.c src/base/base64.c src/oauth/scope.c */
 
 /*
  * definition_test.c
@@ -9,6 +9,7 @@
 #include "postgres_fe.h"
 
 #include "oauth/definition.h"
+#include "oauth/scope.h"
 #include "base/settings.h"
 #include "crypto/jwt.h"
 #include "tap.h"
@@ -82,6 +83,13 @@ test_problems(void)
 		"\"scope_parameter\":\"user_scope\"",
 		"\"authorization_params\":{}",
 		"\"authorization_params\":{\"prompt\":\"consent\",\"empty\":\"\"}",
+		"\"consent_params\":{\"prompt\":\"consent\"}",
+		"\"token_params\":{\"scope\":\"a\",\"audience\":\"b\"}",
+		"\"refresh_params\":{\"redirect_uri\":\"https://a.example/cb\"}",
+		"\"scope_aliases\":{\"https://a.example/email\":\"email\"}",
+		"\"implied_scopes\":{\"repo\":[\"repo:status\",\"public_repo\"],\"user\":[]}",
+		"\"unreturned_scopes\":[\"offline_access\"]",
+		"\"callback_scope_parameter\":\"scope\"",
 		"\"token_types\":[]",
 		"\"token_types\":[\"bot\",\"user\"]",
 		"\"default_expires_in\":0",
@@ -131,6 +139,26 @@ test_problems(void)
 		"\"authorization_params\":{\"a\":1}",
 		"\"authorization_params\":{\"a\":null}",
 		"\"authorization_params\":{\"a\":{\"b\":\"c\"}}",
+		"\"authorization_params\":{\"state\":\"a\"}",
+		"\"authorization_params\":{\"\":\"a\"}",
+		"\"authorization_params\":{\"scope\":\"a\"}",
+		"\"consent_params\":{\"client_id\":\"a\"}",
+		"\"consent_params\":{\"scope\":\"a\"}",
+		"\"token_params\":{\"client_id\":\"a\"}",
+		"\"token_params\":{\"code_verifier\":\"a\"}",
+		"\"refresh_params\":{\"scope\":\"a\"}",
+		"\"refresh_params\":{\"grant_type\":\"a\"}",
+		"\"refresh_params\":{\"code\":\"a\"}",
+		"\"scope_aliases\":{\"a b\":\"c\"}",
+		"\"scope_aliases\":{\"a\":[\"b\"]}",
+		"\"scope_aliases\":[\"a\"]",
+		"\"implied_scopes\":{\"a\":\"b\"}",
+		"\"implied_scopes\":{\"a\":[\"b c\"]}",
+		"\"implied_scopes\":{\"\":[\"b\"]}",
+		"\"unreturned_scopes\":{\"a\":\"b\"}",
+		"\"unreturned_scopes\":[\"\"]",
+		"\"unreturned_scopes\":[\"a\\\"b\"]",
+		"\"callback_scope_parameter\":\"\"",
 		"\"token_types\":{}",
 		"\"token_types\":\"bot\"",
 		"\"token_types\":[\"bot\",1]",
@@ -280,6 +308,54 @@ test_members(void)
 	   "what answers are like is read");
 }
 
+/* What somebody holds, in order and separated by spaces */
+static void
+holds(const OAuthClient *client, const char *returned, const char *requested, const char *expected)
+{
+	char *texts[2] = {pstrdup(returned), pstrdup(requested)};
+	char *scopes[2][16];
+	int counts[2] = {0, 0};
+	char **held;
+	int n;
+	char found[256] = "";
+
+	for (int i = 0; i < 2; i++)
+		for (char *scope = strtok(texts[i], " "); scope != NULL; scope = strtok(NULL, " "))
+			scopes[i][counts[i]++] = scope;
+	held = scopes_held(client, scopes[0], counts[0], scopes[1], counts[1], &n);
+	for (int i = 0; i < n; i++)
+		snprintf(found + strlen(found), sizeof(found) - strlen(found), "%s%s", i > 0 ? " " : "",
+				 held[i]);
+	ok(strcmp(found, expected) == 0, "\"%s\" of \"%s\" is \"%s\" (%s)", returned, requested,
+	   expected, found);
+	held = scopes_held(client, held, n, scopes[1], counts[1], &n);
+	ok(n == 0 ||
+		   strcmp(held[n - 1], strrchr(expected, ' ') ? strrchr(expected, ' ') + 1 : expected) == 0,
+	   "and stays so");
+}
+
+static void
+test_scopes(void)
+{
+	OAuthClient client = {0};
+
+	definition_read(definition_with("\"pkce\":\"S256\""), &client);
+	holds(&client, "a b a", "a c", "a b");
+	holds(&client, "", "a", "");
+	definition_read(definition_with("\"scope_aliases\":{\"long/a\":\"a\"},\"implied_scopes\":{"
+									"\"a\":[\"b\"],\"b\":[\"c\",\"a\"],\"x\":[]},"
+									"\"unreturned_scopes\":[\"off\",\"never\"]"),
+					&client);
+	holds(&client, "long/a", "a", "long/a a b c");
+	holds(&client, "c", "a b c", "c");
+	holds(&client, "b", "off b", "b off c a");
+	holds(&client, "", "off", "off");
+	holds(&client, "off x", "off x", "off x");
+	definition_read(
+		parse("{\"implied_scopes\":{\"a\":\"b\",\"c\":[1,\"d\"]},\"scope_aliases\":[]}"), &client);
+	holds(&client, "a c", "", "a c d");
+}
+
 static void
 test_edited(void)
 {
@@ -313,6 +389,7 @@ main(void)
 	test_options();
 	test_defaults();
 	test_members();
+	test_scopes();
 	test_edited();
 	return tap_done();
 }

@@ -325,7 +325,7 @@ test_refresh_request(void)
 {
 	static const NameValue extras[] = {
 		{"expires_in", "1800"}, {"scope", "everything"}, {"user_scope", "everything"},
-		{"refresh_token", "x"}, {"grant_type", "x"},
+		{"refresh_token", "x"}, {"grant_type", "x"},     {"redirect_uri", "app:/"},
 	};
 	OAuthRequest request;
 
@@ -335,9 +335,20 @@ test_refresh_request(void)
 	client.n_refresh_params = lengthof(extras);
 	build_refresh_request(&client, "r&t", &request);
 	ok(strcmp(body_of(&request), "grant_type=refresh_token&refresh_token=r%26t&client_id=app"
-								 "&client_secret=hush&expires_in=1800") == 0,
+								 "&client_secret=hush&expires_in=1800&redirect_uri=app%3A%2F") == 0,
 	   "a refresh sends the row's parameters and never asks for scopes");
 	ok(strcmp(request.url, "https://provider.example/token") == 0, "to the token endpoint");
+	oauth_request_free(&request);
+
+	client.n_refresh_params = 0;
+	client.resource = "https://api.example/";
+	build_refresh_request(&client, "r", &request);
+	ok(strstr(body_of(&request), "&resource=https%3A%2F%2Fapi.example%2F") != NULL,
+	   "and names the resource");
+	oauth_request_free(&request);
+	build_code_request(&client, "c", "app:/", NULL, &request);
+	ok(strstr(body_of(&request), "&resource=https%3A%2F%2Fapi.example%2F") != NULL,
+	   "as the exchange does");
 	oauth_request_free(&request);
 }
 

@@ -1,4 +1,4 @@
-/* sources: src/oauth/response.c src/oauth/retry_after.c src/oauth/body.c src/base/secret.c */
+/* sources: src/oauth/response.c src/oauth/retry_after.c src/oauth/body.c src/base/secret.c src/oauth/scope.c */
 /*
  * oauth_response_test.c
  *	  What is made of a provider's answers: first of those that deviate, then of
