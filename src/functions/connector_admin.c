@@ -73,6 +73,26 @@ check_text(const char *name, const char *value, size_t max)
 						errmsg("%s must not hold control characters", name)));
 }
 
+/*
+ * A name or secret of the OAuth client, which is compared byte by byte at the provider:
+ * what came along when it was copied makes every request fail.  Otherwise anything may
+ * stand in it; RFC 6749 appendix A.1 and A.2 have VSCHAR, which some servers do not keep to.
+ */
+static void
+check_credential(const char *name, const char *value)
+{
+	size_t length = strlen(value);
+
+	if (text_has_controls(value))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s must not hold control characters", name),
+						errhint("A line end or tab was probably copied along with it.")));
+	if (length > 0 && (value[0] == ' ' || value[length - 1] == ' '))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s must not begin or end with a blank", name),
+						errhint("It was probably copied along with it.")));
+}
+
 static void
 check_object(const char *name, const Jsonb *value)
 {
@@ -102,7 +122,11 @@ static void
 check_connector(const Connector *connector, const char *client_secret)
 {
 	check_text("connector_id", connector->connector_id, MAX_CONNECTOR_ID);
+	if (connector->client.client_id != NULL)
+		check_credential("client_id", connector->client.client_id);
 	check_text("client_id", connector->client.client_id, 1024);
+	if (client_secret != NULL)
+		check_credential("client_secret", client_secret);
 	check_text("name", connector->name, 1024);
 	check_object("connection_config", connector->connection_config);
 	provider_check_options(connector->options);

@@ -29,6 +29,7 @@
 #define MAX_RESPONSE_SCOPES 1024
 
 #define FORM_TYPE "application/x-www-form-urlencoded"
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
 #define TENANT_PLACEHOLDER "{tenantid}"
 
 /*
@@ -123,7 +124,7 @@ valid_error_code(const char *text)
 		return false;
 	for (i = 0; text[i] != '\0'; i++)
 	{
-		if (i >= MAX_ERROR_CODE || text[i] < 0x21 || text[i] > 0x7e || text[i] == '"' ||
+		if (i >= MAX_ERROR_CODE || text[i] < 0x20 || text[i] > 0x7e || text[i] == '"' ||
 			text[i] == '\\')
 			return false;
 	}
@@ -184,12 +185,24 @@ read_body(const OAuthClient *client, bool is_error, const char *content_type, co
 	*root = NULL;
 	if (body == NULL || body_len == 0)
 		return "the body is empty";
+	/* RFC 8259 §8.1: nobody is to send it, and it need not be an error */
+	if (body_len >= strlen(BYTE_ORDER_MARK) &&
+		memcmp(body, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0)
+	{
+		body += strlen(BYTE_ORDER_MARK);
+		body_len -= strlen(BYTE_ORDER_MARK);
+	}
 	while (start < body_len && strchr(" \t\r\n", body[start]) != NULL && body[start] != '\0')
 		start++;
 	if (start < body_len && body[start] != '{' &&
 		(client->form_token_response ||
 		 (is_error && content_type != NULL && has_prefix_nocase(content_type, FORM_TYPE))))
-		refusal = read_form_body(body, body_len, root);
+	{
+		/* form encoding has no white space of its own */
+		while (strchr(" \t\r\n", body[body_len - 1]) != NULL && body[body_len - 1] != '\0')
+			body_len--;
+		refusal = read_form_body(body + start, body_len - start, root);
+	}
 	else
 		refusal = read_json_body(body, body_len, client->token_path, root);
 	if (refusal != NULL && content_type != NULL && has_prefix_nocase(content_type, "text/html"))

@@ -97,7 +97,7 @@ extern RevocationOutcome classify_revocation_response(int status, const char *bo
 extern void sanitize_provider_text(const char *text, size_t len, char *out, size_t size);
 
 /*
- * An error code of RFC 6749 §4.1.2.1 as it came in the callback: NQCHAR only,
+ * An error code of RFC 6749 §4.1.2.1 as it came in the callback: NQSCHAR only (appendix A.7),
  * at most MAX_ERROR_CODE bytes; false otherwise.
  */
 extern bool valid_error_code(const char *text);

@@ -284,6 +284,8 @@ is(row($node, 'app_admin', "SELECT name FROM appuser_connectors.connectors WHERE
 
 my @bad = (
 	[ 'an unknown provider', 'UC006', provider => 'nobody' ],
+	map({ my $name = $_; map { [ "$name " . quotemeta($_), '22023', $name => $_ ] } "pasted\n", ' pasted', 'pasted ', "pa\tsted", "pasted\r\n" } qw(client_id client_secret)),
+	map({ [ 'scope ' . quotemeta($_), '22023', scopes => [$_] ] } 'read write', "read\n", ' read', '"read"', ''),
 	[ 'no client_id', '22023', client_id => '' ], [ 'no client_id at all', '22023', client_id => undef ],
 	[ 'no secret, where the provider wants one', '22023', client_secret => '' ], [ 'no secret at all', '22023', client_secret => undef ],
 	[ 'no redirect URI', '22023', redirect_uris => [] ], [ 'no redirect URIs', '22023', redirect_uris => undef ],

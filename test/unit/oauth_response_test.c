@@ -1009,11 +1009,24 @@ test_words(void)
 	sanitize_provider_text("abc", 3, out, 1);
 	ok(out[0] == '\0', "room for one is room for the end");
 
+	parse(200, "\xef\xbb\xbf{\"access_token\":\"t\"}");
+	ok(response.outcome == TOKEN_GRANTED, "a byte order mark is no reason to lose an answer");
+	parse(200, "\xef\xbb\xbf");
+	ok(response.outcome == TOKEN_MALFORMED, "nor is it one");
+	parse(200, "{\"access_token\":\"\xef\xbb\xbft\"}");
+	ok(response.outcome == TOKEN_MALFORMED, "and in a token it is not allowed");
+	client.form_token_response = true;
+	parse(200, "\r\n access_token=t+%7e&token_type=bearer \r\n");
+	ok(response.outcome == TOKEN_GRANTED && strcmp(response.access_token, "t ~") == 0,
+	   "white space around a form is none of its last value");
+	parse(200, " \r\n");
+	ok(response.outcome == TOKEN_MALFORMED, "nor is it a form by itself");
+	client.form_token_response = false;
 	ok(valid_error_code("access_denied"), "access_denied is an error code");
-	ok(valid_error_code("!#[]~"), "so is any NQCHAR");
+	ok(valid_error_code("!#[]~"), "so is any NQSCHAR");
 	ok(!valid_error_code(NULL), "not NULL");
 	ok(!valid_error_code(""), "not an empty one");
-	ok(!valid_error_code("access denied"), "not with a space");
+	ok(valid_error_code("access denied"), "a space too (RFC 6749 appendix A.7)");
 	ok(!valid_error_code("access\"denied"), "not with a quote");
 	ok(!valid_error_code("access\\denied"), "not with a backslash");
 	ok(!valid_error_code("access\ndenied"), "not with a line end");
