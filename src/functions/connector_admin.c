@@ -74,9 +74,9 @@ check_text(const char *name, const char *value, size_t max)
 }
 
 /*
- * A name or secret of the OAuth client, which is compared byte by byte at the provider:
+ * A name of the OAuth client, which is compared byte by byte at the provider:
  * what came along when it was copied makes every request fail.  Otherwise anything may
- * stand in it; RFC 6749 appendix A.1 and A.2 have VSCHAR, which some servers do not keep to.
+ * stand in it; RFC 6749 appendix A.1 has VSCHAR, which some servers do not keep to.
  */
 static void
 check_credential(const char *name, const char *value)
@@ -125,8 +125,6 @@ check_connector(const Connector *connector, const char *client_secret)
 	if (connector->client.client_id != NULL)
 		check_credential("client_id", connector->client.client_id);
 	check_text("client_id", connector->client.client_id, 1024);
-	if (client_secret != NULL)
-		check_credential("client_secret", client_secret);
 	check_text("name", connector->name, 1024);
 	check_object("connection_config", connector->connection_config);
 	provider_check_options(connector->options);

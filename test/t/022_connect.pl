@@ -144,9 +144,12 @@ admin('update_connector', connector_id => 'extra', options => { authorization_pa
 $parameters = url_parameters(url('extra'));
 is_deeply([ @$parameters{qw(access_type prompt hd resource)} ], [ 'offline', 'login', 'example.test', 'https://api.example/v1' ],
 	'and of the connector, which go before them');
-my %stolen = map { $_ => 'stolen' } qw(response_type client_id redirect_uri state scope nonce code_challenge code_challenge_method request request_uri);
-register_at('stealing', { authorization_params => \%stolen }, options => { authorization_params => \%stolen });
-unlike(url('stealing'), qr/stolen/, 'but those of the protocol are not theirs');
+foreach my $ours (qw(response_type client_id redirect_uri state scope nonce code_challenge code_challenge_method request request_uri))
+{
+	admin_fails("a provider's $ours", '22023', 'register_provider', provider => 'stealing', definition => definition(authorization_params => { $ours => 'stolen' }));
+	next if $ours eq 'scope';
+	admin_fails("a connector's $ours", '22023', 'update_connector', connector_id => 'extra', options => { authorization_params => { $ours => 'stolen' } });
+}
 
 foreach my $off ([ 'by the provider', { pkce => 'off' }, {} ], [ 'by the connector', {}, { options => { pkce => 'off' } } ])
 {
@@ -284,7 +287,7 @@ is(row($node, 'app_admin', "SELECT name FROM appuser_connectors.connectors WHERE
 
 my @bad = (
 	[ 'an unknown provider', 'UC006', provider => 'nobody' ],
-	map({ my $name = $_; map { [ "$name " . quotemeta($_), '22023', $name => $_ ] } "pasted\n", ' pasted', 'pasted ', "pa\tsted", "pasted\r\n" } qw(client_id client_secret)),
+	map({ my $name = $_; map { [ "$name " . quotemeta($_), '22023', $name => $_ ] } "pasted\n", ' pasted', 'pasted ', "pasted\r\n" } qw(client_id client_secret)),
 	map({ [ 'scope ' . quotemeta($_), '22023', scopes => [$_] ] } 'read write', "read\n", ' read', '"read"', ''),
 	[ 'no client_id', '22023', client_id => '' ], [ 'no client_id at all', '22023', client_id => undef ],
 	[ 'no secret, where the provider wants one', '22023', client_secret => '' ], [ 'no secret at all', '22023', client_secret => undef ],
