@@ -12,6 +12,7 @@
 #include "utils/snapmgr.h"
 
 #include "store/authorization.h"
+#include "store/due_mark.h"
 #include "store/store.h"
 
 /* Columns that the direct scans read */
@@ -266,28 +267,43 @@ typedef struct SweepList
 	bytea **hashes;
 	int count;
 	int limit;
+	DueLook look;
+	TimestampTz cut;
 } SweepList;
 
 static bool
 visit_expired(TupleTableSlot *slot, void *arg)
 {
 	SweepList *list = arg;
+	TimestampTz expires_at = slot_timestamp(slot, ANUM_EXPIRES_AT);
 
+	if (list->count >= list->limit)
+	{
+		list->cut = expires_at;
+		return false;
+	}
+	due_look_note(&list->look, expires_at, DUE_TAKE);
 	list->app_users[list->count] = slot_text(slot, ANUM_APP_USER);
 	list->hashes[list->count] = slot_varlena(slot, ANUM_STATE_HASH);
-	return ++list->count < list->limit;
+	list->count++;
+	return true;
 }
 
-int
+bool
 store_sweep_authorizations(TimestampTz now, int limit, AuthorizationInUse in_use)
 {
-	ScanKeyData key;
-	SweepList list = {palloc(sizeof(char *) * limit), palloc(sizeof(bytea *) * limit), 0, limit};
+	ScanKeyData keys[2];
+	SweepList list = {palloc(sizeof(char *) * limit), palloc(sizeof(bytea *) * limit), 0, limit,
+					  .cut = DT_NOEND};
+	int n_keys = 1;
 	int swept = 0;
 
-	ScanKeyInit(&key, 1, BTLessStrategyNumber, F_TIMESTAMPTZ_LT, TimestampTzGetDatum(now));
-	store_scan("authorizations", "authorizations_expires_at", GetLatestSnapshot(), &key, 1,
+	due_look_begin(&list.look, "expired flows", "", 0);
+	ScanKeyInit(&keys[0], 1, BTLessStrategyNumber, F_TIMESTAMPTZ_LT, TimestampTzGetDatum(now));
+	n_keys += due_look_key(&list.look, &keys[1], 1);
+	store_scan("authorizations", "authorizations_expires_at", GetLatestSnapshot(), keys, n_keys,
 			   visit_expired, &list);
+	(void) due_look_end(&list.look, list.cut);
 	for (int i = 0; i < list.count; i++)
 	{
 		const uint8 *hash = (const uint8 *) VARDATA_ANY(list.hashes[i]);
@@ -295,7 +311,7 @@ store_sweep_authorizations(TimestampTz now, int limit, AuthorizationInUse in_use
 		if (!in_use(list.app_users[i], hash) && store_delete_authorization(list.app_users[i], hash))
 			swept++;
 	}
-	return swept;
+	return swept > 0 && !TIMESTAMP_IS_NOEND(list.cut);
 }
 
 bool

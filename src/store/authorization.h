@@ -66,10 +66,10 @@ extern LockResult store_lock_authorization(const char *app_user, const uint8 *st
 /* False when it is gone, or held. */
 extern bool store_delete_authorization(const char *app_user, const uint8 *state_hash);
 
-/* Deletes expired flows of all app users, at most limit, but not those in use; returns
- * how many. */
+/* Deletes expired flows of all app users, at most limit, but not those in use; true:
+ * there are more. */
 typedef bool (*AuthorizationInUse)(const char *app_user, const uint8 *state_hash);
-extern int store_sweep_authorizations(TimestampTz now, int limit, AuthorizationInUse in_use);
+extern bool store_sweep_authorizations(TimestampTz now, int limit, AuthorizationInUse in_use);
 
 /* Deletes those that were consumed, waiting for whoever holds one; false when no exchange
  * was under way. */

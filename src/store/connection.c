@@ -357,7 +357,8 @@ typedef struct KeyList
 	int limit;
 	TimestampTz now; /* DT_NOEND: whenever they are due */
 	TimestampTz next_due;
-	ConnectionPassedBy passed_by; /* NULL: none is */
+	ConnectionVerdict verdict; /* NULL: all are taken */
+	DueLook look;
 	int n_passed_by;
 	const char *connector_id; /* of a scan of the table */
 } KeyList;
@@ -370,7 +371,7 @@ init_key_list(KeyList *list, int limit)
 	list->limit = limit;
 	list->now = DT_NOEND;
 	list->next_due = DT_NOEND;
-	list->passed_by = NULL;
+	list->verdict = NULL;
 	list->n_passed_by = 0;
 	list->connector_id = NULL;
 }
@@ -380,11 +381,10 @@ visit_key(TupleTableSlot *slot, void *arg)
 {
 	KeyList *list = arg;
 	ConnectionKey key;
+	TimestampTz due = slot_nullable_timestamp(slot, ANUM_REFRESH_AT);
 
 	if (!TIMESTAMP_IS_NOEND(list->now))
 	{
-		TimestampTz due = slot_nullable_timestamp(slot, ANUM_REFRESH_AT);
-
 		if (due > list->now || list->count >= list->limit || list->n_passed_by >= MAX_PASSED_BY)
 		{
 			list->next_due = due;
@@ -393,10 +393,16 @@ visit_key(TupleTableSlot *slot, void *arg)
 	}
 	key = (ConnectionKey){slot_text(slot, ANUM_APP_USER), slot_text(slot, ANUM_CONNECTOR_ID),
 						  slot_text(slot, ANUM_CONNECTION_NAME)};
-	if (list->passed_by != NULL && list->passed_by(&key))
+	if (list->verdict != NULL)
 	{
-		list->n_passed_by++;
-		return true;
+		DueVerdict verdict = list->verdict(&key);
+
+		due_look_note(&list->look, due, verdict);
+		if (verdict != DUE_TAKE)
+		{
+			list->n_passed_by++;
+			return true;
+		}
 	}
 	if (list->count >= 16 && (list->count & (list->count - 1)) == 0)
 		list->keys = repalloc_huge(list->keys, sizeof(ConnectionKey) * list->count * 2);
@@ -445,19 +451,49 @@ store_keys_of_app_user(const char *app_user, int *count)
 
 ConnectionKey *
 store_due_connections(const char *connector_id, TimestampTz now, int limit,
-					  ConnectionPassedBy passed_by, int *count, TimestampTz *next_due)
+					  ConnectionVerdict verdict, int *count, TimestampTz *next_due)
 {
-	ScanKeyData key;
+	ScanKeyData keys[2];
 	KeyList list;
+	int n_keys = 1;
 
 	init_key_list(&list, limit);
 	list.now = now;
-	list.passed_by = passed_by;
-	text_key(&key, 1, connector_id);
-	store_scan("connections", "connections_due", GetLatestSnapshot(), &key, 1, visit_key, &list);
+	list.verdict = verdict;
+	due_look_begin(&list.look, "refreshes", connector_id, 0);
+	text_key(&keys[0], 1, connector_id);
+	n_keys += due_look_key(&list.look, &keys[1], 2);
+	store_scan("connections", "connections_due", GetLatestSnapshot(), keys, n_keys, visit_key,
+			   &list);
 	*count = list.count;
-	*next_due = list.next_due;
+	*next_due = Min(list.next_due,
+					due_look_end(&list.look, list.next_due > now ? DT_NOEND : list.next_due));
 	return list.keys;
+}
+
+typedef struct CountArg
+{
+	int count;
+	int limit;
+} CountArg;
+
+static bool
+visit_renewed(TupleTableSlot *slot, void *arg)
+{
+	CountArg *count = arg;
+
+	return ++count->count < count->limit;
+}
+
+int
+store_count_renewed(const char *connector_id, int limit)
+{
+	ScanKeyData key;
+	CountArg arg = {0, limit};
+
+	text_key(&key, 1, connector_id);
+	store_scan("connections", "connections_due", GetLatestSnapshot(), &key, 1, visit_renewed, &arg);
+	return arg.count;
 }
 
 typedef struct SharedArg

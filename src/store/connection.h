@@ -13,6 +13,7 @@
 #include "utils/tuplestore.h"
 #include "utils/uuid.h"
 
+#include "store/due_mark.h"
 #include "store/store.h"
 
 #define MAX_CONNECTION_NAME 200           /* bytes */
@@ -113,17 +114,21 @@ extern char *store_connector_with_connections(const char *after);
 
 /*
  * Up to limit connections of a connector that are due now, the longest first, without
- * those to be passed by.  *next_due is when the first after those is due (DT_NOEND:
- * none).  passed_by is called within the scan, and must not touch any table.
+ * those that verdict does not take; what the calling process has seen before it need not
+ * see again (see due_mark.h).  *next_due is when to look again (DT_NOEND: nothing is due).
+ * verdict is called within the scan, and must not touch any table.
  */
-typedef bool (*ConnectionPassedBy)(const ConnectionKey *key);
+typedef DueVerdict (*ConnectionVerdict)(const ConnectionKey *key);
 extern ConnectionKey *store_due_connections(const char *connector_id, TimestampTz now, int limit,
-											ConnectionPassedBy passed_by, int *count,
+											ConnectionVerdict verdict, int *count,
 											TimestampTz *next_due);
 
 /* Is a connection of another app user at the connector failing?  Of the thousand that are
  * due next, where those that fail are. */
 extern bool store_another_is_failing(const char *app_user, const char *connector_id);
+
+/* How many of a connector are to be renewed some time, counted up to limit */
+extern int store_count_renewed(const char *connector_id, int limit);
 
 /* Does a connection (of any app user) hold this account at this connector by another
  * grant? */

@@ -100,7 +100,6 @@ event_announce(void)
 bool
 event_trim(void)
 {
-	return store_trim_events(GetCurrentTimestamp() -
-								 guc_event_retention * INT64CONST(60) * USECS_PER_SEC,
-							 EVENT_BATCH) == EVENT_BATCH;
+	return store_trim_events(
+		GetCurrentTimestamp() - guc_event_retention * INT64CONST(60) * USECS_PER_SEC, EVENT_BATCH);
 }

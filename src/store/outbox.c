@@ -11,6 +11,7 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "store/outbox.h"
@@ -22,9 +23,14 @@ enum
 	ANUM_APP_USER = 1,
 	ANUM_ID = 2,
 	ANUM_CONNECTOR_ID = 3,
-	ANUM_ATTEMPT_AT = 11
+	ANUM_CONNECTION_NAME = 4, /* of events */
+	ANUM_EVENT = 5,
+	ANUM_OCCURRED_AT = 7,
+	ANUM_ATTEMPT_AT = 11 /* of revocations */
 };
 
+/* Rows are in these queues by when their transaction wrote them; most commit by then. */
+#define COMMIT_SLACK (10 * USECS_PER_SEC)
 #define MAX_PASSED_BY 2000 /* as of connections that are due */
 
 /* A growing list of keys */
@@ -36,7 +42,9 @@ typedef struct OutboxList
 	bool by_time; /* stop at what is due after now */
 	TimestampTz now;
 	TimestampTz next_due;
-	RevocationPassedBy passed_by; /* NULL: none is */
+	DueLook *look; /* NULL: in no order of time */
+	int time_column;
+	RevocationVerdict verdict; /* NULL: all are taken */
 	int n_passed_by;
 	const char *connector_id;
 } OutboxList;
@@ -45,13 +53,15 @@ static bool
 visit_key(TupleTableSlot *slot, void *arg)
 {
 	OutboxList *list = arg;
+	DueVerdict verdict = DUE_TAKE;
+	TimestampTz due = 0;
 	OutboxKey key;
 
-	if (list->by_time)
+	if (list->look != NULL)
 	{
-		TimestampTz due = slot_nullable_timestamp(slot, ANUM_ATTEMPT_AT);
-
-		if (due > list->now || list->count >= list->limit || list->n_passed_by >= MAX_PASSED_BY)
+		due = slot_timestamp(slot, list->time_column);
+		if ((list->by_time && due > list->now) || list->count >= list->limit ||
+			list->n_passed_by >= MAX_PASSED_BY)
 		{
 			list->next_due = due;
 			return false;
@@ -61,7 +71,11 @@ visit_key(TupleTableSlot *slot, void *arg)
 		return false;
 	key.app_user = slot_text(slot, ANUM_APP_USER);
 	key.id = *DatumGetUUIDP(slot_datum(slot, ANUM_ID));
-	if (list->passed_by != NULL && list->passed_by(&key, list->connector_id))
+	if (list->verdict != NULL)
+		verdict = list->verdict(&key, list->connector_id);
+	if (list->look != NULL)
+		due_look_note(list->look, due, verdict);
+	if (verdict != DUE_TAKE)
 	{
 		list->n_passed_by++;
 		return true;
@@ -298,8 +312,9 @@ visit_connector(TupleTableSlot *slot, void *arg)
 	return false;
 }
 
-char *
-store_connector_with_revocations(const char *after)
+/* The next connector, in order, that has revocations; NULL: no more */
+static char *
+next_connector(const char *after)
 {
 	ScanKeyData key;
 	char *connector_id = NULL;
@@ -311,21 +326,65 @@ store_connector_with_revocations(const char *after)
 	return connector_id;
 }
 
+char **
+store_connectors_with_revocations(int *count)
+{
+	/* It lives as long as the process does: to find one steps over all that is dead. */
+	static MemoryContext memory = NULL;
+	static char **connectors = NULL;
+	static int n_connectors = 0;
+	DueLook look;
+	MemoryContext old;
+	char *connector_id = "";
+
+	due_look_begin(&look, "connectors with revocations", "", 0);
+	if (look.is_whole || memory == NULL)
+	{
+		n_connectors = 0;
+		if (memory == NULL)
+			memory = AllocSetContextCreate(TopMemoryContext, "connectors with revocations",
+										   ALLOCSET_SMALL_SIZES);
+		MemoryContextReset(memory);
+		old = MemoryContextSwitchTo(memory);
+		connectors = palloc(sizeof(char *) * 16);
+		while ((connector_id = next_connector(connector_id)) != NULL)
+		{
+			if (n_connectors >= 16 && (n_connectors & (n_connectors - 1)) == 0)
+				connectors = repalloc(connectors, sizeof(char *) * n_connectors * 2);
+			connectors[n_connectors++] = connector_id;
+		}
+		MemoryContextSwitchTo(old);
+		/* there is no order of time in it, only how often it is looked at all over */
+		due_look_note(&look, 0, DUE_HELD);
+		(void) due_look_end(&look, DT_NOEND);
+	}
+	*count = n_connectors;
+	return connectors;
+}
+
 OutboxKey *
 store_due_revocations(const char *connector_id, TimestampTz now, int limit,
-					  RevocationPassedBy passed_by, int *count, TimestampTz *next_due)
+					  RevocationVerdict verdict, int *count, TimestampTz *next_due)
 {
-	ScanKeyData key;
+	ScanKeyData keys[2];
 	OutboxList list = new_list(limit);
+	DueLook look;
+	int n_keys = 1;
 
 	list.by_time = true;
 	list.now = now;
-	list.passed_by = passed_by;
+	list.look = &look;
+	list.time_column = ANUM_ATTEMPT_AT;
+	list.verdict = verdict;
 	list.connector_id = connector_id;
-	text_key(&key, 1, connector_id);
-	store_scan("revocations", "revocations_due", GetLatestSnapshot(), &key, 1, visit_key, &list);
+	due_look_begin(&look, "revocations", connector_id, COMMIT_SLACK);
+	text_key(&keys[0], 1, connector_id);
+	n_keys += due_look_key(&look, &keys[1], 2);
+	store_scan("revocations", "revocations_due", GetLatestSnapshot(), keys, n_keys, visit_key,
+			   &list);
 	*count = list.count;
-	*next_due = list.next_due;
+	*next_due =
+		Min(list.next_due, due_look_end(&look, list.next_due > now ? DT_NOEND : list.next_due));
 	return list.keys;
 }
 
@@ -378,6 +437,42 @@ store_event_exists(const char *app_user, const char *connector_id, const char *c
 	return exists;
 }
 
+typedef struct PastList
+{
+	const char *event;
+	PastEvent *events;
+	int count;
+	int limit;
+} PastList;
+
+static bool
+visit_event(TupleTableSlot *slot, void *arg)
+{
+	PastList *list = arg;
+	char *name = slot_nullable_text(slot, ANUM_CONNECTION_NAME);
+
+	if (name == NULL || strcmp(slot_text(slot, ANUM_EVENT), list->event) != 0)
+		return true;
+	list->events[list->count++] =
+		(PastEvent){slot_text(slot, ANUM_APP_USER), slot_text(slot, ANUM_CONNECTOR_ID), name,
+					slot_timestamp(slot, ANUM_OCCURRED_AT)};
+	return list->count < list->limit;
+}
+
+PastEvent *
+store_events_since(const char *event, TimestampTz since, int limit, int *count)
+{
+	ScanKeyData key;
+	PastList list = {event, palloc(sizeof(PastEvent) * limit), 0, limit};
+
+	ScanKeyInit(&key, 1, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
+				TimestampTzGetDatum(since));
+	store_scan("connection_events", "connection_events_occurred_at", GetLatestSnapshot(), &key, 1,
+			   visit_event, &list);
+	*count = list.count;
+	return list.events;
+}
+
 void
 store_delete_events(const char *app_user)
 {
@@ -403,23 +498,30 @@ may_change_events(void)
 	return ConditionalLockRelationOid(store_relation("connection_events"), RowExclusiveLock);
 }
 
-int
+bool
 store_trim_events(TimestampTz before, int limit)
 {
 	static StoreStatement delete = {"DELETE FROM appuser_connectors.connection_events "
 									"WHERE app_user = $1 AND event_id = " FREE_EVENT};
-	ScanKeyData key;
+	ScanKeyData keys[2];
 	OutboxList list = new_list(limit);
+	DueLook look;
+	int n_keys = 1;
 	int deleted = 0;
 
 	if (!may_change_events())
-		return 0;
-	ScanKeyInit(&key, 1, BTLessStrategyNumber, F_TIMESTAMPTZ_LT, TimestampTzGetDatum(before));
-	store_scan("connection_events", "connection_events_occurred_at", GetLatestSnapshot(), &key, 1,
-			   visit_key, &list);
+		return false;
+	list.look = &look;
+	list.time_column = ANUM_OCCURRED_AT;
+	due_look_begin(&look, "old events", "", 0);
+	ScanKeyInit(&keys[0], 1, BTLessStrategyNumber, F_TIMESTAMPTZ_LT, TimestampTzGetDatum(before));
+	n_keys += due_look_key(&look, &keys[1], 1);
+	store_scan("connection_events", "connection_events_occurred_at", GetLatestSnapshot(), keys,
+			   n_keys, visit_key, &list);
+	(void) due_look_end(&look, list.next_due);
 	for (int i = 0; i < list.count; i++)
 		deleted += (int) run_on_key(&delete, list.keys[i].app_user, &list.keys[i].id);
-	return deleted;
+	return deleted > 0 && !TIMESTAMP_IS_NOEND(list.next_due);
 }
 
 OutboxKey *
@@ -429,12 +531,20 @@ store_take_unannounced_events(int limit, int *count)
 		"UPDATE appuser_connectors.connection_events SET announced = true "
 		"WHERE app_user = $1 AND event_id = " FREE_EVENT};
 	OutboxList list = new_list(limit);
+	ScanKeyData key;
+	DueLook look;
+	int n_keys;
 
 	*count = 0;
 	if (!may_change_events())
 		return list.keys;
-	store_scan("connection_events", "connection_events_unannounced", GetLatestSnapshot(), NULL, 0,
-			   visit_key, &list);
+	list.look = &look;
+	list.time_column = ANUM_OCCURRED_AT;
+	due_look_begin(&look, "unannounced events", "", COMMIT_SLACK);
+	n_keys = due_look_key(&look, &key, 1);
+	store_scan("connection_events", "connection_events_unannounced", GetLatestSnapshot(), &key,
+			   n_keys, visit_key, &list);
+	(void) due_look_end(&look, list.next_due);
 	for (int i = 0; i < list.count; i++)
 		if (run_on_key(&mark, list.keys[i].app_user, &list.keys[i].id) > 0)
 			list.keys[(*count)++] = list.keys[i];

@@ -8,6 +8,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "store/due_mark.h"
 #include "store/store.h"
 
 /* A row to come back to, in either table */
@@ -52,14 +53,17 @@ extern void store_put_off_revocation(const char *app_user, const pg_uuid_t *id,
 extern void store_postpone_revocation(const char *app_user, const pg_uuid_t *id, int attempts,
 									  TimestampTz attempt_at);
 
-/* The next connector, in order, that has revocations ("" to begin with); NULL: no more */
-extern char *store_connector_with_revocations(const char *after);
+/*
+ * The connectors that have revocations, as it was when the calling process looked last:
+ * it does again no later than after a minute.  In memory that lasts until the next call.
+ */
+extern char **store_connectors_with_revocations(int *count);
 
-/* Up to limit revocations of a connector due now, without those to be passed by; all as
+/* Up to limit revocations of a connector due now, all as
  * in store_due_connections */
-typedef bool (*RevocationPassedBy)(const OutboxKey *key, const char *connector_id);
+typedef DueVerdict (*RevocationVerdict)(const OutboxKey *key, const char *connector_id);
 extern OutboxKey *store_due_revocations(const char *connector_id, TimestampTz now, int limit,
-										RevocationPassedBy passed_by, int *count,
+										RevocationVerdict verdict, int *count,
 										TimestampTz *next_due);
 
 extern void store_insert_event(const char *app_user, const pg_uuid_t *id, const char *connector_id,
@@ -68,10 +72,21 @@ extern void store_insert_event(const char *app_user, const pg_uuid_t *id, const 
 extern bool store_event_exists(const char *app_user, const char *connector_id,
 							   const char *connection_name, const char *event, const char *detail,
 							   TimestampTz since);
+/* Keys of the connections that an event befell since then, and when; the oldest, at
+ * most limit */
+typedef struct PastEvent
+{
+	char *app_user;
+	char *connector_id;
+	char *connection_name;
+	TimestampTz occurred_at;
+} PastEvent;
+extern PastEvent *store_events_since(const char *event, TimestampTz since, int limit, int *count);
+
 extern void store_delete_events(const char *app_user);
 
-/* Deletes events older than that, at most limit; returns how many. */
-extern int store_trim_events(TimestampTz before, int limit);
+/* Deletes events older than that, at most limit; true: there are more. */
+extern bool store_trim_events(TimestampTz before, int limit);
 
 /* Events that callers wrote and nobody was told of yet; marks them told. */
 extern OutboxKey *store_take_unannounced_events(int limit, int *count);

@@ -33,7 +33,10 @@
 
 #define HELD_RETRY 100 /* ms */
 #define HELD_RETRY_MAX 1000
+#define IMPATIENT_LOCK_TIMEOUT "1ms"
+#define IMPATIENCE 1000 /* ms after a wait for a lock in vain, in which there is no other */
 #define MAX_BATCH 500
+#define MAX_LOCKED 16 /* of a batch that find a lock in their way, before the rest wait too */
 
 /*
  * Callers' flights that may wait for their turn: of all, and of one app user together
@@ -49,11 +52,16 @@
 static bool failed = false;   /* of the last turn, see flights_failed; turns do not nest */
 static bool stopping = false; /* see flights_stop */
 
+/* Until then a lock that somebody else has is not waited for: all would wait for it. */
+static TimestampTz impatient_until = 0;
+
 typedef bool (*FlightStep)(Flight *flight);
 
 static void finish_flight(Flight *flight);
 static bool must_save(const Flight *flight);
 static bool prepare_step(Flight *flight);
+static MemoryContext prepare_context(const Flight *flight);
+static void defer_call(Flight *flight, ProviderCallWaiter waiter);
 static StringInfo pending_aad(const char *app_user, const pg_uuid_t *answer_id);
 
 static Flight *
@@ -138,6 +146,8 @@ flight_add_waiter(Flight *flight, ProviderCallWaiter waiter)
 			repalloc(flight->waiters, sizeof(ProviderCallWaiter) * flight->n_waiters * 2);
 	flight->waiters[flight->n_waiters++] = waiter;
 	MemoryContextSwitchTo(old);
+	if (flight->state == FLIGHT_WAITING)
+		defer_call(flight, waiter);
 }
 
 void
@@ -202,8 +212,9 @@ run_batch(Flight **batch, bool *done, int count, FlightStep step)
 		for (int i = 0; i < count; i++)
 		{
 			/* What prepare makes is kept with the flight; the rest is not. */
-			MemoryContext old = step == prepare_step ? MemoryContextSwitchTo(batch[i]->context)
-													 : CurrentMemoryContext;
+			MemoryContext old = step == prepare_step
+									? MemoryContextSwitchTo(prepare_context(batch[i]))
+									: CurrentMemoryContext;
 
 			done[i] = step(batch[i]);
 			MemoryContextSwitchTo(old);
@@ -225,6 +236,15 @@ set_lock_timeout(const char *value)
 	SetConfigOption("lock_timeout", value, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+static bool
+is_impatient(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	/* a clock that went back must not make it last */
+	return impatient_until > now && impatient_until <= now + IMPATIENCE * INT64CONST(1000);
+}
+
 /*
  * The same, one by one if together fails; done[i] is false where that failed.
  * Where somebody has locked a table, the first wait was for all of them.
@@ -232,17 +252,27 @@ set_lock_timeout(const char *value)
 static void
 run_step(Flight **batch, bool *done, bool *ran, int count, FlightStep step)
 {
+	int locked = 0;
+
 	if (count == 0)
 		return;
 	memset(ran, true, sizeof(bool) * count);
-	if (run_batch(batch, done, count, step))
-		return;
-	set_lock_timeout("1ms");
-	for (int i = 0; i < count; i++)
+	if (is_impatient())
+		set_lock_timeout(IMPATIENT_LOCK_TIMEOUT);
+	if (!run_batch(batch, done, count, step))
 	{
-		ran[i] = count > 1 && run_batch(&batch[i], &done[i], 1, step);
-		if (!ran[i])
-			batch[i]->error = worker_last_error();
+		if (!is_impatient() && worker_last_error() == ERRCODE_LOCK_NOT_AVAILABLE)
+			impatient_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), IMPATIENCE);
+		set_lock_timeout(IMPATIENT_LOCK_TIMEOUT);
+		for (int i = 0; i < count; i++)
+		{
+			bool is_locked_out = step == prepare_step && locked >= MAX_LOCKED;
+
+			ran[i] = count > 1 && !is_locked_out && run_batch(&batch[i], &done[i], 1, step);
+			if (!ran[i])
+				batch[i]->error = is_locked_out ? ERRCODE_LOCK_NOT_AVAILABLE : worker_last_error();
+			locked += !ran[i] && batch[i]->error == ERRCODE_LOCK_NOT_AVAILABLE;
+		}
 	}
 	set_lock_timeout(WORKER_LOCK_TIMEOUT);
 }
@@ -266,9 +296,17 @@ collect(FlightState state, Flight **batch)
 	return count;
 }
 
+/* What prepare makes: of the flight, or of this try. */
+static MemoryContext
+prepare_context(const Flight *flight)
+{
+	return flight->retry_context != NULL ? flight->retry_context : flight->context;
+}
+
 static bool
 prepare_step(Flight *flight)
 {
+	flight->row_held = false;
 	return flight->kind->prepare(flight);
 }
 
@@ -379,19 +417,76 @@ has_room(const Flight *flight, int starting)
 				app_user_places(descriptors_most_requests(), APP_USER_SHARE_ALL, is_waited_for));
 }
 
-/* The oldest new flights that may start; those that may not stand in nobody's way. */
+/* Tells a caller that nothing was sent yet. */
+static void
+defer_call(Flight *flight, ProviderCallWaiter waiter)
+{
+	if (!provider_call_set_begun(waiter, false))
+		flight->goes_on = true;
+}
+
+/* Somebody has locked what prepare needs. */
+static void
+wait_to_prepare(Flight *flight)
+{
+	long delay = Min((long) HELD_RETRY << Min(flight->tries, 6), HELD_RETRY_MAX);
+
+	flight->tries++;
+	for (int i = 0; i < flight->n_waiters; i++)
+		defer_call(flight, flight->waiters[i]);
+	oauth_request_free(&flight->request);
+	flight->outcome = CALL_FAILED;
+	flight->message[0] = '\0';
+	flight->prepare_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay);
+	flight_set_state(flight, FLIGHT_WAITING);
+}
+
+/* False: nobody waits for it any more, and all were told that nothing was sent. */
+static bool
+resume_flight(Flight *flight)
+{
+	int left = 0;
+
+	for (int i = 0; i < flight->n_waiters; i++)
+		if (provider_call_set_begun(flight->waiters[i], true))
+			flight->waiters[left++] = flight->waiters[i];
+	flight->n_waiters = left;
+	if (flight->called && !flight->goes_on && left == 0)
+		return false;
+	if (flight->retry_context == NULL)
+		flight->retry_context = AllocSetContextCreate(flight->context, "provider call, tried again",
+													  ALLOCSET_SMALL_SIZES);
+	/* which the last try may have set */
+	flight_set_connection(flight, MemoryContextStrdup(flight->context, flight->connector_id),
+						  MemoryContextStrdup(flight->context, flight->connection_name));
+	MemoryContextReset(flight->retry_context);
+	return true;
+}
+
+/*
+ * The oldest flights that may start, new or waiting; those that may not stand in nobody's
+ * way.
+ */
 static int
 collect_new(Flight **batch)
 {
-	dlist_iter iter;
+	dlist_mutable_iter iter;
 	int count = 0;
+	TimestampTz now = GetCurrentTimestamp();
 
-	dlist_foreach (iter, flight_list())
+	dlist_foreach_modify (iter, flight_list())
 	{
 		Flight *flight = dlist_container(Flight, node, iter.cur);
+		bool is_waiting = flight->state == FLIGHT_WAITING && flight->prepare_at <= now;
 
-		if (flight->state == FLIGHT_NEW && count < MAX_BATCH && has_room(flight, count))
+		if ((flight->state == FLIGHT_NEW || is_waiting) && count < MAX_BATCH &&
+			has_room(flight, count))
 		{
+			if (is_waiting && !resume_flight(flight))
+			{
+				finish_flight(flight);
+				continue;
+			}
 			flight_set_state(flight, FLIGHT_READY);
 			batch[count++] = flight;
 		}
@@ -486,6 +581,19 @@ prepare_flights(void)
 	{
 		if (ran[i] && done[i])
 			send_request(batch[i]);
+		else if (!ran[i] && batch[i]->error == ERRCODE_LOCK_NOT_AVAILABLE)
+		{
+			/* what else is due would wait as well */
+			failed |= !batch[i]->called;
+			wait_to_prepare(batch[i]);
+		}
+		else if (ran[i] && batch[i]->row_held)
+		{
+			/* what they are told does not hang on it */
+			answer_waiters(batch[i]);
+			wait_to_prepare(batch[i]);
+			batch[i]->goes_on = true;
+		}
 		else
 		{
 			if (!ran[i])
@@ -619,9 +727,11 @@ flights_timeout(void)
 
 		if (flight->state == FLIGHT_ANSWERED)
 			return 0;
-		if (flight->state != FLIGHT_HELD)
+		if (flight->state != FLIGHT_HELD && flight->state != FLIGHT_WAITING)
 			continue;
-		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), flight->apply_at);
+		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), flight->state == FLIGHT_HELD
+																		  ? flight->apply_at
+																		  : flight->prepare_at);
 		timeout = timeout < 0 ? left : Min(timeout, left);
 	}
 	return timeout;
@@ -637,7 +747,7 @@ flights_stop(void)
 	{
 		Flight *flight = dlist_container(Flight, node, iter.cur);
 
-		if (flight->state != FLIGHT_NEW)
+		if (flight->state != FLIGHT_NEW && flight->state != FLIGHT_WAITING)
 			continue;
 		flight_fail(flight, CALL_NOT_STARTED, "%s", "");
 		finish_flight(flight);

@@ -3,10 +3,11 @@
  *	  One call to a provider on its way through the worker.
  *
  *	  NEW --prepare--> READY --> SENT --answered--> ANSWERED --apply--> finished
- *	                                                    \--> HELD --apply--/
+ *	   \--> WAITING --prepare--/                        \--> HELD --apply--/
  *
  * prepare and apply run in transactions of the worker; between them there is
- * none.  HELD: somebody holds the row, the answer is in pending_answers and is
+ * none.  WAITING: somebody has locked what prepare needs; nothing was sent, and it is
+ * prepared again.  HELD: somebody holds the row, the answer is in pending_answers and is
  * applied as soon as possible.
  */
 #ifndef APPUSER_CONNECTORS_WORKER_FLIGHT_H
@@ -27,6 +28,7 @@
 typedef enum FlightState
 {
 	FLIGHT_NEW,
+	FLIGHT_WAITING,
 	FLIGHT_READY,
 	FLIGHT_SENT,
 	FLIGHT_ANSWERED,
@@ -55,7 +57,8 @@ typedef struct FlightKind
 	StatsKind stats_kind;
 
 	/* In a transaction: reads what is needed and builds the request.  False: there is
-	 * nothing to send, and outcome says why. */
+	 * nothing to send, and outcome says why; with row_held it is tried again.  Called again
+	 * in the same way after an error that rolled back what it did. */
 	bool (*prepare)(Flight *flight);
 
 	/* Outside any transaction; must not fail; http_outcome and local_trouble are set.  True: request is another one to send. */
@@ -110,9 +113,15 @@ struct Flight
 	ProviderCallWaiter *waiters;
 	int n_waiters;
 
+	/* WAITING */
+	int tries;    /* that prepare was kept from what it needs */
+	bool goes_on; /* somebody who did not wait any longer was told so */
+	TimestampTz prepare_at;
+	MemoryContext retry_context; /* of the last try, when it was not the first */
+
 	/* HELD */
 	bool is_failure; /* no answer that must not be lost; its callers are not kept waiting */
-	bool row_held;   /* set by apply, for a failure */
+	bool row_held;   /* set by prepare, or by apply for a failure */
 	bool saved;
 	bool loaded; /* from pending_answers, by another worker's saving */
 	pg_uuid_t answer_id;

@@ -189,7 +189,7 @@ flight_count_unqueued(const char *connector_id, int *held)
 {
 	const FlightCounts *of = counts_of(OF_CONNECTOR, connector_id, "", HASH_FIND);
 
-	*held = of != NULL ? of->in_state[FLIGHT_HELD] : 0;
+	*held = of != NULL ? of->in_state[FLIGHT_HELD] + of->in_state[FLIGHT_WAITING] : 0;
 	return of != NULL ? total_of(of) - *held - of->queued : 0;
 }
 

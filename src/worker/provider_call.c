@@ -43,6 +43,7 @@ typedef struct ProviderCallSlot
 	Oid database;
 	Latch *latch; /* the caller's */
 	ProviderCallKind kind;
+	bool begun; /* taken, and nothing is in its way */
 	ProviderCallOutcome outcome;
 	char message[CALL_MESSAGE_SIZE];
 	int payload_len;
@@ -93,6 +94,7 @@ free_slot(ProviderCallSlot *slot)
 {
 	secret_cleanse(slot->payload, slot->payload_len);
 	slot->payload_len = 0;
+	slot->begun = false;
 	slot->state = SLOT_FREE;
 	slot->epoch++;
 }
@@ -182,7 +184,7 @@ provider_call(ProviderCallKind kind, StringInfo record, char *message)
 	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), guc_wait_timeout);
 	volatile ProviderCallOutcome outcome = CALL_FAILED;
 	volatile bool answered = false;
-	volatile bool taken = false;
+	volatile bool begun = false;
 
 	provider_call_require_primary();
 	/* a trigger in one of the worker's own statements would have it wait for itself */
@@ -207,7 +209,7 @@ provider_call(ProviderCallKind kind, StringInfo record, char *message)
 			answered = wait_for_answer(slot, deadline);
 		} while (answered && slot->outcome == CALL_NOT_STARTED);
 		LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-		taken = slot->state != SLOT_SUBMITTED;
+		begun = slot->begun;
 		if (answered)
 		{
 			outcome = slot->outcome;
@@ -223,8 +225,9 @@ provider_call(ProviderCallKind kind, StringInfo record, char *message)
 	if (!answered)
 		ereport(ERROR, (errcode(ERRCODE_UC_PROVIDER_UNAVAILABLE),
 						errmsg("the provider did not answer within %d ms", guc_wait_timeout),
-						taken ? errdetail("The call goes on, and its result is kept.")
-							  : errdetail("The worker has not come to it, and nothing was sent."),
+						begun ? errdetail("The call goes on, and its result is kept.")
+							  : errdetail("The worker has not come to it, or was kept from it by "
+										  "a lock, and nothing was sent."),
 						errhint("Try again; appuser_connectors.wait_timeout says how long to "
 								"wait.")));
 	if (outcome == CALL_WORKER_NOT_RUNNING)
@@ -252,6 +255,7 @@ provider_call_take(ProviderCallKind *kind, StringInfo record, ProviderCallWaiter
 			secret_cleanse(slot->payload, slot->payload_len);
 			slot->payload_len = 0;
 			slot->state = SLOT_TAKEN;
+			slot->begun = true;
 			taken = true;
 		}
 		next = (next + 1) % shared->n_slots;
@@ -288,6 +292,20 @@ provider_call_answer(ProviderCallWaiter waiter, ProviderCallOutcome outcome, con
 	if (slot->state == SLOT_TAKEN && slot->epoch == waiter.epoch)
 		finish_slot(slot, outcome, message, record);
 	LWLockRelease(shared->lock);
+}
+
+bool
+provider_call_set_begun(ProviderCallWaiter waiter, bool begun)
+{
+	ProviderCallSlot *slot = &shared->slots[waiter.slot];
+	bool waits;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	waits = slot->state == SLOT_TAKEN && slot->epoch == waiter.epoch;
+	if (waits)
+		slot->begun = begun;
+	LWLockRelease(shared->lock);
+	return waits;
 }
 
 void

@@ -66,6 +66,12 @@ extern bool provider_call_take(ProviderCallKind *kind, StringInfo record,
 extern void provider_call_answer(ProviderCallWaiter waiter, ProviderCallOutcome outcome,
 								 const char *message, StringInfo record);
 
+/*
+ * Whether a call that was taken has begun, which its caller is told who waits no longer: one
+ * that has not will not.  False: its caller has gone, and was told what held until then.
+ */
+extern bool provider_call_set_begun(ProviderCallWaiter waiter, bool begun);
+
 /* Answers every call of a database, taken or not. */
 extern void provider_call_fail_all(Oid database, ProviderCallOutcome outcome);
 

@@ -57,7 +57,8 @@
 #define UNCLEAR_REASON "unanswered" /* what became of the token is unclear */
 #define MAX_FORCED 20 /* refreshes of a token that lives, because somebody wants another */
 #define FORCED_PERIOD (60 * 1000) /* ms */
-#define MAX_HELD 16               /* answers, times the requests there may be */
+	(5 * 60 * 1000) /* ms; so often one that is to rest longer is tried if asked for */
+#define MAX_HELD 16 /* answers, times the requests there may be */
 
 typedef struct RefreshDetails
 {
@@ -195,7 +196,8 @@ refresh_take(StringInfo record, ProviderCallWaiter waiter)
 
 	/* of several askers, who saw the row last says whether it needs a refresh */
 	details = flight->details;
-	if (flight->kind == &refresh_flight && flight->state == FLIGHT_NEW &&
+	if (flight->kind == &refresh_flight &&
+		(flight->state == FLIGHT_NEW || flight->state == FLIGHT_WAITING) &&
 		generation > details->asked_generation)
 	{
 		memcpy(&details->asked_grant_id, grant_id, sizeof(pg_uuid_t));
@@ -204,15 +206,19 @@ refresh_take(StringInfo record, ProviderCallWaiter waiter)
 }
 
 /*
- * Under way already; or its app user has as much under way there as one may have, and
- * the others who are due come first.
+ * Not what is under way already; nor, where its app user has as much under way there as
+ * one may have, before the others who are due.
  */
-static bool
-has_its_share(const ConnectionKey *key)
+static DueVerdict
+is_its_turn(const ConnectionKey *key)
 {
-	return flight_app_user_is_busy(key->app_user, key->connector_id) ||
-		   flight_find(&refresh_flight, key->app_user, key->connector_id, key->connection_name) !=
-			   NULL;
+	const Flight *flight =
+		flight_find(&refresh_flight, key->app_user, key->connector_id, key->connection_name);
+
+	if (flight != NULL)
+		return flight->state == FLIGHT_HELD || flight->state == FLIGHT_WAITING ? DUE_HELD
+																			   : DUE_LEAVE;
+	return flight_app_user_is_busy(key->app_user, key->connector_id) ? DUE_LEAVE : DUE_TAKE;
 }
 
 TimestampTz
@@ -248,11 +254,11 @@ refresh_start_due(void)
 		if (room <= 0 || held >= MAX_HELD * guc_max_concurrent_requests_per_connector)
 			continue;
 
-		keys = store_due_connections(connectors[i], now, room, has_its_share, &count, &next_due);
+		keys = store_due_connections(connectors[i], now, room, is_its_turn, &count, &next_due);
 		if (count > 0)
 			keyring_check();
 		for (int j = 0; j < count; j++)
-			if (!has_its_share(&keys[j]))
+			if (is_its_turn(&keys[j]) == DUE_TAKE)
 				(void) init_details(flight_create(&refresh_flight, keys[j].app_user,
 												  keys[j].connector_id, keys[j].connection_name));
 		next = Min(next, next_due);
@@ -452,6 +458,12 @@ refresh_prepare(Flight *flight)
 							   GetLatestSnapshot(), &connection))
 	{
 		flight_fail(flight, CALL_CONNECTION_NOT_FOUND, "%s", "");
+		return false;
+	}
+	if (flight->tries > 0 && flight->n_waiters == 0 && connection.refresh_at > now)
+	{
+		/* it was due, and whoever held it has seen to that */
+		flight->outcome = CALL_SUCCEEDED;
 		return false;
 	}
 	details->grant_id = connection.grant_id;

@@ -148,15 +148,19 @@ revocation_queue_deleted(Connector *connector, const Connection *deleted, const 
 					 detail);
 }
 
-/* Its app user has as much under way there as one may have, and this is not of it. */
-static bool
-waits_for_others(const OutboxKey *key, const char *connector_id)
+/* Not while its app user has as much under way there as one may have, and it is not of it */
+static DueVerdict
+is_its_turn(const OutboxKey *key, const char *connector_id)
 {
 	char id[2 * UUID_LEN + 1] = {0};
+	const Flight *flight;
 
 	hex_encode((const char *) &key->id, UUID_LEN, id);
-	return flight_app_user_is_busy(key->app_user, connector_id) &&
-		   flight_find(&revocation_flight, key->app_user, connector_id, id) == NULL;
+	flight = flight_find(&revocation_flight, key->app_user, connector_id, id);
+	if (flight != NULL && (flight->state == FLIGHT_HELD || flight->state == FLIGHT_WAITING))
+		return DUE_HELD;
+	return flight == NULL && flight_app_user_is_busy(key->app_user, connector_id) ? DUE_LEAVE
+																				  : DUE_TAKE;
 }
 
 static void
@@ -188,23 +192,26 @@ revocation_start_due(void)
 	int share = Max(guc_max_concurrent_requests_per_connector / 2, 1);
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = DT_NOEND;
-	const char *connector_id = "";
+	int n_connectors;
+	char **connectors;
 
 	if (installation_state() != INSTALLATION_OURS)
 		return DT_NOEND;
-	while ((connector_id = store_connector_with_revocations(connector_id)) != NULL)
+	connectors = store_connectors_with_revocations(&n_connectors);
+	for (int i = 0; i < n_connectors; i++)
 	{
+		const char *connector_id = connectors[i];
 		int count;
 		TimestampTz next_due;
 		OutboxKey *keys =
-			store_due_revocations(connector_id, now, share, waits_for_others, &count, &next_due);
+			store_due_revocations(connector_id, now, share, is_its_turn, &count, &next_due);
 
 		if (count > 0)
 			keyring_check();
 		/* those under way are due as well, the oldest: there are never more of them */
-		for (int i = 0; i < count; i++)
-			if (!waits_for_others(&keys[i], connector_id))
-				start_revocation(connector_id, &keys[i]);
+		for (int j = 0; j < count; j++)
+			if (is_its_turn(&keys[j], connector_id) == DUE_TAKE)
+				start_revocation(connector_id, &keys[j]);
 		next = Min(next, next_due);
 	}
 	return next;
@@ -219,11 +226,15 @@ finish(const Revocation *row, const char *event, const char *detail)
 				 row->connection_name, event, detail);
 }
 
-/* Before anything is sent; while somebody holds the row it stays due. */
+/* Before anything is sent; while somebody holds the row it stays due, with row_held. */
 static void
-finish_unsent(Revocation *row, const char *event, const char *detail)
+finish_unsent(Flight *flight, const char *event, const char *detail)
 {
-	if (store_lock_revocation(row) == LOCK_TAKEN)
+	Revocation *row = &((RevocationDetails *) flight->details)->row;
+	LockResult lock = store_lock_revocation(row);
+
+	flight->row_held = lock == LOCK_HELD;
+	if (lock == LOCK_TAKEN)
 		finish(row, event, detail);
 }
 
@@ -288,7 +299,7 @@ revocation_prepare(Flight *flight)
 	record.data = keyring_open(revocation_aad(row), row->sealed_tokens, &record.len);
 	if (record.data == NULL)
 	{
-		finish_unsent(row, "revocation_failed", "the stored tokens cannot be opened");
+		finish_unsent(flight, "revocation_failed", "the stored tokens cannot be opened");
 		return false;
 	}
 	connector->connector_id = row->connector_id;
@@ -305,7 +316,7 @@ revocation_prepare(Flight *flight)
 
 	if (connector->revocation_ends_grant && is_shared(row, &connector->client))
 	{
-		finish_unsent(row, "revocation_skipped",
+		finish_unsent(flight, "revocation_skipped",
 					  "another connection holds the same account through this client");
 		return false;
 	}
@@ -314,7 +325,7 @@ revocation_prepare(Flight *flight)
 	token = details->refresh_token_next ? details->refresh_token : details->access_token;
 	if (token == NULL)
 	{
-		finish_unsent(row, "revocation_failed", "there is no token to revoke");
+		finish_unsent(flight, "revocation_failed", "there is no token to revoke");
 		return false;
 	}
 	build_revocation_request(&connector->client, token,

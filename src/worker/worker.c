@@ -31,6 +31,7 @@
 #include "http/http.h"
 #include "store/adoption.h"
 #include "store/authorization.h"
+#include "store/due_mark.h"
 #include "store/event.h"
 #include "worker/descriptors.h"
 #include "worker/exchange.h"
@@ -157,6 +158,7 @@ in_transaction(void (*step)(void *arg), void *arg)
 	PG_CATCH();
 	{
 		worker_rollback();
+		due_marks_forget();
 	}
 	PG_END_TRY();
 	return committed;
@@ -196,9 +198,9 @@ start_due(void *arg)
 static void
 sweep(void *arg)
 {
-	int swept = store_sweep_authorizations(GetCurrentTimestamp(), SWEEP_BATCH, exchange_under_way);
+	bool more = store_sweep_authorizations(GetCurrentTimestamp(), SWEEP_BATCH, exchange_under_way);
 
-	*(bool *) arg = event_trim() || swept == SWEEP_BATCH;
+	*(bool *) arg = event_trim() || more;
 }
 
 static bool
