@@ -43,6 +43,14 @@ AS 'MODULE_PATHNAME', 'delete_connector';
 COMMENT ON FUNCTION appuser_connectors.delete_connector(text) IS
 'Deletes a connector with all its connections, of every app user, and queues their tokens for revocation after commit. Returns the number of connections. Error: UC006.';
 
+CREATE FUNCTION appuser_connectors.retry_connections(
+	connector_id text, app_user text DEFAULT NULL, reason text DEFAULT NULL)
+RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'retry_connections';
+COMMENT ON FUNCTION appuser_connectors.retry_connections(text, text, text) IS
+'Takes back that people must connect again, where that was a mistake (an outage that looked like refusals, a wrong client_id): connections of the connector that are reconnect_required and still have a refresh token are tried again, spread over up to ten minutes, or at once where one is asked for. app_user: of one person only; reason: those with this status_reason only. Left alone: those whose endpoints are not the connector''s, or whose account changed. What the provider refuses again ends again. Returns how many are tried. Errors: UC006, UC004 the connector was changed by SQL, UC008.';
+
 CREATE FUNCTION appuser_connectors.adopt_installation()
 RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE

@@ -33,6 +33,7 @@ GRANT EXECUTE ON FUNCTION
 	appuser_connectors.register_connector(text, text, text, text[], text[], text, text, jsonb, jsonb),
 	appuser_connectors.update_connector(text, text, text, text, text[], text[], text, jsonb, jsonb),
 	appuser_connectors.delete_connector(text),
+	appuser_connectors.retry_connections(text, text, text),
 	appuser_connectors.register_issuer(text, jsonb, text, text, text[], text[], text, interval, text[]),
 	appuser_connectors.delete_issuer(text),
 	appuser_connectors.adopt_installation(),

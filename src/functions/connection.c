@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
+#include "common/pg_prng.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -48,6 +49,10 @@ typedef struct TokenDemand
 	int64 min_validity;         /* microseconds */
 	char *rejected_token;       /* NULL: none */
 } TokenDemand;
+
+/* Connections that are tried again are due so far apart, and no later than that. */
+#define RETRY_SPACE (50 * INT64CONST(1000))
+#define RETRY_SPREAD_MAX (10 * USECS_PER_MINUTE)
 
 PG_FUNCTION_INFO_V1(current_app_user_connection);
 PG_FUNCTION_INFO_V1(app_user_connection);
@@ -474,6 +479,42 @@ connection_require_reconnect_of_connector(const Connector *connector, const char
 		event_record(keys[i].app_user, connector_id, keys[i].connection_name, "reconnect_required",
 					 reason);
 	}
+}
+
+int64
+connection_retry_all_of_connector(const Connector *connector, const char *app_user,
+								  const char *reason)
+{
+	const char *connector_id = connector->connector_id;
+	int count;
+	ConnectionKey *keys = app_user != NULL ? store_keys_of_app_user(app_user, &count)
+										   : store_keys_of_connector(connector_id, &count);
+	int64 spread = Min(count * RETRY_SPACE, RETRY_SPREAD_MAX);
+	TimestampTz now = GetCurrentTimestamp();
+	int64 retried = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		Connection connection = {0};
+		const char *why;
+
+		CHECK_FOR_INTERRUPTS();
+		if (strcmp(keys[i].connector_id, connector_id) != 0 ||
+			!store_wait_connection(keys[i].app_user, connector_id, keys[i].connection_name,
+								   &connection) ||
+			!connection.reconnect_required || !connector_receives(connector, connection.endpoints))
+			continue;
+		why = connection.status_reason != NULL ? connection.status_reason : "";
+		if ((reason != NULL && strcmp(why, reason) != 0) || strcmp(why, "account_changed") == 0)
+			continue;
+		if (!connection_restore_grant(
+				&connection, now, now + (int64) (spread * pg_prng_double(&pg_global_prng_state))))
+			continue;
+		store_update_connection(&connection);
+		event_record(keys[i].app_user, connector_id, keys[i].connection_name, "retried", why);
+		retried++;
+	}
+	return retried;
 }
 
 Datum

@@ -17,4 +17,12 @@ extern int64 connection_delete_all_of_connector(Connector *connector);
 extern void connection_require_reconnect_of_connector(const Connector *connector,
 													  const char *reason);
 
+/*
+ * Tries those again whose grant has ended, of everybody or of one app user, for whatever
+ * reason or for one; returns how many there were.  Left as they are: what has no refresh
+ * token, is for other endpoints than the connector's, or was of another account.
+ */
+extern int64 connection_retry_all_of_connector(const Connector *connector, const char *app_user,
+											   const char *reason);
+
 #endif

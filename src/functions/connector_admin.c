@@ -1,6 +1,6 @@
 /*
  * connector_admin.c
- *	  register_connector(), update_connector() and delete_connector().
+ *	  register_connector(), update_connector(), delete_connector() and retry_connections().
  *
  * None of them needs the network or a worker.
  */
@@ -36,6 +36,7 @@
 PG_FUNCTION_INFO_V1(register_connector);
 PG_FUNCTION_INFO_V1(update_connector);
 PG_FUNCTION_INFO_V1(delete_connector);
+PG_FUNCTION_INFO_V1(retry_connections);
 PG_FUNCTION_INFO_V1(allow_endpoint_change);
 
 static char *
@@ -466,4 +467,20 @@ delete_connector(PG_FUNCTION_ARGS)
 	(void) store_delete_connector(connector_id);
 	event_record("", connector_id, NULL, "connector_deleted", NULL);
 	PG_RETURN_INT64(deleted);
+}
+
+Datum
+retry_connections(PG_FUNCTION_ARGS)
+{
+	char *connector_id = optional_text(fcinfo, 0);
+	Connector *connector;
+
+	shared_state_require_preload();
+	check_text("connector_id", connector_id, MAX_CONNECTOR_ID);
+	/* which must not be pointed elsewhere meanwhile */
+	store_lock_connector_for_change(connector_id, false);
+	connector = connector_require(connector_id);
+	connector_require_open(connector);
+	PG_RETURN_INT64(connection_retry_all_of_connector(connector, optional_text(fcinfo, 1),
+													  optional_text(fcinfo, 2)));
 }

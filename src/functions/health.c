@@ -16,6 +16,7 @@
 #include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/guc.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "base/settings.h"
@@ -23,6 +24,7 @@
 #include "store/connection.h"
 #include "store/connector.h"
 #include "store/keyring.h"
+#include "store/outbox.h"
 #include "store/shared_state.h"
 #include "store/store.h"
 #include "worker/roster.h"
@@ -32,6 +34,10 @@ typedef struct Report
 	Tuplestorestate *tuples;
 	TupleDesc descriptor;
 } Report;
+
+#define MASS_END 5       /* connections */
+#define MAX_EVENTS 10000 /* that are looked at */
+#define SAME_TIME 5000   /* ms; of a change of status and the event about it */
 
 PG_FUNCTION_INFO_V1(check_health);
 
@@ -65,11 +71,49 @@ parameters_are_logged(void)
 	return statements && !setting_is("log_parameter_max_length", "0");
 }
 
+/* How many of these events put an end to a connection of the connector that still is so */
+static int
+count_ended(const char *connector_id, const PastEvent *events, int n_events)
+{
+	int ended = 0;
+
+	for (int i = 0; i < n_events; i++)
+	{
+		Connection connection = {0};
+
+		if (strcmp(events[i].connector_id, connector_id) == 0 &&
+			store_read_connection(events[i].app_user, connector_id, events[i].connection_name,
+								  GetLatestSnapshot(), &connection) &&
+			connection.reconnect_required && connection.refresh_token != NULL &&
+			connection.status_since <= events[i].occurred_at &&
+			!TimestampDifferenceExceeds(connection.status_since, events[i].occurred_at, SAME_TIME))
+			ended++;
+	}
+	return ended;
+}
+
+/* Many that ended together may have ended by mistake; NULL: not so many. */
+static const char *
+mass_end(const char *connector_id, const PastEvent *events, int n_events)
+{
+	int ended = count_ended(connector_id, events, n_events);
+
+	if (ended < MASS_END || store_count_renewed(connector_id, ended) >= ended)
+		return NULL;
+	return psprintf("%d connections, more than half, have become reconnect_required within an "
+					"hour. If the provider was out of order, or the client was wrong, mend that "
+					"and call retry_connections().",
+					ended);
+}
+
 static void
 report_connectors(Report *out)
 {
 	int count;
 	char **ids = store_connector_ids(&count);
+	int n_events;
+	PastEvent *events = store_events_since(
+		"reconnect_required", GetCurrentTimestamp() - USECS_PER_HOUR, MAX_EVENTS, &n_events);
 
 	for (int i = 0; i < count; i++)
 	{
@@ -87,7 +131,11 @@ report_connectors(Report *out)
 				   psprintf("It is stopped (%s); correct it with update_connector().",
 							connector->stopped_reason ? connector->stopped_reason : ""));
 		else
-			report(out, name, true, NULL);
+		{
+			const char *problem = mass_end(ids[i], events, n_events);
+
+			report(out, name, problem == NULL, problem);
+		}
 	}
 	/* no foreign key sees to it: a restore of some tables may leave such ones */
 	for (char *id = store_connector_with_connections(""); id != NULL;

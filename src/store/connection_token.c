@@ -115,3 +115,23 @@ connection_end_grant(Connection *connection, const char *reason, TimestampTz now
 	if (access_token != NULL && (refresh_token != NULL || connection->refresh_token == NULL))
 		connection_seal_tokens(connection, access_token, refresh_token);
 }
+
+bool
+connection_restore_grant(Connection *connection, TimestampTz now, TimestampTz refresh_at)
+{
+	char *access_token = connection_open_access_token(connection);
+	char *refresh_token =
+		connection->refresh_token != NULL ? connection_open_refresh_token(connection) : NULL;
+
+	if (access_token == NULL || refresh_token == NULL)
+		return false;
+	connection->reconnect_required = false;
+	connection->status_reason = NULL;
+	connection->status_since = now;
+	connection->failures = connection->refusals = 0;
+	connection->failing_since = DT_NOEND;
+	connection->expires_at = Min(connection->expires_at, now);
+	connection->refresh_at = refresh_at;
+	connection_seal_tokens(connection, access_token, refresh_token);
+	return true;
+}

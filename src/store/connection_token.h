@@ -28,4 +28,12 @@ extern char *connection_open_refresh_token(const Connection *connection);
  */
 extern void connection_end_grant(Connection *connection, const char *reason, TimestampTz now);
 
+/*
+ * The other way round: a connection whose grant has ended is connected again, and nothing of
+ * it is served before it was renewed, which is due at refresh_at.  False: its tokens do not
+ * open, or there is none to renew it with, and nothing was changed.
+ */
+extern bool connection_restore_grant(Connection *connection, TimestampTz now,
+									 TimestampTz refresh_at);
+
 #endif
