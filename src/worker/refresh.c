@@ -57,6 +57,7 @@
 #define UNCLEAR_REASON "unanswered" /* what became of the token is unclear */
 #define MAX_FORCED 20 /* refreshes of a token that lives, because somebody wants another */
 #define FORCED_PERIOD (60 * 1000) /* ms */
+#define EARLY_TRY                                                                                  \
 	(5 * 60 * 1000) /* ms; so often one that is to rest longer is tried if asked for */
 #define MAX_HELD 16 /* answers, times the requests there may be */
 
@@ -440,6 +441,22 @@ is_forced(const Connection *connection, TimestampTz now)
 		   connection->expires_at > now;
 }
 
+/*
+ * A provider that was busy for a moment may have said to come back tomorrow.  Now and then
+ * somebody who waits finds out whether it meant that; not of what it refuses.
+ */
+static bool
+may_try_early(const Flight *flight, const Connection *connection, TimestampTz now)
+{
+	return flight->n_waiters > 0 && connection->refusals == 0 &&
+		   TimestampDifferenceExceeds(now, connection->refresh_at, EARLY_TRY) &&
+		   TimestampDifferenceExceeds(connection->failing_since, now, EARLY_TRY) &&
+		   strcmp(connection->status_reason ? connection->status_reason : "", "invalid_client") !=
+			   0 &&
+		   rate_count("early", flight->app_user, flight->connector_id, flight->connection_name,
+					  EARLY_TRY, now) == 1;
+}
+
 static bool
 refresh_prepare(Flight *flight)
 {
@@ -527,7 +544,8 @@ refresh_prepare(Flight *flight)
 		return false;
 	}
 	if (resting && connector->updated_at <= connection.failing_since &&
-		strcmp(connection.status_reason ? connection.status_reason : "", STOPPED_REASON) != 0)
+		strcmp(connection.status_reason ? connection.status_reason : "", STOPPED_REASON) != 0 &&
+		!may_try_early(flight, &connection, now))
 	{
 		const char *reason = connection.status_reason ? connection.status_reason : "";
 

@@ -231,6 +231,20 @@ is($connection->{status}, 'connected', '503: the connection stays connected');
 cmp_ok($connection->{wait}, '>', 580, '503: Retry-After as a date is heeded');
 cmp_ok($connection->{wait}, '<=', 600, '503: and not exceeded');
 
+# A day of rest after one bad moment: who waits finds out now and then if it was meant so.
+may_ask_again('busy');
+answers('busy', status => 503, headers => { 'retry-after' => '86400' });
+is(state_of('busy', 'busy'), 'UC003', 'a Retry-After of a day: who asks is told that the provider is not available');
+cmp_ok(connection('busy')->{wait}, '>', 80000, 'it is heeded, as far as nobody asks');
+$requests = requests('busy');
+state_of('busy', 'busy');
+is(requests('busy'), $requests, 'nor is the provider asked at once');
+superuser("UPDATE appuser_connectors.connections SET failing_since = now() - interval '6 min' WHERE app_user = 'busy'");
+state_of('busy', 'busy') for 1 .. 3;
+is(requests('busy'), $requests + 1, 'for who asks minutes later it is tried, once');
+cmp_ok(connection('busy')->{wait}, '>', 80000, 'and is heeded again');
+superuser("UPDATE appuser_connectors.connections SET failures = 2 WHERE app_user = 'busy'");
+
 may_ask_again('busy');
 answers('busy', status => 503);
 state_of('busy', 'busy');
