@@ -267,6 +267,7 @@ $$;
 
 -- A restore, whole or of one table, brings back refresh tokens that were spent since.  No foreign keys
 -- between these tables either: an archive has no order of their data, and a parallel restore would fail.
+-- For each row: a statement that brings none, or whose rows row security refuses, must stop nothing.
 CREATE FUNCTION appuser_connectors.note_restored_rows()
 RETURNS trigger
 LANGUAGE c
@@ -275,11 +276,11 @@ COMMENT ON FUNCTION appuser_connectors.note_restored_rows() IS
 'Makes the database a copy, until adopt_installation(), when rows are inserted by others than the extension: by a restore or COPY.';
 
 CREATE TRIGGER note_restored_rows BEFORE INSERT ON appuser_connectors.installation
-	FOR EACH STATEMENT EXECUTE FUNCTION appuser_connectors.note_restored_rows();
+	FOR EACH ROW EXECUTE FUNCTION appuser_connectors.note_restored_rows();
 CREATE TRIGGER note_restored_rows BEFORE INSERT ON appuser_connectors.connections
-	FOR EACH STATEMENT EXECUTE FUNCTION appuser_connectors.note_restored_rows();
+	FOR EACH ROW EXECUTE FUNCTION appuser_connectors.note_restored_rows();
 CREATE TRIGGER note_restored_rows BEFORE INSERT ON appuser_connectors.pending_answers
-	FOR EACH STATEMENT EXECUTE FUNCTION appuser_connectors.note_restored_rows();
+	FOR EACH ROW EXECUTE FUNCTION appuser_connectors.note_restored_rows();
 ALTER TABLE appuser_connectors.installation ENABLE ALWAYS TRIGGER note_restored_rows;
 ALTER TABLE appuser_connectors.connections ENABLE ALWAYS TRIGGER note_restored_rows;
 ALTER TABLE appuser_connectors.pending_answers ENABLE ALWAYS TRIGGER note_restored_rows;

@@ -4,7 +4,8 @@
  *
  * Commands that need a database to themselves, or drop the extension, hold its
  * worker out until their transaction ends; CREATE EXTENSION and the like have
- * the launcher look again; DISCARD ALL forgets the session's app user.
+ * the launcher look again; DISCARD ALL forgets the session's app user; to switch off all
+ * triggers of a table is how pg_restore --disable-triggers begins to bring rows back.
  */
 #include "postgres.h"
 
@@ -25,10 +26,12 @@
 #include "nodes/value.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 #include "base/compat.h"
 #include "store/identity.h"
+#include "store/installation.h"
 #include "store/shared_state.h"
 #include "store/store.h"
 #include "utility_hook.h"
@@ -240,6 +243,34 @@ wants_rescan(Node *command)
 	}
 }
 
+/* Does this command, which went through, let rows come in that no trigger sees? */
+static bool
+lets_rows_in(Node *command)
+{
+	static const char *const tables[] = {"installation", "connections", "pending_answers"};
+	Oid namespace;
+	Oid relation;
+	bool switched_off = false;
+	ListCell *cell;
+
+	if (!IsA(command, AlterTableStmt))
+		return false;
+	foreach (cell, castNode(AlterTableStmt, command)->cmds)
+	{
+		AlterTableType type = lfirst_node(AlterTableCmd, cell)->subtype;
+
+		switched_off |= type == AT_DisableTrigAll || type == AT_DisableTrigUser;
+	}
+	if (!switched_off || !OidIsValid(get_extension_oid("appuser_connectors", true)))
+		return false;
+	namespace = get_namespace_oid(STORE_SCHEMA, true);
+	relation = RangeVarGetRelid(castNode(AlterTableStmt, command)->relation, NoLock, true);
+	for (int i = 0; i < (int) lengthof(tables); i++)
+		if (OidIsValid(relation) && relation == get_relname_relid(tables[i], namespace))
+			return true;
+	return false;
+}
+
 static void
 before_command(Node *command)
 {
@@ -273,6 +304,8 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only,
 								completion);
 	if (discard_all)
 		identity_discard();
+	if (lets_rows_in(command))
+		store_delete_installation_witness();
 }
 
 void

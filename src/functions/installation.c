@@ -53,16 +53,20 @@ installation_status(PG_FUNCTION_ARGS)
 }
 
 /*
- * Fires before each INSERT and COPY into tables whose old rows would have spent tokens
- * sent.  The extension's own come from the owner role, which nobody else can be.
+ * Fires before each row that comes into tables whose old rows would have spent tokens
+ * sent: by INSERT, COPY or logical replication.  The extension's own come from the owner
+ * role, which nobody else can be.  Not for each statement, or whoever may INSERT, and is
+ * kept out by row security, could hold the database with an INSERT of no row; a row that
+ * is refused takes what is done here back.
  */
 Datum
 note_restored_rows(PG_FUNCTION_ARGS)
 {
-	if (!CALLED_AS_TRIGGER(fcinfo))
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_FOR_ROW(((TriggerData *) fcinfo->context)->tg_event))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("note_restored_rows() must be called as a trigger")));
 	if (GetUserId() != get_role_oid(STORE_OWNER, true))
 		store_delete_installation_witness();
-	PG_RETURN_POINTER(NULL);
+	return PointerGetDatum(((TriggerData *) fcinfo->context)->tg_trigtuple);
 }

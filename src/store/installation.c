@@ -194,13 +194,25 @@ store_update_installation(const Installation *row)
 	CommandCounterIncrement();
 }
 
+static bool
+visit_any(TupleTableSlot *slot, void *arg)
+{
+	*(bool *) arg = true;
+	return false;
+}
+
 void
 store_delete_installation_witness(void)
 {
+	bool found = false;
 	static StoreStatement delete = {"DELETE FROM appuser_connectors.installation_witness"};
 	StoreSection section;
 	StoreArgs none = {0};
 
+	/* a restore asks for each of its rows */
+	store_scan_table("installation_witness", GetLatestSnapshot(), visit_any, &found);
+	if (!found)
+		return;
 	store_begin(&section, NULL);
 	store_run(&section, &delete, &none);
 	store_end(&section);

@@ -82,6 +82,12 @@ restore('postgres', '--data-only', '-t', 'connections', "$dump.custom");
 is_held('one table alone', 'postgres');
 calm('postgres');
 
+truncate_all('postgres', 'connections');
+restore('postgres', '--data-only', '--disable-triggers', '-t', 'connections', "$dump.custom");
+is_held('--disable-triggers', 'postgres');
+calm('postgres');
+$node->safe_psql('postgres', "ALTER TABLE appuser_connectors.$_ ENABLE ALWAYS TRIGGER note_restored_rows") foreach qw(installation connections pending_answers);
+
 truncate_all('postgres', @tables);
 $node->safe_psql('postgres', slurp_file("$dump.inserts"));
 is_held('INSERT statements', 'postgres');
@@ -95,6 +101,19 @@ calm('postgres');
 
 $node->safe_psql('postgres', "BEGIN; TRUNCATE appuser_connectors.connections; COPY appuser_connectors.connections FROM '$dump.copy'; ROLLBACK");
 is(status('postgres'), 'ours', 'what is rolled back was not brought');
+
+# Whom row security keeps out cannot hold the database either, by inserting nothing.
+$node->safe_psql('postgres', 'CREATE ROLE app_writer LOGIN IN ROLE pg_write_all_data');
+foreach my $table (qw(installation connections pending_answers))
+{
+	my $column = $table eq 'installation' ? 'installation_id' : 'app_user';
+	my $value = $table eq 'installation' ? 'gen_random_uuid()' : "'x'";
+
+	query($node, 'app_writer', "INSERT INTO appuser_connectors.$table ($column) SELECT $value WHERE false");
+	is((failure($node, 'app_writer', "INSERT INTO appuser_connectors.$table ($column) SELECT $value"))[0], '42501', "pg_write_all_data inserts no row into $table");
+	query($node, 'app_writer', "DO \$\$ BEGIN INSERT INTO appuser_connectors.$table ($column) SELECT $value; EXCEPTION WHEN insufficient_privilege THEN END \$\$");
+	is(status('postgres'), 'ours', '... and by none it does not make a copy of the database');
+}
 
 foreach my $round (1 .. 4)
 {
