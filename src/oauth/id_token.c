@@ -84,6 +84,33 @@ access_token_hash_matches(const char *at_hash, const char *id_token, const char 
 		   CRYPTO_memcmp(digest, given, size / 2) == 0;
 }
 
+/* At most 255 ASCII characters, §2 */
+static bool
+is_subject(const char *sub)
+{
+	if (sub == NULL || sub[0] == '\0' || strlen(sub) > MAX_SUBJECT)
+		return false;
+	for (const char *c = sub; *c != '\0'; c++)
+		if (*c < 0x20 || *c > 0x7e)
+			return false;
+	return true;
+}
+
+/* Than the one that was connected, where that is known */
+static bool
+is_other_account(const char *sub, const char *iss, const IdTokenExpectation *expected)
+{
+	return (expected->subject != NULL && strcmp(sub, expected->subject) != 0) ||
+		   (expected->subject_issuer != NULL && strcmp(iss, expected->subject_issuer) != 0);
+}
+
+static void
+put_account(IdTokenAccount *account, const char *sub, const char *iss)
+{
+	strlcpy(account->subject, sub, sizeof(account->subject));
+	strlcpy(account->issuer, iss, sizeof(account->issuer));
+}
+
 static IdTokenResult
 check_claims(const JsonValue *claims, const char *id_token, const IdTokenExpectation *expected,
 			 IdTokenAccount *account)
@@ -93,6 +120,7 @@ check_claims(const JsonValue *claims, const char *id_token, const IdTokenExpecta
 	const char *nonce = json_string(json_member(claims, "nonce"));
 	const JsonValue *azp = json_member(claims, "azp");
 	const JsonValue *at_hash = json_member(claims, "at_hash");
+	bool of_these_tokens;
 	bool several;
 	int64_t exp;
 	int64_t iat;
@@ -106,6 +134,15 @@ check_claims(const JsonValue *claims, const char *id_token, const IdTokenExpecta
 	if (azp != NULL || several)
 		if (json_string(azp) == NULL || strcmp(json_string(azp), expected->client_id) != 0)
 			return ID_TOKEN_AUTHORIZED_PARTY;
+	/* §12.2: another's tokens must not be served, however old what says so */
+	of_these_tokens = at_hash == NULL || (json_string(at_hash) != NULL &&
+										  access_token_hash_matches(json_string(at_hash), id_token,
+																	expected->access_token));
+	if (of_these_tokens && is_subject(sub) && is_other_account(sub, iss, expected))
+	{
+		put_account(account, sub, iss);
+		return ID_TOKEN_OTHER_SUBJECT;
+	}
 	if (!numeric_date(json_member(claims, "exp"), &exp) ||
 		exp / MICROSECONDS + CLOCK_SKEW <= expected->now)
 		return ID_TOKEN_EXPIRED;
@@ -118,20 +155,11 @@ check_claims(const JsonValue *claims, const char *id_token, const IdTokenExpecta
 		!(expected->nonce_optional && json_member(claims, "nonce") == NULL) &&
 		(nonce == NULL || strcmp(nonce, expected->nonce) != 0))
 		return ID_TOKEN_NONCE;
-	if (sub == NULL || sub[0] == '\0' || strlen(sub) > MAX_SUBJECT)
+	if (!is_subject(sub))
 		return ID_TOKEN_SUBJECT;
-	for (const char *c = sub; *c != '\0'; c++)
-		if (*c < 0x20 || *c > 0x7e) /* at most 255 ASCII characters, §2 */
-			return ID_TOKEN_SUBJECT;
-	if (at_hash != NULL &&
-		(json_string(at_hash) == NULL ||
-		 !access_token_hash_matches(json_string(at_hash), id_token, expected->access_token)))
+	if (!of_these_tokens)
 		return ID_TOKEN_ACCESS_TOKEN_HASH;
-	strlcpy(account->subject, sub, sizeof(account->subject));
-	strlcpy(account->issuer, iss, sizeof(account->issuer));
-	if ((expected->subject != NULL && strcmp(sub, expected->subject) != 0) ||
-		(expected->subject_issuer != NULL && strcmp(iss, expected->subject_issuer) != 0))
-		return ID_TOKEN_OTHER_SUBJECT;
+	put_account(account, sub, iss);
 	return ID_TOKEN_ACCEPTED;
 }
 
