@@ -316,7 +316,9 @@ parse_token_response(const OAuthClient *client, int status, const char *content_
 
 	refusal = read_body(client, status >= 400, content_type, body, body_len, &root);
 	code = read_error(root, response->error, &description);
-	if (description != NULL)
+	/* admins read it: not where a server echoes what it was sent */
+	if (description != NULL && (client->client_secret == NULL || description->text == NULL ||
+								strstr(description->text, client->client_secret) == NULL))
 		sanitize_provider_text(description->text, description->len, response->error_description,
 							   sizeof(response->error_description));
 

@@ -771,6 +771,11 @@ test_errors(void)
 	ok(refused_as(TOKEN_REFUSED, "inv??alid") &&
 		   strcmp(response.error_description, "a?[31m???") == 0,
 	   "words are shown as printable ASCII");
+	client.client_secret = "s3cret";
+	parse(401, "{\"error\":\"invalid_client\",\"error_description\":\"s3cret? no, it was s3cre\"}");
+	ok(refused_as(TOKEN_INVALID_CLIENT, "invalid_client") && response.error_description[0] == '\0',
+	   "a description that holds the client secret is left out");
+	reset_client();
 	parse(400, "{\"error\":\"e\",\"error_description\":[\"x\"]}");
 	ok(refused_as(TOKEN_REFUSED, "e") && response.error_description[0] == '\0',
 	   "a description that is no string is none");
