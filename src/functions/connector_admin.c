@@ -297,6 +297,15 @@ same_requests(const OAuthClient *a, const OAuthClient *b)
 					   b->n_refresh_params);
 }
 
+/* RFC 8707: a parameter of these requests as well, and of no catalogue but the connector's own */
+static bool
+same_resource(const OAuthClient *a, const OAuthClient *b)
+{
+	if (a->resource == NULL || b->resource == NULL)
+		return a->resource == b->resource;
+	return strcmp(a->resource, b->resource) == 0;
+}
+
 /*
  * An admin who may say where secrets go could have one sent to themselves, or to
  * another's page on the same host, that they must never see.  So whoever changes a
@@ -313,8 +322,10 @@ check_destination(const Connector *before, Connector *after, bool secret_given)
 	bool by_superuser = before->allowed_endpoints != NULL &&
 						strcmp(before->allowed_endpoints, after->endpoints) == 0;
 
-	if (before->client.client_secret != NULL && !secret_given && !by_catalogue &&
-		((moved && !by_superuser) || !same_requests(&before->client, &after->client)))
+	if (before->client.client_secret != NULL && !secret_given &&
+		(!same_resource(&before->client, &after->client) ||
+		 (!by_catalogue &&
+		  ((moved && !by_superuser) || !same_requests(&before->client, &after->client)))))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("client_secret must be given anew"),

@@ -140,7 +140,7 @@ ok(!exists url_parameters(url('none'))->{scope}, 'no scopes, no parameter');
 register_at('extra', { authorization_params => { access_type => 'offline', prompt => 'consent', 'odd&name' => 'odd=&value' } });
 $parameters = url_parameters(url('extra'));
 is_deeply([ @$parameters{qw(access_type prompt odd&name)} ], [ 'offline', 'consent', 'odd=&value' ], 'extra parameters of the provider are sent');
-admin('update_connector', connector_id => 'extra', options => { authorization_params => { prompt => 'login', hd => 'example.test' }, resource => 'https://api.example/v1' });
+admin('update_connector', connector_id => 'extra', client_secret => 'a secret', options => { authorization_params => { prompt => 'login', hd => 'example.test' }, resource => 'https://api.example/v1' });
 $parameters = url_parameters(url('extra'));
 is_deeply([ @$parameters{qw(access_type prompt hd resource)} ], [ 'offline', 'login', 'example.test', 'https://api.example/v1' ],
 	'and of the connector, which go before them');

@@ -120,6 +120,7 @@ foreach my $move (sort keys %moves)
 	refused('the identical registration is no way round', '42710', 'register_connector', provider => 'evil', client_id => 'client', client_secret => $secret,
 		scopes => ['read'], redirect_uris => ['http://127.0.0.1:7999/callback'], connector_id => 'crm');
 }
+refused('another resource, by the options, without the secret', '42501', 'update_connector', connector_id => 'crm', options => { resource => $evil->url . '/api' });
 admin('register_connector', provider => 'crm', client_id => 'client', client_secret => $secret, scopes => ['read'], redirect_uris => ['http://127.0.0.1:7999/callback'], connector_id => 'crm');
 is(refresh('crm', 'alice'), '', 'the connector works on');
 is(row($node, 'app_admin', "SELECT definition FROM $ns.connectors WHERE connector_id = 'crm'")->{definition}{token_endpoint}, $provider->definition->{token_endpoint},
@@ -185,6 +186,7 @@ built_in('google');
 register_built_in('mail');
 connect_at('mail', $_) foreach qw(alice bob);
 built_in('google', %$moved, token_endpoint_auth_method => 'client_secret_post');
+refused('what else the connector sends is not the catalogue\'s to say', '42501', 'update_connector', connector_id => 'mail', provider => 'google', options => { resource => $evil->url . '/api' });
 admin('update_connector', connector_id => 'mail', provider => 'google');
 is_deeply(status('mail', 'alice'), { status => 'connected', status_reason => undef }, "the extension's own catalogue has moved a provider: nobody notices");
 is(refresh('mail', 'alice'), '', 'the token is refreshed');
