@@ -25,7 +25,7 @@ my $log_start = -s $node->logfile;
 # Something in every table; nothing of it is due.
 query($node, 'app_admin', "SELECT $ns.register_issuer('https://issuer.example', jwks_uri => 'https://issuer.example/jwks', audiences => '{app}')");
 authorization_url($node, 'alice', 'one');
-query($node, 'postgres', "INSERT INTO $ns.revocations SELECT 'alice', gen_random_uuid(), 'one', 'x', NULL, gen_random_uuid(), '', 0, now(), now() + interval '1 day'");
+query($node, 'postgres', "INSERT INTO $ns.revocations SELECT 'alice', gen_random_uuid(), 'one', 'x', NULL, NULL, gen_random_uuid(), '', 0, now(), now() + interval '1 day'");
 
 my @columns = rows($node, 'postgres', qq{
 	SELECT c.relname AS table, a.attname AS column, a.atttypid::regtype AS type, a.attnum AS number, a.attnotnull AS "notNull",
@@ -208,7 +208,7 @@ foreach my $name (map { $_->{column} } grep { $_->{table} eq 'revocations' && $_
 		});
 	wait_until("$name of a revocation is null: bob is refreshed", sub { query($node, 'postgres', $generation) > $before });
 	query($node, 'postgres', "BEGIN; DELETE FROM $ns.revocations; ALTER TABLE $ns.revocations ALTER COLUMN $name SET NOT NULL;
-		INSERT INTO $ns.revocations SELECT 'alice', gen_random_uuid(), 'one', 'x', NULL, gen_random_uuid(), '', 0, now(), now() + interval '1 day'; COMMIT");
+		INSERT INTO $ns.revocations SELECT 'alice', gen_random_uuid(), 'one', 'x', NULL, NULL, gen_random_uuid(), '', 0, now(), now() + interval '1 day'; COMMIT");
 }
 
 # Whole tables that cannot be read: told once, and all is well when they can again.

@@ -40,7 +40,7 @@ sub jwt
 sub put_issuer
 {
 	my ($kid, %arguments) = @_;
-	return "SELECT $ns.register_issuer(" . AppuserConnectors::arguments(issuer => $issuer, jwks => decode($set{$kid}), audiences => ['app'], %arguments) . ')';
+	return "SELECT $ns.register_issuer(" . AppuserConnectors::arguments(issuer => $issuer, jwks => decode($set{$kid}), audiences => ['app'], app_user_template => 'own:{sub}', %arguments) . ')';
 }
 
 # No JWT here is signed: what is told of it says how far it came.
@@ -52,12 +52,12 @@ sub authenticated
 }
 
 query($node, 'app_admin', put_issuer('first'));
-query($node, 'app_admin', "SELECT $ns.register_issuer('https://fetched.example', jwks_uri => 'https://fetched.example/jwks', audiences => '{app}')");
+query($node, 'app_admin', "SELECT $ns.register_issuer('https://fetched.example', jwks_uri => 'https://fetched.example/jwks', audiences => '{app}', app_user_template => 'fetched:{sub}')");
 my ($state, $known) = authenticated('first');
 is($state, '28000', 'an unsigned JWT is refused');
 my (undef, $unknown) = authenticated('second');
 isnt($known =~ s/LOCATION.*//sr, $unknown =~ s/LOCATION.*//sr, 'in other words when its key is not there');
-query($node, 'postgres', "INSERT INTO $ns.revocations SELECT 'alice', gen_random_uuid(), 'one', 'x', NULL, gen_random_uuid(), '', 0, now(), now() + interval '1 day';
+query($node, 'postgres', "INSERT INTO $ns.revocations SELECT 'alice', gen_random_uuid(), 'one', 'x', NULL, NULL, gen_random_uuid(), '', 0, now(), now() + interval '1 day';
 	INSERT INTO $ns.pending_answers SELECT 'alice', gen_random_uuid(), '', now()");
 
 # ----------------------------------------------------- roles over every table
@@ -101,7 +101,7 @@ my $cached = PsqlSession->new($node, 'app_service');
 is(($cached->send("SELECT $ns.authenticate_app_user('" . jwt('first') . "')")->failure)[0], '28000', 'a session knows the issuer');
 my %edits = (audiences => 'NULL', algorithms => "'{ES256,EdDSA,RS256}'", app_user_template => "'{email}'", clock_skew => "'10 min'", jwks => AppuserConnectors::quote($set{second}),
 	jwks_uri => "'https://evil.example/jwks', jwks = NULL", hmac_key => "'file:x', jwks = NULL", fetched_jwks => AppuserConnectors::quote($set{second}), seal => "''",
-	issuer => "'https://other.example'");
+	token_types => "'{dpop+jwt}'", issuer => "'https://other.example'");
 my %free = map { $_ => 1 } qw(fetched_at created_at updated_at);
 is_deeply([ sort(keys %edits, keys %free) ], [ sort map { @{ $_->{columns} } } grep { $_->{name} eq 'issuers' } @tables ], 'every column of an issuer is known here');
 foreach my $column (sort keys %edits)
@@ -248,7 +248,7 @@ query($node, 'postgres', "UPDATE $ns.connections SET expires_at = now() - interv
 is((failure($node, 'app_service', $read, database => 'copy'))[0], 'UC009', 'so that it sends nothing');
 query($node, 'postgres', "UPDATE $ns.installation SET seal = ''", database => 'copy');
 is(query($node, 'app_admin', "SELECT $ns.installation_status()", database => 'copy'), 'copy', 'nor without a seal');
-is(query($node, 'app_admin', "SELECT $ns.register_issuer('https://new.example', jwks_uri => 'https://new.example/jwks')", database => 'copy'), 'https://new.example', 'something is registered there');
+is(query($node, 'app_admin', "SELECT $ns.register_issuer('https://new.example', jwks_uri => 'https://new.example/jwks', app_user_template => 'new:{sub}')", database => 'copy'), 'https://new.example', 'something is registered there');
 is(query($node, 'app_admin', "SELECT $ns.installation_status()", database => 'copy'), 'copy', 'which does not make it good');
 is(query($node, 'app_admin', "SELECT $ns.adopt_installation()", database => 'copy'), 't', 'an admin can adopt it');
 is(query($node, 'app_admin', "SELECT $ns.installation_status()", database => 'copy'), 'ours', 'and then it is its own');
