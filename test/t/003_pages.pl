@@ -128,6 +128,8 @@ foreach my $way ([ 'with the local provider', $github ], [ 'as with GitHub', $in
 	};
 
 	register($node, $untrusted, provider => 'untrusted', connector_id => 'untrusted', scopes => ['read'], database => 'mydb', definition => { issuer => undef });
+	# this server instead of that of the page
+	s{"https://localhost:8443/}{"$url/} foreach @told;
 	is($why->('untrusted') . "\n", $told[2] =~ s/unable to get local issuer certificate/self-signed certificate/r, 'a certificate of an authority that is not known');
 	$set->('allow_insecure_loopback', 'off', 'off');
 	my (undef, $message) = failure($node, 'app_admin', q{SELECT appuser_connectors.register_provider('x',

@@ -85,6 +85,10 @@ sub connected { return superuser("SELECT count(*) FROM appuser_connectors.connec
 sub all_is_well
 {
 	my ($server, $what) = @_;
+
+	# what is still due is replaced while one looks
+	wait_until('nothing is due', sub {
+			$server->safe_psql('postgres', "SELECT count(*) FROM appuser_connectors.connections WHERE connector_id = 'app' AND refresh_at <= now()") eq '0' });
 	my %live = map { $_->{account} => { map { $_ => 1 } @{ $_->{access_tokens} } } } @{ $provider->ctl('/grants') };
 	my @lost = grep { !$live{$_}{ access_token($server, $_, 'app') } } @people;
 
