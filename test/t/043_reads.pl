@@ -67,17 +67,17 @@ is((failure($node, 'app_service', "SELECT * FROM appuser_connectors.app_user_con
 	'UC001', 'and so does finding that there is none');
 $other->ask('ROLLBACK');
 
-# A command that may need the extension dropped holds the worker out while its
-# transaction lasts.
+# A worker that ends does not come back to a database that lets nobody in; who is in it stays.
 my $workers = q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'appuser_connectors worker'};
-$other->ask('BEGIN; DROP OWNED BY app_nobody');
-is($node->safe_psql('postgres', $workers), 0, 'there is no worker');
-my ($state) = failure($node, 'app_service', "SELECT * FROM appuser_connectors.app_user_connection('alice', 'app', rejected_token => '$token')",
-	settings => { 'appuser_connectors.wait_timeout' => '200ms' });
+my $inside = PsqlSession->new($node, 'app_service');
+$node->safe_psql('template1', "ALTER DATABASE postgres ALLOW_CONNECTIONS false;
+	SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE backend_type = 'appuser_connectors worker'");
+is($node->safe_psql('template1', $workers), 0, 'there is no worker');
+my ($state) = $inside->send("SET appuser_connectors.wait_timeout = '200ms'; SELECT * FROM appuser_connectors.app_user_connection('alice', 'app', rejected_token => '$token')")->failure;
 like($state, qr/^UC00[37]$/, 'so that a refresh is impossible');
-is(access_token($node, 'alice', 'app'), $token, 'and a fresh read works all the same');
-$other->ask('ROLLBACK');
-$other->close;
+is($inside->ask("SELECT access_token FROM appuser_connectors.app_user_connection('alice', 'app')"), $token, 'and a fresh read works all the same');
+$node->safe_psql('template1', 'ALTER DATABASE postgres ALLOW_CONNECTIONS true');
+$_->close foreach $inside, $other;
 
 # ---------------------------------------------------------------------------- memory
 # How much a backend has grown by while it did $body $n times, after the first tenth:
@@ -167,8 +167,13 @@ sub worker_contexts
 	return wait_until('the worker has counted', sub { slurp_file($node->logfile, $offset) =~ /Grand total: .* (\d+) used/ ? $1 : undef });
 }
 
+# Whoever rejects one token after the other is stopped; a token whose time is over is renewed.
+$node->safe_psql('postgres', q{CREATE FUNCTION public.age() RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
+	UPDATE appuser_connectors.connections SET expires_at = now() - interval '1 s', refresh_at = NULL WHERE app_user = 'alice' $$});
 my $refresh = q{
-	SELECT access_token INTO token FROM appuser_connectors.app_user_connection('alice', 'app', rejected_token => token);
+	PERFORM public.age();
+	COMMIT;
+	SELECT access_token INTO token FROM appuser_connectors.app_user_connection('alice', 'app');
 	happened := happened + (token IS NOT NULL)::integer;
 	COMMIT;};
 my $declaration = q{token text := (SELECT access_token FROM appuser_connectors.app_user_connection('alice', 'app'));};
