@@ -98,15 +98,17 @@ lineage_by_promotion(TimeLineID from)
 {
 	TimeLineID present = GetWALInsertionTimeLine();
 	TimeLineID noted = present;
-	bool has_note = read_note(&noted);
+	bool has_note;
 	bool descends = false;
 	char path[MAXPGPATH];
 	char text[MAX_HISTORY];
 	char *rest = text;
 	char *line;
 
+	/* nearly always, and asked for each call: no file is looked at */
 	if (from == present)
 		return true;
+	has_note = read_note(&noted);
 	/* the newest timeline is what an unfinished note is about */
 	if (has_note && noted == NOTE_PENDING)
 		noted = present;

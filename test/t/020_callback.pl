@@ -376,7 +376,7 @@ foreach my $error (qw(invalid_request unauthorized_client access_denied unsuppor
 }
 my %odd = (
 	'with a quote' => 'access"denied', 'with a backslash' => 'access\\denied', 'with a line break' => "access\ndenied",
-	'with an escape' => "\e[31mdenied", 'not ASCII' => "acc\xc3\xa8s", 'too long' => 'e' x 65, 'much too long' => 'e' x 5000, 'a space' => ' ');
+	'with an escape' => "\e[31mdenied", 'not ASCII' => "acc\xc3\xa8s", 'too long' => 'e' x 65, 'much too long' => 'e' x 5000);
 failed("error code $_", 'invalid_response', 'calendar', begin('alice', 'calendar'), { code => undef, error => $odd{$_} }) foreach sort keys %odd;
 failed('an error and a code: the code is not sent', 'access_denied', 'calendar', begin('alice', 'calendar'), { error => 'access_denied' });
 failed('an error in params and a code', 'access_denied', 'calendar', begin('alice', 'calendar'), { params => { error => 'access_denied' } });

@@ -66,6 +66,7 @@ my %functions = (
 		app_service => [ '28000', '1', 'UC001' ],
 	},
 	'allow_endpoint_change(text,text,text)' => { call => "$ns.allow_endpoint_change('crm', 'https://a.example/token')" },
+	'retry_connections(text,text,text)' => { call => "$ns.retry_connections('crm')", app_admin => '0' },
 	'delete_connector(text)' => { call => "$ns.delete_connector('crm')", app_admin => '2' },
 	'delete_issuer(text)' => { call => "$ns.delete_issuer('https://issuer.example')", app_admin => 'true' },
 	'disconnect_app_user(text,text)' => {

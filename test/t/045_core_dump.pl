@@ -83,7 +83,7 @@ foreach my $variant (
 	}
 
 	my $state = url_parameters(authorization_url($node, 'erin', $connector))->{state};
-	$fault->rules({ path => '/token', status => 400, body => { error => 'invalid_grant', error_description => secret('description') } });
+	$fault->rules({ path => '/token', status => 400, body => { error => 'invalid_grant', error_description => 'an event tells it to the admin' } });
 	is(callback($node, 'erin', { state => $state, code => secret('code') })->{failure}, 'invalid_grant', "$connector: a code is refused");
 	$fault->rules({ %{ tokens() }, truncate => JSON::PP::true });
 	is((refresh('alice', $connector))[0], 'UC003', "$connector: an answer is cut");
