@@ -39,7 +39,7 @@ check_error_code(const char *text, size_t size)
 	{
 		CHECK(strlen(text) >= 1 && strlen(text) <= MAX_ERROR_CODE);
 		CHECK(strncmp(text, shown, strlen(text)) == 0);
-		CHECK(strpbrk(text, " \"\\") == NULL);
+		CHECK(strpbrk(text, "\"\\") == NULL);
 	}
 }
 

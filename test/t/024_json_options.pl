@@ -25,7 +25,7 @@ my $worker_query = "SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'ap
 my %expected = (
 	register_provider => [qw(54000 22023 22004 22P02 22P05)],
 	register_connector => [qw(54000 22023 22004 22P02 22P05 UC006)],
-	update_connector => [qw(54000 22023 22004 22P02 22P05 UC006)],
+	update_connector => [qw(42501 54000 22023 22004 22P02 22P05 UC006)],
 	connect_app_user => [qw(54000 22023 22P02 22P05 UC004 UC006)],
 	oauth_callback => [qw(54000 22023 22P02 22P05 UC005)]);
 

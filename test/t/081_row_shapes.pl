@@ -165,7 +165,7 @@ foreach my $index (@indexes)
 		is_deeply([ map { "$_: $answers{$_}" } @unexpected ], [], "index $name is $what: an error names it") or diag($statement);
 	}
 }
-is_deeply([ sort keys %index_told ], [qw(connections_due connections_pkey encryption_keys_pkey issuers_pkey)], 'the indexes that backends scan were missed');
+is_deeply([ grep { !$index_told{$_} } qw(connections_due connections_pkey encryption_keys_pkey issuers_pkey) ], [], 'the indexes that backends scan were missed');
 is(query($node, 'postgres', 'SELECT pg_postmaster_start_time()'), $started, 'nothing has crashed');
 
 # ------------------------------------------------------------------- the worker
