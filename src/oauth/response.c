@@ -547,6 +547,8 @@ add_scope(TokenResponse *response, const char *scope, size_t len)
 	copy = pnstrdup(scope, len);
 	if (is_scope_token(copy))
 		response->scopes[response->n_scopes++] = copy;
+	else
+		pfree(copy);
 }
 
 /* UTF-8 without C0 and C1 controls; these become part of an API's URL. */
