@@ -544,9 +544,19 @@ erase_app_user(PG_FUNCTION_ARGS)
 	for (int i = 0; i < count; i++)
 	{
 		Connector *connector = connector_find(keys[i].connector_id);
+		Connection deleted = {0};
 
+		CHECK_FOR_INTERRUPTS();
 		if (connector != NULL)
 			erased += disconnect(connector, app_user, keys[i].connection_name, NULL);
+		else if (store_delete_connection(app_user, keys[i].connector_id, keys[i].connection_name,
+										 &deleted))
+		{
+			/* a restore of some tables has left it behind: nothing says where to revoke it */
+			event_record("", keys[i].connector_id, NULL, "erased",
+						 "not revoked: the connector is missing");
+			erased++;
+		}
 	}
 	/* before the events, which the worker still adds until it finds no name */
 	store_forget_name(app_user);

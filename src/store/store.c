@@ -257,7 +257,8 @@ store_lock_row(const char *table, LOCKMODE mode, StoreStatement *lock, StoreStat
 static void
 add_arg(StoreArgs *args, Oid type, Datum value, bool is_null)
 {
-	Assert(args->count < STORE_MAX_ARGS);
+	if (args->count >= STORE_MAX_ARGS)
+		elog(ERROR, "too many arguments of a statement");
 	args->types[args->count] = type;
 	args->values[args->count] = value;
 	args->nulls[args->count] = is_null ? 'n' : ' ';

@@ -136,6 +136,9 @@ $node->safe_psql('postgres', 'UPDATE appuser_connectors.connections SET refresh_
 like(query($node, 'app_admin', "SELECT detail FROM appuser_connectors.check_health() WHERE name = 'connector app' AND NOT ok"), qr/no such connector/,
 	'check_health() names a connector that connections lack');
 
+is(query($node, 'app_service', "SELECT appuser_connectors.erase_app_user('person1')"), 1, 'a person is erased all the same');
+is($node->safe_psql('postgres', "SELECT count(*) FROM appuser_connectors.connections WHERE app_user = 'person1'"), 0, 'with what lacks its connector');
+
 # ------------------------------------- what the extension itself does is no restore
 my $fresh = new_node('fresh');
 register($fresh, $provider, connector_id => 'app');
