@@ -402,11 +402,14 @@ ask_again(Flight *flight, const char *problem)
 static void
 note_refusal(Flight *flight, const char *problem, int64 delay)
 {
+	const RefreshDetails *details = flight->details;
 	Connection connection = {0};
 	RefusalVerdict verdict;
 
 	if (!begin_failure(flight, &connection))
 		return;
+	if (details->unclear)
+		connection.refusals = 0; /* counts what was asked again */
 	verdict = refusal_judge(&connection);
 	if (verdict == REFUSAL_CONFIRMED)
 		connection.refusals++;

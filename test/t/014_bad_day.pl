@@ -225,6 +225,19 @@ $server->rules(\%used);
 all_asked('unclear', 'ute');
 is(status_of('unclear', 'ute'), 'reconnect_required invalid_grant', 'where every answer came it is believed at once');
 
+# What was asked again counts for nothing when the refusal is another.
+new_connector('both', 'una', 'udo');
+$server->rules({ path => '/token', drop => JSON::PP::true, times => 1 }, \%used);
+all_asked('both', 'una') foreach 1 .. 3;
+foreach (1 .. 2)
+{
+	$server->rules({ path => '/token', status => 400, body => '' });
+	all_asked('both', 'una');
+	$server->rules(granted());
+	all_asked('both', 'udo');
+}
+is(status_of('both', 'una'), 'connected HTTP status 400', 'invalid_grant that was asked again and refusals in other words are counted apart');
+
 # --------------------------------------------------------- an answer without expires_in
 new_connector('lifetime', 'lisa');
 foreach my $lacking ({ expires_in => undef }, { expires_in => -1 })
