@@ -9,7 +9,7 @@
  * by a few calls at a time, after a second, and twice as long after each further person
  * whose call fails.  Kept in memory of the worker only: a new worker finds out for
  * itself.  That a connector is stopped, because its client was refused, stands in its
- * row, which refresh.c writes.
+ * row, which refresh_failure.c writes.
  */
 #include "postgres.h"
 

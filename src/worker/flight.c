@@ -1,6 +1,7 @@
 /*
  * flight.c
- *	  Driving calls to providers through their states.
+ *	  Driving calls to providers through their states.  Which of them may go first:
+ *	  flight_places.c; keeping answers that cannot be applied yet: flight_pending.c.
  *
  * All answers that have arrived are committed in one transaction; if that fails,
  * each in its own; one that fails alone is put into pending_answers.  An answer
@@ -10,22 +11,17 @@
 
 #include <time.h>
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
 #include "base/errors.h"
-#include "base/record.h"
-#include "base/secret.h"
 #include "base/settings.h"
 #include "oauth/retry_after.h"
-#include "store/installation.h"
 #include "store/keyring.h"
 #include "store/outbox.h"
 #include "store/store.h"
-#include "worker/circuit.h"
 #include "worker/descriptors.h"
 #include "worker/failure_log.h"
 #include "worker/flight.h"
@@ -37,17 +33,6 @@
 #define IMPATIENCE 1000 /* ms after a wait for a lock in vain, in which there is no other */
 #define MAX_BATCH 500
 #define MAX_LOCKED 16 /* of a batch that find a lock in their way, before the rest wait too */
-
-/*
- * Callers' flights that may wait for their turn: of all, and of one app user together
- * with those that are under way.  An app user's refreshes are one for each connection.
- */
-#define MAX_QUEUED 2048
-#define MAX_OF_APP_USER 128
-
-#define SHARE_OF_FREE 4      /* of places, times those that are left; see has_room */
-#define APP_USER_SHARE 4     /* of a connector's places an app user may have a quarter */
-#define APP_USER_SHARE_ALL 8 /* and of all an eighth */
 
 static bool failed = false;   /* of the last turn, see flights_failed; turns do not nest */
 static bool stopping = false; /* see flights_stop */
@@ -62,7 +47,6 @@ static bool must_save(const Flight *flight);
 static bool prepare_step(Flight *flight);
 static MemoryContext prepare_context(const Flight *flight);
 static void defer_call(Flight *flight, ProviderCallWaiter waiter);
-static StringInfo pending_aad(const char *app_user, const pg_uuid_t *answer_id);
 
 static Flight *
 create(const FlightKind *kind, const char *app_user, const char *connector_id,
@@ -92,28 +76,11 @@ flight_create(const FlightKind *kind, const char *app_user, const char *connecto
 	return create(kind, app_user, connector_id, connection_name, false);
 }
 
-/*
- * Why the queue has no room for one more; NULL: it has.  What a connector may have of
- * it is as much as the others leave free, so that one whose provider does not answer
- * never fills it for the rest.
- */
-static const char *
-queue_is_full(const char *app_user, const char *connector_id)
-{
-	int left = MAX_QUEUED - flight_count_queued(NULL);
-
-	if (app_user[0] != '\0' && flight_count_of_app_user(app_user) >= MAX_OF_APP_USER)
-		return "Too many calls of this app user are under way; nothing was sent.";
-	if (left <= 0 || flight_count_queued(connector_id) >= left)
-		return "Too many calls wait for this provider already; nothing was sent.";
-	return NULL;
-}
-
 Flight *
 flight_accept(const FlightKind *kind, const char *app_user, const char *connector_id,
 			  const char *connection_name, ProviderCallWaiter waiter)
 {
-	const char *why = queue_is_full(app_user, connector_id);
+	const char *why = flight_queue_is_full(app_user, connector_id);
 	Flight *flight;
 
 	if (why != NULL)
@@ -316,26 +283,6 @@ must_save(const Flight *flight)
 	return !flight->saved && !flight->is_failure && flight->kind->save != NULL;
 }
 
-/* Seals an answer that cannot be applied now into pending_answers. */
-static void
-save_answer(Flight *flight)
-{
-	StringInfoData record;
-
-	random_uuid(&flight->answer_id);
-	record_init(&record, 4 * MAX_TOKEN_BYTES);
-	record_put_text(&record, flight->kind->name);
-	record_put_text(&record, flight->connector_id);
-	record_put_text(&record, flight->connection_name);
-	flight->kind->save(flight, &record);
-	store_insert_pending_answer(
-		flight->app_user, &flight->answer_id,
-		keyring_seal(pending_aad(flight->app_user, &flight->answer_id), record.data, record.len),
-		GetCurrentTimestamp());
-	secret_cleanse(record.data, record.len);
-	pfree(record.data);
-}
-
 static bool
 apply_step(Flight *flight)
 {
@@ -346,75 +293,15 @@ apply_step(Flight *flight)
 		return true;
 	}
 	if (must_save(flight))
-		save_answer(flight);
+		flight_save_answer(flight);
 	return false;
 }
 
 static bool
 save_step(Flight *flight)
 {
-	save_answer(flight);
+	flight_save_answer(flight);
 	return false;
-}
-
-static StringInfo
-pending_aad(const char *app_user, const pg_uuid_t *answer_id)
-{
-	StringInfo aad = makeStringInfo();
-
-	record_put_text(aad, "pending answer");
-	record_put_bytes(aad, installation_id(), sizeof(pg_uuid_t));
-	record_put_text(aad, app_user);
-	record_put_bytes(aad, answer_id, sizeof(pg_uuid_t));
-	return aad;
-}
-
-/* An app user's, of all places or of a connector's; half of them for what nobody waits for */
-static int
-app_user_places(int places, int share, bool is_waited_for)
-{
-	return Max(places / share / (is_waited_for ? 1 : 2), 1);
-}
-
-bool
-flight_app_user_is_busy(const char *app_user, const char *connector_id)
-{
-	return flight_count_at_connector(app_user, connector_id) >=
-		   app_user_places(guc_max_concurrent_requests_per_connector, APP_USER_SHARE, false);
-}
-
-/*
- * Waits for its turn: the caps on what is under way at once.  What nobody waits for
- * leaves a quarter to the others.  The fewer places are left, the smaller is what one
- * connector may have of them: a provider that does not answer may be that of many
- * connectors, and one that has nothing under way finds a place all the same.  Of a
- * connector's places an app user has a share, whatever kind of call it is.
- */
-static bool
-has_room(const Flight *flight, int starting)
-{
-	int most = descriptors_most_requests();
-	int of_connector = guc_max_concurrent_requests_per_connector;
-	bool is_waited_for = flight->n_waiters > 0;
-	int left;
-
-	if (!is_waited_for)
-		most -= most / 4;
-	left = most - http_in_flight() - starting;
-	if (left <= 0 ||
-		flight_count_sent(flight, OF_CONNECTOR) >= Min(of_connector, SHARE_OF_FREE * left))
-		return false;
-	/* one of each person: another's call may succeed where one's own fails */
-	if (flight->kind->heeds_circuit && circuit_is_half_open(flight->connector_id) &&
-		(flight_count_probes(flight, OF_CONNECTOR) >= FLIGHT_PROBES ||
-		 flight_count_probes(flight, OF_APP_USER_AT_CONNECTOR) > 0))
-		return false;
-	/* what is of nobody is the admin's own: keys of issuers */
-	return flight->app_user[0] == '\0' ||
-		   (flight_count_sent(flight, OF_APP_USER_AT_CONNECTOR) <
-				app_user_places(of_connector, APP_USER_SHARE, is_waited_for) &&
-			flight_count_sent(flight, OF_APP_USER) <
-				app_user_places(descriptors_most_requests(), APP_USER_SHARE_ALL, is_waited_for));
 }
 
 /* Tells a caller that nothing was sent yet. */
@@ -480,7 +367,7 @@ collect_new(Flight **batch)
 		bool is_waiting = flight->state == FLIGHT_WAITING && flight->prepare_at <= now;
 
 		if ((flight->state == FLIGHT_NEW || is_waiting) && count < MAX_BATCH &&
-			has_room(flight, count))
+			flight_has_room(flight, count))
 		{
 			if (is_waiting && !resume_flight(flight))
 			{
@@ -768,135 +655,4 @@ flights_in_air(void)
 				 (flight->state == FLIGHT_HELD && must_save(flight));
 	}
 	return count;
-}
-
-static bool
-is_loaded(const OutboxKey *key)
-{
-	dlist_iter iter;
-
-	dlist_foreach (iter, flight_list())
-	{
-		Flight *flight = dlist_container(Flight, node, iter.cur);
-
-		if (flight->loaded && strcmp(flight->app_user, key->app_user) == 0 &&
-			memcmp(&flight->answer_id, &key->id, sizeof(pg_uuid_t)) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Makes a flight of a row of pending_answers again. */
-static void
-load_pending(const OutboxKey *key, const FlightKind *const *kinds, int n_kinds)
-{
-	bytea *sealed = store_get_pending_answer(key->app_user, &key->id);
-	StringInfoData record = {0};
-	Flight *flight;
-	MemoryContext old;
-	char *kind;
-	char *connector_id;
-
-	if (sealed != NULL)
-		record.data = keyring_open(pending_aad(key->app_user, &key->id), sealed, &record.len);
-	if (record.data == NULL)
-	{
-		ereport(WARNING, (errmsg("a pending answer of a provider cannot be opened"),
-						  errhint("Restore appuser_connectors.pending_answers from a backup.")));
-		return;
-	}
-	/* what it is of is in the record, whose copies belong to the flight */
-	flight = flight_create(kinds[0], key->app_user, "", "");
-	old = MemoryContextSwitchTo(flight->context);
-	flight->answer_id = key->id;
-	kind = record_get_text(&record);
-	for (int i = 0; i < n_kinds; i++)
-		if (strcmp(kind, kinds[i]->name) == 0)
-			flight->kind = kinds[i];
-	connector_id = record_get_text(&record);
-	flight_set_connection(flight, connector_id, record_get_text(&record));
-	flight->kind->load(flight, &record);
-	flight->saved = flight->loaded = true;
-	flight_set_state(flight, FLIGHT_HELD);
-	flight->apply_at = GetCurrentTimestamp();
-	MemoryContextSwitchTo(old);
-}
-
-void
-flights_load_pending(const FlightKind *const *kinds, int n_kinds)
-{
-	int count;
-	OutboxKey *keys = store_pending_answers(&count);
-
-	for (int i = 0; i < count; i++)
-		if (!is_loaded(&keys[i]))
-			load_pending(&keys[i], kinds, n_kinds);
-}
-
-void
-flight_put_tokens(StringInfo record, const Flight *flight)
-{
-	const TokenResponse *tokens = &flight->tokens;
-	const Connector *connector = flight->connector;
-
-	record_put_int(record, flight->sent_at);
-	record_put_text(record, tokens->access_token);
-	record_put_text(record, tokens->refresh_token);
-	record_put_text(record, tokens->token_type);
-	record_put_int(record, tokens->has_scope);
-	record_put_texts(record, tokens->scopes, tokens->n_scopes);
-	record_put_int(record, tokens->expires_in);
-	record_put_int(record, tokens->n_values);
-	for (int i = 0; i < tokens->n_values; i++)
-	{
-		record_put_text(record, tokens->values[i].name);
-		record_put_text(record, tokens->values[i].value);
-	}
-
-	/* what it takes to revoke them, should the connector be gone by then */
-	record_put_text(record, connector->client.token_endpoint);
-	record_put_text(record, connector->client.revocation_endpoint);
-	record_put_text(record, connector->client.client_id);
-	record_put_text(record, connector->client.client_secret);
-	record_put_int(record, connector->client.auth_method);
-	record_put_int(record, connector->client.token_body_format);
-	record_put_int(record, connector->refresh_margin);
-	record_put_int(record, connector->revocation_ends_grant);
-	record_put_text(record, connector->endpoints);
-}
-
-void
-flight_get_tokens(StringInfo record, Flight *flight)
-{
-	TokenResponse *tokens = &flight->tokens;
-	Connector *connector = palloc0(sizeof(Connector));
-
-	flight->http_outcome = HTTP_ANSWERED;
-	flight->connector = connector;
-	flight->sent_at = record_get_int(record);
-	tokens->outcome = TOKEN_GRANTED;
-	tokens->access_token = record_get_text(record);
-	tokens->refresh_token = record_get_text(record);
-	tokens->token_type = record_get_text(record);
-	tokens->has_scope = record_get_int(record) != 0;
-	tokens->scopes = record_get_texts(record, &tokens->n_scopes);
-	tokens->expires_in = record_get_int(record);
-	tokens->n_values = (int) record_get_int(record);
-	tokens->values = palloc(sizeof(NameValue) * (tokens->n_values + 1));
-	for (int i = 0; i < tokens->n_values; i++)
-	{
-		tokens->values[i].name = record_get_text(record);
-		tokens->values[i].value = record_get_text(record);
-	}
-
-	connector->connector_id = pstrdup(flight->connector_id);
-	connector->client.token_endpoint = record_get_text(record);
-	connector->client.revocation_endpoint = record_get_text(record);
-	connector->client.client_id = record_get_text(record);
-	connector->client.client_secret = record_get_text(record);
-	connector->client.auth_method = (TokenEndpointAuthMethod) record_get_int(record);
-	connector->client.token_body_format = (TokenBodyFormat) record_get_int(record);
-	connector->refresh_margin = (int) record_get_int(record);
-	connector->revocation_ends_grant = record_get_int(record) != 0;
-	connector->endpoints = record_get_text(record);
 }

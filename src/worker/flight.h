@@ -156,6 +156,19 @@ extern dlist_head *flight_list_near(const char *app_user);
 extern void flight_list_add(Flight *flight);
 extern void flight_list_remove(Flight *flight);
 
+/*
+ * Why the queue has no room for one more call; NULL: it has.  What a connector may have of
+ * it is as much as the others leave free, so that one whose provider does not answer
+ * never fills it for the rest.
+ */
+extern const char *flight_queue_is_full(const char *app_user, const char *connector_id);
+
+/* May it be sent, with so many others that are about to be? */
+extern bool flight_has_room(const Flight *flight, int starting);
+
+/* In a transaction: seals an answer that cannot be applied now into pending_answers. */
+extern void flight_save_answer(Flight *flight);
+
 /* The only ways to change these, since flights are counted by them */
 extern void flight_set_state(Flight *flight, FlightState state);
 extern void flight_set_connection(Flight *flight, const char *connector_id,

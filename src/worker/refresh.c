@@ -1,24 +1,17 @@
 /*
  * refresh.c
- *	  Keeping access tokens fresh (RFC 6749 §6): what is due, what an answer means
- *	  for the connection, when to try again.
+ *	  Keeping access tokens fresh (RFC 6749 §6): what is due, what is sent, what an
+ *	  answer grants.  What is done about one that grants nothing: refresh_failure.c.
  *
  * One refresh a connection at a time, by construction: there is one worker, and
- * who asks for a refresh that is under way joins it.  A provider's trouble changes
- * no status; a dead grant does, and only if the refresh token that was refused is
- * still the stored one.
+ * who asks for a refresh that is under way joins it.
  */
 #include "postgres.h"
 
 #include <time.h>
 
-#include "common/pg_prng.h"
-#include "miscadmin.h"
-#include "utils/builtins.h"
-#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "base/errors.h"
 #include "base/record.h"
 #include "base/settings.h"
 #include "oauth/id_token.h"
@@ -37,64 +30,17 @@
 #include "worker/exchange.h"
 #include "worker/rate.h"
 #include "worker/refresh.h"
+#include "worker/refresh_details.h"
+#include "worker/refresh_failure.h"
 #include "worker/refusal.h"
 #include "worker/revocation.h"
 #include "worker/token_lifetime.h"
 
-#define RESENDS 2                 /* at once, within RESEND_WINDOW of the first */
-#define RESEND_WINDOW 5000        /* ms */
-#define PROMPT_RETRIES 3          /* of a token whose answer was lost, within PROMPT_DELAY */
-#define PROMPT_DELAY 1000         /* ms */
-#define REFUSAL_DELAY (30 * 1000) /* ms, doubled with each */
-#define REFUSALS_TO_GIVE_UP 4     /* that were confirmed */
-#define UNREADABLE_REASON "unreadable"
-#define UNREADABLE_DELAY (60 * 60 * 1000)
-#define PROBE_INTERVAL (60 * 1000) /* ms, doubled with each */
-#define PROBE_INTERVAL_MAX (60 * 60 * 1000)
-#define PROBE_GRACE (10 * 60 * 1000)  /* ms; that somebody else has to try it */
-#define STOPPED_DELAY (5 * 60 * 1000) /* ms; of its connections, and of a probe not answered */
-#define STOPPED_REASON "connector_stopped"
-#define UNCLEAR_REASON "unanswered" /* what became of the token is unclear */
-#define MAX_FORCED 20 /* refreshes of a token that lives, because somebody wants another */
+#define RESENDS 2          /* at once, within RESEND_WINDOW of the first */
+#define RESEND_WINDOW 5000 /* ms */
+#define MAX_FORCED 20      /* refreshes of a token that lives, because somebody wants another */
 #define FORCED_PERIOD (60 * 1000) /* ms */
-#define EARLY_TRY                                                                                  \
-	(5 * 60 * 1000) /* ms; so often one that is to rest longer is tried if asked for */
-#define MAX_HELD 16 /* answers, times the requests there may be */
-
-typedef struct RefreshDetails
-{
-	pg_uuid_t asked_grant_id; /* as the askers saw the row; asked_generation 0: it is due */
-	int64 asked_generation;
-	pg_uuid_t grant_id; /* as it was when the request was made */
-	int64 generation;
-	char *refresh_token;
-	char *account; /* NULL: unknown */
-	char *account_issuer;
-	IdTokenAccount granted; /* whom the new tokens are for, if the ID token says another */
-	TimestampTz connected_at;
-	char **requested; /* scopes; none of one that was saved, which is settled */
-	int n_requested;
-	IdTokenResult id_token; /* of the one that came; accepted when none did */
-	int lost;               /* answers, in a row */
-	bool probing;           /* of a stopped connector */
-	bool counted;           /* by the circuit */
-	bool unclear;           /* an earlier sending of this token was not answered */
-} RefreshDetails;
-
-static void note_failure(Flight *flight);
-static void note_success(const Flight *flight);
-static void note_client_refusal(const Flight *flight);
-
-static void
-note_failure(Flight *flight)
-{
-	RefreshDetails *details = flight->details;
-
-	/* counted before, when it could not be stored */
-	if (!details->counted)
-		circuit_note_failure(flight->connector_id, flight->app_user, flight->sent_at);
-	details->counted = true;
-}
+#define MAX_HELD 16               /* answers, times the requests there may be */
 
 static void
 note_success(const Flight *flight)
@@ -108,31 +54,6 @@ note_success(const Flight *flight)
 		store_stop_connector(flight->connector_id, NULL, GetCurrentTimestamp(), DT_NOEND);
 		event_record("", flight->connector_id, NULL, "connector_resumed", NULL);
 	}
-}
-
-static void
-note_client_refusal(const Flight *flight)
-{
-	const RefreshDetails *details = flight->details;
-	TimestampTz now = GetCurrentTimestamp();
-	const Connector *connector = store_get_connector(flight->connector_id);
-	long delay = PROBE_INTERVAL;
-	bool stops;
-
-	/* of a client that an admin has corrected meanwhile it says nothing */
-	if (connector == NULL || connector->updated_at != flight->connector->updated_at)
-		return;
-	stops = circuit_note_client_refusal(flight->connector_id, flight->app_user);
-	if (!details->probing && !stops)
-		return;
-	/* soon at first: it may have been about a few people, and another is served */
-	if (!TIMESTAMP_IS_NOEND(connector->stopped_at))
-		delay = Max(delay,
-					TimestampDifferenceMilliseconds(connector->stopped_at, GetCurrentTimestamp()));
-	store_stop_connector(flight->connector_id, "invalid_client", now,
-						 TimestampTzPlusMilliseconds(now, Min(delay, PROBE_INTERVAL_MAX)));
-	if (!details->probing)
-		event_record("", flight->connector_id, NULL, "connector_stopped", "invalid_client");
 }
 
 void
@@ -267,174 +188,6 @@ refresh_start_due(void)
 	return next;
 }
 
-/*
- * For a change that is no new token.  False: there is nothing to change, or (with
- * flight->row_held) somebody holds the row, and it is tried again later.
- */
-static bool
-lock_same_grant(Flight *flight, Connection *connection)
-{
-	RefreshDetails *details = flight->details;
-	LockResult lock = store_lock_connection(flight->app_user, flight->connector_id,
-											flight->connection_name, connection);
-
-	flight->row_held = lock == LOCK_HELD;
-	if (lock == LOCK_TAKEN &&
-		memcmp(&connection->grant_id, &details->grant_id, sizeof(pg_uuid_t)) == 0 &&
-		connection->generation == details->generation)
-		return true;
-
-	/* The failure is not about what is stored now, which the callers read. */
-	if (lock == LOCK_MISSING)
-		flight_fail(flight, CALL_CONNECTION_NOT_FOUND, "%s", "");
-	else if (lock == LOCK_TAKEN)
-		flight->outcome = CALL_SUCCEEDED;
-	return false;
-}
-
-/* The grant is gone: the person must connect again. */
-static void
-require_reconnect(Flight *flight, const char *reason)
-{
-	Connection connection = {0};
-
-	flight_fail(flight, CALL_RECONNECT_REQUIRED, "%s", reason);
-	if (!lock_same_grant(flight, &connection))
-		return;
-	connection_end_grant(&connection, reason, GetCurrentTimestamp());
-	store_update_connection(&connection);
-	event_record(flight->app_user, flight->connector_id, flight->connection_name,
-				 "reconnect_required", reason);
-}
-
-/*
- * Locks the row of a refresh that was in vain and counts it.  False: see
- * lock_same_grant.
- */
-static bool
-begin_failure(Flight *flight, Connection *connection)
-{
-	if (!lock_same_grant(flight, connection))
-		return false;
-	/* what an admin has corrected since is not counted */
-	if (connection->failures > 0 && flight->connector != NULL &&
-		flight->connector->updated_at > connection->failing_since)
-		connection->failures = connection->refusals = 0;
-	return true;
-}
-
-/* Writes it: not before delay (ms) again. */
-static void
-finish_failure(Flight *flight, Connection *connection, const char *reason, const char *detail,
-			   int64 delay)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (connection->failures++ == 0)
-	{
-		connection->failing_since = now;
-		event_record(flight->app_user, flight->connector_id, flight->connection_name,
-					 "refresh_failing", detail);
-	}
-	connection->status_reason = unconstify(char *, reason);
-	connection->refresh_at = TimestampTzPlusMilliseconds(now, delay);
-	store_update_connection(connection);
-}
-
-/* Tried in vain, which says nothing of the grant: not before delay (ms) again. */
-static void
-postpone(Flight *flight, const char *reason, int64 delay)
-{
-	const RefreshDetails *details = flight->details;
-	Connection connection = {0};
-
-	if (!begin_failure(flight, &connection))
-		return;
-	/* that it is unclear what became of the token must not be forgotten over it */
-	if (details->unclear && flight->first_sent_at != 0)
-		finish_failure(flight, &connection, UNCLEAR_REASON, reason, delay);
-	else
-	{
-		connection.refusals = 0;
-		finish_failure(flight, &connection, reason, reason, delay);
-	}
-}
-
-/* Sent, and not answered: the provider may have replaced the token. */
-static void
-postpone_unclear(Flight *flight, const char *problem, int64 delay)
-{
-	const RefreshDetails *details = flight->details;
-	Connection connection = {0};
-
-	if (!begin_failure(flight, &connection))
-		return;
-	if (!details->unclear)
-		connection.refusals = 0;
-	finish_failure(flight, &connection, UNCLEAR_REASON, problem, delay);
-}
-
-/*
- * invalid_grant for a token that may be used up already, because an answer was lost: it
- * may say that the first request is still under way, or come within the provider's grace.
- * It is believed when it is said again and again for a minute.
- */
-static void
-ask_again(Flight *flight, const char *problem)
-{
-	static const int delays[] = {5000, 10000, 20000, 30000}; /* ms */
-	const RefreshDetails *details = flight->details;
-	Connection connection = {0};
-
-	if (!begin_failure(flight, &connection))
-		return;
-	if (!details->unclear)
-		connection.refusals = 0;
-	if (connection.refusals >= (int) lengthof(delays))
-	{
-		require_reconnect(flight, problem);
-		return;
-	}
-	finish_failure(flight, &connection, UNCLEAR_REASON, problem, delays[connection.refusals++]);
-}
-
-/* Refused in words that no standard has for a dead grant: see refusal.c. */
-static void
-note_refusal(Flight *flight, const char *problem, int64 delay)
-{
-	const RefreshDetails *details = flight->details;
-	Connection connection = {0};
-	RefusalVerdict verdict;
-
-	if (!begin_failure(flight, &connection))
-		return;
-	if (details->unclear)
-		connection.refusals = 0; /* counts what was asked again */
-	verdict = refusal_judge(&connection);
-	if (verdict == REFUSAL_CONFIRMED)
-		connection.refusals++;
-	if (verdict == REFUSAL_LASTING || connection.refusals >= REFUSALS_TO_GIVE_UP)
-	{
-		require_reconnect(flight, problem);
-		return;
-	}
-	finish_failure(flight, &connection, problem, problem,
-				   Max(delay, (int64) REFUSAL_DELAY << Min(connection.failures, 6)));
-}
-
-/* A stopped connector is tried by somebody who was not refused, unless nobody else comes. */
-static bool
-may_probe(const Flight *flight, const Connector *connector, TimestampTz now)
-{
-	TimestampTz from = connector->probe_at;
-
-	if (TIMESTAMP_IS_NOEND(from))
-		return false;
-	if (circuit_was_refused(flight->connector_id, flight->app_user))
-		from = TimestampTzPlusMilliseconds(from, PROBE_GRACE);
-	return from <= now;
-}
-
 /* Of a token that lives and is not due: who asks wants one that lives longer, or has had
  * it rejected. */
 static bool
@@ -442,22 +195,6 @@ is_forced(const Connection *connection, TimestampTz now)
 {
 	return connection->failures == 0 && connection->refresh_at > now &&
 		   connection->expires_at > now;
-}
-
-/*
- * A provider that was busy for a moment may have said to come back tomorrow.  Now and then
- * somebody who waits finds out whether it meant that; not of what it refuses.
- */
-static bool
-may_try_early(const Flight *flight, const Connection *connection, TimestampTz now)
-{
-	return flight->n_waiters > 0 && connection->refusals == 0 &&
-		   TimestampDifferenceExceeds(now, connection->refresh_at, EARLY_TRY) &&
-		   TimestampDifferenceExceeds(connection->failing_since, now, EARLY_TRY) &&
-		   strcmp(connection->status_reason ? connection->status_reason : "", "invalid_client") !=
-			   0 &&
-		   rate_count("early", flight->app_user, flight->connector_id, flight->connection_name,
-					  EARLY_TRY, now) == 1;
 }
 
 static bool
@@ -491,8 +228,7 @@ refresh_prepare(Flight *flight)
 	details->account = connection.account;
 	details->account_issuer = connection.account_issuer;
 	details->connected_at = connection.connected_at;
-	details->unclear = connection.failures > 0 && connection.status_reason != NULL &&
-					   strcmp(connection.status_reason, UNCLEAR_REASON) == 0;
+	details->unclear = refresh_is_unclear(&connection);
 	details->requested = array_to_texts(connection.requested_scopes, &details->n_requested);
 	if (connection.reconnect_required)
 	{
@@ -511,7 +247,7 @@ refresh_prepare(Flight *flight)
 	if (connection.refresh_token == NULL)
 	{
 		/* rejected by the API, or expired, and nothing to renew it with */
-		require_reconnect(flight, "no_refresh_token");
+		refresh_require_reconnect(flight, "no_refresh_token");
 		return false;
 	}
 	resting = connection.failures > 0 && !TIMESTAMP_IS_NOEND(connection.refresh_at) &&
@@ -526,13 +262,13 @@ refresh_prepare(Flight *flight)
 	flight->connector = connector;
 	if (!TIMESTAMP_IS_NOEND(connector->stopped_at))
 	{
-		details->probing = may_probe(flight, connector, now);
+		details->probing = refresh_may_probe(flight, connector, now);
 		if (!details->probing)
 		{
 			flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED, "The connector is stopped: %s.",
 						connector->stopped_reason ? connector->stopped_reason : "");
 			if (!resting)
-				postpone(flight, STOPPED_REASON, STOPPED_DELAY);
+				refresh_postpone(flight, STOPPED_REASON, STOPPED_DELAY);
 			return false;
 		}
 	}
@@ -543,12 +279,12 @@ refresh_prepare(Flight *flight)
 		flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED,
 					"The connector was changed outside update_connector().");
 		if (!resting)
-			postpone(flight, "connector_changed", STOPPED_DELAY);
+			refresh_postpone(flight, "connector_changed", STOPPED_DELAY);
 		return false;
 	}
 	if (resting && connector->updated_at <= connection.failing_since &&
 		strcmp(connection.status_reason ? connection.status_reason : "", STOPPED_REASON) != 0 &&
-		!may_try_early(flight, &connection, now))
+		!refresh_may_try_early(flight, &connection, now))
 	{
 		const char *reason = connection.status_reason ? connection.status_reason : "";
 
@@ -570,7 +306,7 @@ refresh_prepare(Flight *flight)
 	if (!connector_receives(connector, connection.endpoints))
 	{
 		/* never collect refresh tokens at another server than the person chose */
-		require_reconnect(flight, "endpoints_changed");
+		refresh_require_reconnect(flight, "endpoints_changed");
 		return false;
 	}
 	/* providers count them, and lock out the client that makes too many */
@@ -586,7 +322,7 @@ refresh_prepare(Flight *flight)
 	if (details->refresh_token == NULL)
 	{
 		flight_fail(flight, CALL_FAILED, "The stored refresh token cannot be opened.");
-		postpone(flight, UNREADABLE_REASON, UNREADABLE_DELAY);
+		refresh_postpone(flight, UNREADABLE_REASON, UNREADABLE_DELAY);
 		return false;
 	}
 	if (details->probing)
@@ -764,7 +500,7 @@ store_granted(Flight *flight)
 	{
 		/* OpenID Connect Core §12.2: it must not be used, nor what came with it */
 		revoke_granted(flight, &connection);
-		require_reconnect(flight, "account_changed");
+		refresh_require_reconnect(flight, "account_changed");
 		return true;
 	}
 
@@ -810,73 +546,6 @@ store_granted(Flight *flight)
 	return true;
 }
 
-/* Nothing was granted; says what to tell the callers, and records it. */
-static void
-store_failure(Flight *flight)
-{
-	const RefreshDetails *details = flight->details;
-	const char *problem = flight->problem;
-	Connection connection = {0};
-	int failures = 1;
-	int64 delay;
-
-	if (store_read_connection(flight->app_user, flight->connector_id, flight->connection_name,
-							  GetLatestSnapshot(), &connection))
-		failures = connection.failures + 1;
-	delay = retry_delay(failures, flight->retry_after);
-	if (flight->local_trouble)
-		flight_fail(flight, CALL_FAILED, "The provider could not be called: %s.", problem);
-	else
-		flight_fail(flight, CALL_PROVIDER_UNAVAILABLE, "The provider's token endpoint: %s.",
-					problem);
-
-	if (flight->http_outcome == HTTP_UNANSWERED && failures <= PROMPT_RETRIES)
-		delay = Min(delay, PROMPT_DELAY);
-	if (flight->http_outcome == HTTP_FORBIDDEN)
-		flight->outcome = CALL_CONNECTOR_MISCONFIGURED;
-	if (flight->http_outcome != HTTP_ANSWERED)
-	{
-		if (!flight->local_trouble)
-			note_failure(flight);
-		/* what was not even sent stays due: it is this server that has failed */
-		if (!flight->local_trouble || flight->http_outcome == HTTP_UNANSWERED)
-		{
-			if (flight->http_outcome == HTTP_UNANSWERED)
-				postpone_unclear(flight, problem, delay);
-			else
-				postpone(flight, problem, delay);
-		}
-		return;
-	}
-	switch (flight->tokens.outcome)
-	{
-		case TOKEN_INVALID_GRANT:
-			circuit_note_answer(flight->connector_id, flight->app_user);
-			if (details->unclear || details->lost > 0)
-				ask_again(flight, problem);
-			else
-				require_reconnect(flight, problem);
-			break;
-		case TOKEN_INVALID_CLIENT:
-			circuit_note_answer(flight->connector_id, flight->app_user);
-			flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED,
-						"The provider refused the client: %s.", problem);
-			note_client_refusal(flight);
-			postpone(flight, "invalid_client", Max(delay, REFUSAL_DELAY));
-			break;
-		case TOKEN_REFUSED:
-			note_refusal(flight, problem, delay);
-			break;
-		case TOKEN_RATE_LIMITED:
-		case TOKEN_UNAVAILABLE:
-		case TOKEN_MALFORMED:
-		case TOKEN_GRANTED:
-			note_failure(flight);
-			postpone(flight, problem, delay);
-			break;
-	}
-}
-
 static bool
 refresh_apply(Flight *flight)
 {
@@ -888,7 +557,7 @@ refresh_apply(Flight *flight)
 		return store_granted(flight);
 	}
 	flight->is_failure = true;
-	store_failure(flight);
+	refresh_store_failure(flight);
 	return !flight->row_held;
 }
 
@@ -924,19 +593,6 @@ refresh_load(Flight *flight, StringInfo record)
 	strlcpy(details->granted.subject, record_get_text(record), sizeof(details->granted.subject));
 	strlcpy(details->granted.issuer, record_get_text(record), sizeof(details->granted.issuer));
 	details->id_token = (IdTokenResult) record_get_int(record);
-}
-
-static void
-refresh_put_off(Flight *flight)
-{
-	if (flight->error == ERRCODE_UC_KEY_UNAVAILABLE)
-		postpone(flight, UNREADABLE_REASON, UNREADABLE_DELAY);
-	else if (store_put_off_connection(
-				 flight->app_user, flight->connector_id, flight->connection_name, UNREADABLE_REASON,
-				 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), UNREADABLE_DELAY)))
-		event_record_once(flight->app_user, flight->connector_id, flight->connection_name,
-						  "refresh_failing", UNREADABLE_REASON,
-						  GetCurrentTimestamp() - USECS_PER_DAY);
 }
 
 const FlightKind refresh_flight = {"refresh",        STATS_REFRESH,   refresh_prepare,

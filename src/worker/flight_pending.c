@@ -1,0 +1,177 @@
+/*
+ * flight_pending.c
+ *	  Answers that were granted and cannot be applied yet, sealed into pending_answers, and
+ *	  back when a worker starts.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "base/record.h"
+#include "base/secret.h"
+#include "store/installation.h"
+#include "store/keyring.h"
+#include "store/outbox.h"
+#include "worker/flight.h"
+
+static StringInfo
+pending_aad(const char *app_user, const pg_uuid_t *answer_id)
+{
+	StringInfo aad = makeStringInfo();
+
+	record_put_text(aad, "pending answer");
+	record_put_bytes(aad, installation_id(), sizeof(pg_uuid_t));
+	record_put_text(aad, app_user);
+	record_put_bytes(aad, answer_id, sizeof(pg_uuid_t));
+	return aad;
+}
+
+void
+flight_save_answer(Flight *flight)
+{
+	StringInfoData record;
+
+	random_uuid(&flight->answer_id);
+	record_init(&record, 4 * MAX_TOKEN_BYTES);
+	record_put_text(&record, flight->kind->name);
+	record_put_text(&record, flight->connector_id);
+	record_put_text(&record, flight->connection_name);
+	flight->kind->save(flight, &record);
+	store_insert_pending_answer(
+		flight->app_user, &flight->answer_id,
+		keyring_seal(pending_aad(flight->app_user, &flight->answer_id), record.data, record.len),
+		GetCurrentTimestamp());
+	secret_cleanse(record.data, record.len);
+	pfree(record.data);
+}
+
+static bool
+is_loaded(const OutboxKey *key)
+{
+	dlist_iter iter;
+
+	dlist_foreach (iter, flight_list())
+	{
+		Flight *flight = dlist_container(Flight, node, iter.cur);
+
+		if (flight->loaded && strcmp(flight->app_user, key->app_user) == 0 &&
+			memcmp(&flight->answer_id, &key->id, sizeof(pg_uuid_t)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Makes a flight of a row of pending_answers again. */
+static void
+load_pending(const OutboxKey *key, const FlightKind *const *kinds, int n_kinds)
+{
+	bytea *sealed = store_get_pending_answer(key->app_user, &key->id);
+	StringInfoData record = {0};
+	Flight *flight;
+	MemoryContext old;
+	char *kind;
+	char *connector_id;
+
+	if (sealed != NULL)
+		record.data = keyring_open(pending_aad(key->app_user, &key->id), sealed, &record.len);
+	if (record.data == NULL)
+	{
+		ereport(WARNING, (errmsg("a pending answer of a provider cannot be opened"),
+						  errhint("Restore appuser_connectors.pending_answers from a backup.")));
+		return;
+	}
+	/* what it is of is in the record, whose copies belong to the flight */
+	flight = flight_create(kinds[0], key->app_user, "", "");
+	old = MemoryContextSwitchTo(flight->context);
+	flight->answer_id = key->id;
+	kind = record_get_text(&record);
+	for (int i = 0; i < n_kinds; i++)
+		if (strcmp(kind, kinds[i]->name) == 0)
+			flight->kind = kinds[i];
+	connector_id = record_get_text(&record);
+	flight_set_connection(flight, connector_id, record_get_text(&record));
+	flight->kind->load(flight, &record);
+	flight->saved = flight->loaded = true;
+	flight_set_state(flight, FLIGHT_HELD);
+	flight->apply_at = GetCurrentTimestamp();
+	MemoryContextSwitchTo(old);
+}
+
+void
+flights_load_pending(const FlightKind *const *kinds, int n_kinds)
+{
+	int count;
+	OutboxKey *keys = store_pending_answers(&count);
+
+	for (int i = 0; i < count; i++)
+		if (!is_loaded(&keys[i]))
+			load_pending(&keys[i], kinds, n_kinds);
+}
+
+void
+flight_put_tokens(StringInfo record, const Flight *flight)
+{
+	const TokenResponse *tokens = &flight->tokens;
+	const Connector *connector = flight->connector;
+
+	record_put_int(record, flight->sent_at);
+	record_put_text(record, tokens->access_token);
+	record_put_text(record, tokens->refresh_token);
+	record_put_text(record, tokens->token_type);
+	record_put_int(record, tokens->has_scope);
+	record_put_texts(record, tokens->scopes, tokens->n_scopes);
+	record_put_int(record, tokens->expires_in);
+	record_put_int(record, tokens->n_values);
+	for (int i = 0; i < tokens->n_values; i++)
+	{
+		record_put_text(record, tokens->values[i].name);
+		record_put_text(record, tokens->values[i].value);
+	}
+
+	/* what it takes to revoke them, should the connector be gone by then */
+	record_put_text(record, connector->client.token_endpoint);
+	record_put_text(record, connector->client.revocation_endpoint);
+	record_put_text(record, connector->client.client_id);
+	record_put_text(record, connector->client.client_secret);
+	record_put_int(record, connector->client.auth_method);
+	record_put_int(record, connector->client.token_body_format);
+	record_put_int(record, connector->refresh_margin);
+	record_put_int(record, connector->revocation_ends_grant);
+	record_put_text(record, connector->endpoints);
+}
+
+void
+flight_get_tokens(StringInfo record, Flight *flight)
+{
+	TokenResponse *tokens = &flight->tokens;
+	Connector *connector = palloc0(sizeof(Connector));
+
+	flight->http_outcome = HTTP_ANSWERED;
+	flight->connector = connector;
+	flight->sent_at = record_get_int(record);
+	tokens->outcome = TOKEN_GRANTED;
+	tokens->access_token = record_get_text(record);
+	tokens->refresh_token = record_get_text(record);
+	tokens->token_type = record_get_text(record);
+	tokens->has_scope = record_get_int(record) != 0;
+	tokens->scopes = record_get_texts(record, &tokens->n_scopes);
+	tokens->expires_in = record_get_int(record);
+	tokens->n_values = (int) record_get_int(record);
+	tokens->values = palloc(sizeof(NameValue) * (tokens->n_values + 1));
+	for (int i = 0; i < tokens->n_values; i++)
+	{
+		tokens->values[i].name = record_get_text(record);
+		tokens->values[i].value = record_get_text(record);
+	}
+
+	connector->connector_id = pstrdup(flight->connector_id);
+	connector->client.token_endpoint = record_get_text(record);
+	connector->client.revocation_endpoint = record_get_text(record);
+	connector->client.client_id = record_get_text(record);
+	connector->client.client_secret = record_get_text(record);
+	connector->client.auth_method = (TokenEndpointAuthMethod) record_get_int(record);
+	connector->client.token_body_format = (TokenBodyFormat) record_get_int(record);
+	connector->refresh_margin = (int) record_get_int(record);
+	connector->revocation_ends_grant = record_get_int(record) != 0;
+	connector->endpoints = record_get_text(record);
+}
