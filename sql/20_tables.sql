@@ -50,7 +50,7 @@ COMMENT ON COLUMN appuser_connectors.providers.seal IS
 COMMENT ON TABLE appuser_connectors.providers IS
 'Catalogue of OAuth 2.0 providers: templates that a connector copies when it is registered.';
 
-CREATE TABLE appuser_connectors.connectors (
+CREATE TABLE appuser_connectors.registered_connectors (
 	connector_id text COLLATE "C" PRIMARY KEY,
 	provider text COLLATE "C" NOT NULL,
 	name text NOT NULL,
@@ -70,8 +70,8 @@ CREATE TABLE appuser_connectors.connectors (
 	allowed_endpoints text COLLATE "C",
 	former_endpoints text[] NOT NULL DEFAULT '{}'
 );
-ALTER TABLE appuser_connectors.connectors ALTER COLUMN client_secret SET STATISTICS 0;
-COMMENT ON TABLE appuser_connectors.connectors IS
+ALTER TABLE appuser_connectors.registered_connectors ALTER COLUMN client_secret SET STATISTICS 0;
+COMMENT ON TABLE appuser_connectors.registered_connectors IS
 'OAuth clients that the application registered at providers, each with its own copy of the provider''s definition. Edit with update_connector(): an edit by SQL stops the connector.';
 
 CREATE TABLE appuser_connectors.connections (
@@ -109,11 +109,11 @@ CREATE INDEX connections_account ON appuser_connectors.connections (connector_id
 	WHERE account IS NOT NULL;
 ALTER TABLE appuser_connectors.connections ALTER COLUMN access_token SET STATISTICS 0;
 ALTER TABLE appuser_connectors.connections ALTER COLUMN refresh_token SET STATISTICS 0;
-COMMENT ON COLUMN appuser_connectors.connectors.built_in IS
+COMMENT ON COLUMN appuser_connectors.registered_connectors.built_in IS
 'Its definition is one that came with the extension.';
-COMMENT ON COLUMN appuser_connectors.connectors.allowed_endpoints IS
+COMMENT ON COLUMN appuser_connectors.registered_connectors.allowed_endpoints IS
 'Token and revocation endpoint that the next update_connector() may move it to without the client secret; by allow_endpoint_change().';
-COMMENT ON COLUMN appuser_connectors.connectors.former_endpoints IS
+COMMENT ON COLUMN appuser_connectors.registered_connectors.former_endpoints IS
 'Token and revocation endpoints whose connections go on at the present ones, since no admin chose these.';
 COMMENT ON TABLE appuser_connectors.connections IS
 'One row a connection of an app user; tokens are sealed with the whole key, grant and generation as associated data.';
@@ -239,7 +239,7 @@ DO $$
 DECLARE
 	table_name pg_catalog.text;
 BEGIN
-	FOREACH table_name IN ARRAY ARRAY['installation', 'installation_witness', 'encryption_keys', 'providers', 'connectors', 'connections',
+	FOREACH table_name IN ARRAY ARRAY['installation', 'installation_witness', 'encryption_keys', 'providers', 'registered_connectors', 'connections',
 									  'authorizations', 'pending_answers', 'revocations', 'connection_events', 'issuers']
 	LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE appuser_connectors.%I OWNER TO appuser_connectors_owner', table_name);
@@ -249,7 +249,7 @@ BEGIN
 		EXECUTE pg_catalog.format('ALTER TABLE appuser_connectors.%I FORCE ROW LEVEL SECURITY', table_name);
 	END LOOP;
 
-	FOREACH table_name IN ARRAY ARRAY['installation', 'installation_witness', 'encryption_keys', 'providers', 'connectors', 'issuers']
+	FOREACH table_name IN ARRAY ARRAY['installation', 'installation_witness', 'encryption_keys', 'providers', 'registered_connectors', 'issuers']
 	LOOP
 		EXECUTE pg_catalog.format('CREATE POLICY of_everybody ON appuser_connectors.%I TO appuser_connectors_owner '
 			'USING (true) WITH CHECK (true)', table_name);
@@ -288,7 +288,7 @@ ALTER TABLE appuser_connectors.pending_answers ENABLE ALWAYS TRIGGER note_restor
 SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.installation', '');
 SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.encryption_keys', '');
 SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.providers', 'WHERE NOT built_in');
-SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.connectors', '');
+SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.registered_connectors', '');
 SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.connections', '');
 SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.authorizations', '');
 SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.pending_answers', '');

@@ -1,17 +1,17 @@
--- What an admin sees: every connection, no secret.  The view runs with the
--- caller's rights; column privileges and a policy of its own give the admin role
+-- What an admin sees: every connector and connection, no secret.  The views run with
+-- the caller's rights; column privileges and a policy of its own give the admin role
 -- exactly these columns.
 
 GRANT SELECT (connector_id, provider, name, client_id, scopes, redirect_uris, connection_config, options, definition,
 			  created_at, updated_at, stopped_at, stopped_reason, probe_at, built_in, allowed_endpoints, former_endpoints)
-	ON appuser_connectors.connectors TO appuser_connectors_admin;
+	ON appuser_connectors.registered_connectors TO appuser_connectors_admin;
 GRANT SELECT (provider, definition, built_in, updated_at) ON appuser_connectors.providers TO appuser_connectors_admin;
 GRANT SELECT (app_user, connector_id, connection_name, status, status_reason, status_since, account, token_type,
 			  scopes, requested_scopes, scopes_assumed, connected_at, updated_at, expires_at, refresh_at, failures, failing_since)
 	ON appuser_connectors.connections TO appuser_connectors_admin;
 GRANT SELECT ON appuser_connectors.connection_events TO appuser_connectors_admin;
 
-CREATE POLICY admin_sees_connectors ON appuser_connectors.connectors
+CREATE POLICY admin_sees_connectors ON appuser_connectors.registered_connectors
 	FOR SELECT TO appuser_connectors_admin USING (true);
 CREATE POLICY admin_sees_providers ON appuser_connectors.providers
 	FOR SELECT TO appuser_connectors_admin USING (true);
@@ -21,6 +21,18 @@ CREATE POLICY admin_sees_status ON appuser_connectors.connections
 	FOR SELECT TO appuser_connectors_admin USING (true);
 CREATE POLICY admin_sees_events ON appuser_connectors.connection_events
 	FOR SELECT TO appuser_connectors_admin USING (true);
+
+CREATE VIEW appuser_connectors.connectors
+WITH (security_invoker = true)
+AS
+SELECT connector_id, provider, name, client_id, scopes, redirect_uris, connection_config, options, definition,
+	   created_at, updated_at, stopped_at, stopped_reason, probe_at, built_in, allowed_endpoints, former_endpoints
+FROM appuser_connectors.registered_connectors;
+ALTER VIEW appuser_connectors.connectors OWNER TO appuser_connectors_owner;
+REVOKE ALL ON appuser_connectors.connectors FROM PUBLIC, appuser_connectors_admin;
+GRANT SELECT ON appuser_connectors.connectors TO appuser_connectors_admin;
+COMMENT ON VIEW appuser_connectors.connectors IS
+'What register_connector() and update_connector() were given, for the admin; no client secret.';
 
 CREATE VIEW appuser_connectors.connection_status
 WITH (security_invoker = true)
@@ -38,7 +50,7 @@ SELECT c.app_user, c.connector_id, c.connection_name, n.provider, n.name,
 			 WHERE s.scope OPERATOR(pg_catalog.<>) ALL (c.scopes)) AS missing_scopes, c.scopes_assumed,
 	   c.connected_at, c.updated_at, c.expires_at
 FROM appuser_connectors.connections AS c
-	 JOIN appuser_connectors.connectors AS n ON n.connector_id OPERATOR(pg_catalog.=) c.connector_id;
+	 JOIN appuser_connectors.registered_connectors AS n ON n.connector_id OPERATOR(pg_catalog.=) c.connector_id;
 ALTER VIEW appuser_connectors.connection_status OWNER TO appuser_connectors_owner;
 REVOKE ALL ON appuser_connectors.connection_status FROM PUBLIC, appuser_connectors_admin;
 GRANT SELECT ON appuser_connectors.connection_status TO appuser_connectors_admin;

@@ -143,7 +143,7 @@ report_connectors(Report *out)
 		if (connector_find(id) == NULL)
 			report(out, psprintf("connector %s", id), false,
 				   "There are connections of it, but no such connector. Restore the table "
-				   "appuser_connectors.connectors, or register it again as it was.");
+				   "appuser_connectors.registered_connectors, or register it again as it was.");
 }
 
 Datum

@@ -11,10 +11,37 @@
 #include "base/bounds.h"
 #include "base/text.h"
 #include "store/adoption.h"
+#include "store/connector.h"
 #include "store/provider.h"
 #include "store/shared_state.h"
 
+#define MAX_NAMED 20 /* connectors in one notice */
+
 PG_FUNCTION_INFO_V1(register_provider);
+
+/* Its connectors go on as they are until somebody gives them the new definition. */
+static void
+note_replaced(const char *provider, const Jsonb *definition)
+{
+	int count;
+	char **ids = store_connectors_with_another_definition(provider, definition, &count);
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (int i = 0; i < Min(count, MAX_NAMED); i++)
+		appendStringInfo(&names, "%s%s", i == 0 ? "" : ", ", ids[i]);
+	if (count > MAX_NAMED)
+		appendStringInfo(&names, " and %d more", count - MAX_NAMED);
+	ereport(
+		NOTICE,
+		(errmsg("the definition of provider \"%s\" is replaced", provider),
+		 count == 0 ? 0
+					: errdetail("These connectors keep their copy of another one: %s.", names.data),
+		 count == 0 ? 0
+					: errhint("appuser_connectors.update_connector(connector_id, provider => %s) "
+							  "gives them the new one.",
+							  quote_literal_cstr(provider))));
+}
 
 Datum
 register_provider(PG_FUNCTION_ARGS)
@@ -36,6 +63,7 @@ register_provider(PG_FUNCTION_ARGS)
 						errmsg("provider must not hold control characters")));
 	provider_check_definition(definition);
 	adoption_ensure();
-	store_put_provider(provider, definition, GetCurrentTimestamp());
+	if (store_put_provider(provider, definition, GetCurrentTimestamp()))
+		note_replaced(provider, definition);
 	PG_RETURN_TEXT_P(cstring_to_text(provider));
 }

@@ -141,14 +141,14 @@ store_lock_connection(const char *app_user, const char *connector_id, const char
 LockResult
 store_lock_connector(const char *connector_id)
 {
-	static StoreStatement lock = {"SELECT 1 FROM appuser_connectors.connectors "
+	static StoreStatement lock = {"SELECT 1 FROM appuser_connectors.registered_connectors "
 								  "WHERE connector_id = $1 FOR KEY SHARE SKIP LOCKED"};
-	static StoreStatement look = {"SELECT 1 FROM appuser_connectors.connectors "
+	static StoreStatement look = {"SELECT 1 FROM appuser_connectors.registered_connectors "
 								  "WHERE connector_id = $1"};
 	StoreArgs args = {0};
 
 	arg_text(&args, connector_id);
-	return store_lock_row("connectors", RowShareLock, &lock, &look, &args, NULL);
+	return store_lock_row("registered_connectors", RowShareLock, &lock, &look, &args, NULL);
 }
 
 static void
@@ -331,7 +331,8 @@ store_list_connections(const char *app_user, Tuplestorestate *tuples, TupleDesc 
 		"CASE WHEN c.status IS NOT NULL THEN ARRAY(SELECT s FROM unnest(n.scopes) AS s "
 		"WHERE s <> ALL (c.scopes)) END, c.scopes_assumed, "
 		"c.connected_at, c.updated_at, c.expires_at "
-		"FROM appuser_connectors.connectors AS n LEFT JOIN appuser_connectors.connections AS c "
+		"FROM appuser_connectors.registered_connectors AS n LEFT JOIN "
+		"appuser_connectors.connections AS c "
 		"ON c.connector_id = n.connector_id AND c.app_user = $1 "
 		"ORDER BY n.connector_id, c.connection_name"};
 	StoreSection section;

@@ -42,8 +42,9 @@ static StringInfo secret_aad(const Connector *connector);
 Connector *
 store_get_connector(const char *connector_id)
 {
-	static StoreStatement get = {"SELECT " CONNECTOR_COLUMNS
-								 " FROM appuser_connectors.connectors WHERE connector_id = $1"};
+	static StoreStatement get = {
+		"SELECT " CONNECTOR_COLUMNS
+		" FROM appuser_connectors.registered_connectors WHERE connector_id = $1"};
 	StoreSection section;
 	StoreArgs args = {0};
 	Connector *connector = palloc0(sizeof(Connector));
@@ -99,7 +100,8 @@ bool
 store_insert_connector(const Connector *connector, TimestampTz now)
 {
 	static StoreStatement insert = {
-		"INSERT INTO appuser_connectors.connectors (connector_id, provider, name, client_id, "
+		"INSERT INTO appuser_connectors.registered_connectors (connector_id, provider, name, "
+		"client_id, "
 		"client_secret, scopes, redirect_uris, connection_config, options, definition, "
 		"created_at, updated_at, built_in, allowed_endpoints, former_endpoints) "
 		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12 <> 0, $13, $14) "
@@ -119,7 +121,8 @@ void
 store_update_connector(const Connector *connector, TimestampTz now)
 {
 	static StoreStatement update = {
-		"UPDATE appuser_connectors.connectors SET provider = $2, name = $3, client_id = $4, "
+		"UPDATE appuser_connectors.registered_connectors SET provider = $2, name = $3, client_id = "
+		"$4, "
 		"client_secret = $5, scopes = $6, redirect_uris = $7, connection_config = $8, "
 		"options = $9, definition = $10, updated_at = $11, built_in = $12 <> 0, "
 		"allowed_endpoints = $13, former_endpoints = $14, "
@@ -136,9 +139,9 @@ store_update_connector(const Connector *connector, TimestampTz now)
 void
 store_allow_endpoints(const Connector *connector)
 {
-	static StoreStatement allow = {
-		"UPDATE appuser_connectors.connectors SET client_secret = $2, allowed_endpoints = $3 "
-		"WHERE connector_id = $1"};
+	static StoreStatement allow = {"UPDATE appuser_connectors.registered_connectors SET "
+								   "client_secret = $2, allowed_endpoints = $3 "
+								   "WHERE connector_id = $1"};
 	StoreSection section;
 	StoreArgs args = {0};
 
@@ -154,9 +157,9 @@ void
 store_lock_connector_for_change(const char *connector_id, bool deletes)
 {
 	/* a connection that is being added locks it FOR KEY SHARE: a change lets that be */
-	static StoreStatement lock = {"SELECT 1 FROM appuser_connectors.connectors "
+	static StoreStatement lock = {"SELECT 1 FROM appuser_connectors.registered_connectors "
 								  "WHERE connector_id = $1 FOR NO KEY UPDATE"};
-	static StoreStatement lock_all = {"SELECT 1 FROM appuser_connectors.connectors "
+	static StoreStatement lock_all = {"SELECT 1 FROM appuser_connectors.registered_connectors "
 									  "WHERE connector_id = $1 FOR UPDATE"};
 	StoreSection section;
 	StoreArgs args = {0};
@@ -171,7 +174,7 @@ bool
 store_delete_connector(const char *connector_id)
 {
 	static StoreStatement delete = {
-		"DELETE FROM appuser_connectors.connectors WHERE connector_id = $1"};
+		"DELETE FROM appuser_connectors.registered_connectors WHERE connector_id = $1"};
 	StoreSection section;
 	StoreArgs args = {0};
 	bool found;
@@ -183,16 +186,15 @@ store_delete_connector(const char *connector_id)
 	return found;
 }
 
-char **
-store_connector_ids(int *count)
+/* Those that a statement found, in the first column of its result. */
+static char **
+found_ids(StoreStatement *statement, StoreArgs *args, int *count)
 {
-	static StoreStatement get = {"SELECT connector_id FROM appuser_connectors.connectors"};
 	StoreSection section;
-	StoreArgs args = {0};
 	char **ids;
 
 	store_begin(&section, NULL);
-	*count = (int) store_run(&section, &get, &args);
+	*count = (int) store_run(&section, statement, args);
 	ids = palloc(sizeof(char *) * (*count + 1));
 	for (int i = 0; i < *count; i++)
 		ids[i] = result_text(&section, i, 1);
@@ -200,14 +202,38 @@ store_connector_ids(int *count)
 	return ids;
 }
 
+char **
+store_connector_ids(int *count)
+{
+	static StoreStatement get = {
+		"SELECT connector_id FROM appuser_connectors.registered_connectors"};
+	StoreArgs args = {0};
+
+	return found_ids(&get, &args, count);
+}
+
+char **
+store_connectors_with_another_definition(const char *provider, const Jsonb *definition, int *count)
+{
+	static StoreStatement get = {
+		"SELECT connector_id FROM appuser_connectors.registered_connectors "
+		"WHERE provider = $1 AND definition <> $2 ORDER BY connector_id"};
+	StoreArgs args = {0};
+
+	arg_text(&args, provider);
+	arg_jsonb(&args, definition);
+	return found_ids(&get, &args, count);
+}
+
 void
 store_stop_connector(const char *connector_id, const char *reason, TimestampTz now,
 					 TimestampTz probe_at)
 {
 	static StoreStatement stop = {
-		"UPDATE appuser_connectors.connectors SET stopped_at = CASE WHEN $2 IS NOT NULL THEN "
+		"UPDATE appuser_connectors.registered_connectors SET stopped_at = CASE WHEN $2 IS NOT NULL "
+		"THEN "
 		"COALESCE(stopped_at, $3) END, stopped_reason = $2, probe_at = $4 "
-		"WHERE connector_id = (SELECT connector_id FROM appuser_connectors.connectors "
+		"WHERE connector_id = (SELECT connector_id FROM appuser_connectors.registered_connectors "
 		"WHERE connector_id = $1 FOR NO KEY UPDATE SKIP LOCKED)"};
 	StoreSection section;
 	StoreArgs args = {0};

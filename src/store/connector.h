@@ -107,6 +107,10 @@ extern bool store_delete_connector(const char *connector_id);
 /* The ids of all connectors, for the worker's search of what is due */
 extern char **store_connector_ids(int *count);
 
+/* Of connectors of this provider whose copy of its definition is not the given one, sorted. */
+extern char **store_connectors_with_another_definition(const char *provider,
+													   const Jsonb *definition, int *count);
+
 /* Stops a connector, or (reason NULL) lets it go on. */
 extern void store_stop_connector(const char *connector_id, const char *reason, TimestampTz now,
 								 TimestampTz probe_at);

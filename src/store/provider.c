@@ -143,7 +143,7 @@ raise_altered(const char *provider)
 							"appuser_connectors.register_provider() with it.")));
 }
 
-void
+bool
 store_put_provider(const char *provider, const Jsonb *definition, TimestampTz now)
 {
 	static StoreStatement put = {
@@ -156,16 +156,20 @@ store_put_provider(const char *provider, const Jsonb *definition, TimestampTz no
 	StoreSection section;
 	StoreArgs args = {0};
 	ProviderRow old;
+	bool was_there = read_provider(provider, &old);
+	bool authentic = was_there && is_authentic(provider, &old);
+	bool written;
 
 	arg_text(&args, provider);
 	arg_jsonb(&args, definition);
 	arg_timestamp(&args, now);
 	arg_bytes(&args, row_seal(provider_record(provider, definition)));
 	/* one that was altered is written again, even as it is */
-	arg_int(&args, !read_provider(provider, &old) || !is_authentic(provider, &old));
+	arg_int(&args, !authentic);
 	store_begin(&section, NULL);
-	store_run(&section, &put, &args);
+	written = store_run(&section, &put, &args) > 0;
 	store_end(&section);
+	return was_there && written;
 }
 
 Jsonb *

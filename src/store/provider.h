@@ -24,8 +24,8 @@ extern void provider_check_definition(const Jsonb *definition);
 /* Raises 22023 unless options (NULL is fine) are a connector's options. */
 extern void provider_check_options(const Jsonb *options);
 
-/* Inserts or replaces; a built-in one becomes the user's own. */
-extern void store_put_provider(const char *provider, const Jsonb *definition, TimestampTz now);
+/* Inserts or replaces; a built-in one becomes the user's own.  True: there was another definition. */
+extern bool store_put_provider(const char *provider, const Jsonb *definition, TimestampTz now);
 
 /* NULL when there is none; *built_in: it came with the extension. */
 extern Jsonb *store_get_provider(const char *provider, bool *built_in);

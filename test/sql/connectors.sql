@@ -107,7 +107,10 @@ FROM unnest(ARRAY[
 	$$'second', connection_config => '5'$$, $$'second', options => '{"a": 1}'$$]) AS given;
 
 -- It takes the provider's definition of today only when the provider is named again
+\set VERBOSITY default
 SELECT register_provider('regress', definition || '{"name": "Example 2", "scope_separator": ";"}') FROM providers WHERE provider = 'regress';
+SELECT register_provider('regress', definition || '{"name": "Example 2", "scope_separator": ";"}') FROM providers WHERE provider = 'regress';
+\set VERBOSITY terse
 SELECT update_connector('second', scopes => '{y}');
 SET ROLE none;
 SELECT definition ->> 'scope_separator' AS separator FROM connectors WHERE connector_id = 'second';
@@ -144,8 +147,9 @@ SELECT pg_temp.refusal($$SELECT appuser_connectors.delete_connector(NULL)$$);
 SELECT connector_id, event, count(*) FROM connection_events WHERE connector_id IN ('regress', 'second') GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- The admin reads everything of a connector but its secret, and writes nothing by SQL
+SELECT client_secret FROM registered_connectors;
 SELECT client_secret FROM connectors;
-SELECT definition FROM connectors;
+SELECT count(*) > 0 AS reads FROM (SELECT * FROM connectors) AS c;
 UPDATE connectors SET name = 'x';
 DELETE FROM connectors;
 INSERT INTO providers VALUES ('x', '{}', true, now());

@@ -133,7 +133,7 @@ ALTER TABLE connections DISABLE TRIGGER note_restored_rows;
 -- UC002, with the reason; XX001 for a row that is not what was stored
 INSERT INTO connections SELECT 'alice', 'errors', 'default', gen_random_uuid(), 1, 'reconnect_required', 'invalid_grant',
 	now(), NULL, NULL, 'Bearer', '{read}', '{read}', NULL, now(), now(), now() + '1 hour', NULL, 0, NULL, 0, 'x', client_secret, NULL
-FROM connectors WHERE connector_id = 'errors';
+FROM registered_connectors WHERE connector_id = 'errors';
 SET ROLE regress_service;
 SELECT pg_temp.refusal($$SELECT * FROM appuser_connectors.app_user_connection('alice', 'errors')$$);
 SET ROLE none;

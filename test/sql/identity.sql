@@ -136,7 +136,7 @@ ROLLBACK;
 -- An error in the extension's own statement ends whom it acted for, caught or not
 RESET ROLE;
 BEGIN;
-REVOKE SELECT ON connectors FROM appuser_connectors_owner;
+REVOKE SELECT ON registered_connectors FROM appuser_connectors_owner;
 SELECT set_app_user('alice');
 SELECT pg_temp.refusal('SELECT * FROM appuser_connectors.app_user_connections()');
 SELECT set_app_user('bob');

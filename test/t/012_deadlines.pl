@@ -348,7 +348,7 @@ is("$connection->{status}, $connection->{status_reason}", 'reconnect_required, H
 
 # ---------------------------------------------- whose trouble it is: the connector's
 
-sub stopped { return superuser("SELECT stopped_at IS NOT NULL FROM appuser_connectors.connectors WHERE connector_id = '$_[0]'"); }
+sub stopped { return superuser("SELECT stopped_at IS NOT NULL FROM appuser_connectors.registered_connectors WHERE connector_id = '$_[0]'"); }
 
 my @crowd = map { "crowd $_" } 1 .. 8;
 new_connector('crowd');
@@ -427,7 +427,7 @@ foreach my $end ('refused', 'granted')
 	if ($end eq 'refused') { answers('crowd', %refused, hold => 'probe') }
 	else { $server{crowd}->rules(map { { path => '/token', times => 1, hold => 'probe', body => grant() } } @crowd) }
 	$requests = requests('crowd');
-	superuser("UPDATE appuser_connectors.connectors SET stopped_at = now() - interval '1 hour', stopped_reason = 'invalid_client',
+	superuser("UPDATE appuser_connectors.registered_connectors SET stopped_at = now() - interval '1 hour', stopped_reason = 'invalid_client',
 		probe_at = now() - interval '1 s' WHERE connector_id = 'crowd'");
 	# not by the one that has just been refused
 	my $probing = asking($crowd[ $end eq 'refused' ? 0 : 5 ], 'crowd');
@@ -438,7 +438,7 @@ foreach my $end ('refused', 'granted')
 	if ($end eq 'refused')
 	{
 		is($probing->failure, 'UC004', 'a probe that is refused: an admin must act');
-		is(superuser("SELECT probe_at > now() + interval '30 min' FROM appuser_connectors.connectors WHERE connector_id = 'crowd'"), 't',
+		is(superuser("SELECT probe_at > now() + interval '30 min' FROM appuser_connectors.registered_connectors WHERE connector_id = 'crowd'"), 't',
 			'a probe that is refused: the next is not soon');
 	}
 	else

@@ -57,7 +57,7 @@ sub new_connector
 
 	register($node, $server, connector_id => $connector, %anonymous);
 	# what is refused since long ago was not corrected meanwhile
-	superuser("UPDATE appuser_connectors.connectors SET updated_at = now() - interval '30 days' WHERE connector_id = '$connector'");
+	superuser("UPDATE appuser_connectors.registered_connectors SET updated_at = now() - interval '30 days' WHERE connector_id = '$connector'");
 	connect_to($connector, @people);
 	return;
 }

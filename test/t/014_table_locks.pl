@@ -48,7 +48,7 @@ sub callback_query
 connect_user($node, $_, 'calendar') foreach 'alice', 'bob';
 
 # EXCLUSIVE lets readers by, as the callers are until the worker has their call.
-foreach my $lock (map { my $table = $_; map { "$table IN $_ MODE" } 'EXCLUSIVE', 'ACCESS EXCLUSIVE' } 'authorizations', 'connections', 'connectors')
+foreach my $lock (map { my $table = $_; map { "$table IN $_ MODE" } 'EXCLUSIVE', 'ACCESS EXCLUSIVE' } 'authorizations', 'connections', 'registered_connectors')
 {
 	my ($table) = split ' ', $lock;
 	my $query = callback_query('carol');
@@ -60,7 +60,7 @@ foreach my $lock (map { my $table = $_; map { "$table IN $_ MODE" } 'EXCLUSIVE',
 	is(superuser('SELECT count(*) FROM appuser_connectors.authorizations WHERE NOT consumed'), 0, "$lock: and its flow is over");
 }
 
-foreach my $table ('connections', 'connectors')
+foreach my $table ('connections', 'registered_connectors')
 {
 	expire('alice');
 	$provider->order({ reset => JSON::PP::true });
@@ -75,7 +75,7 @@ foreach my $table ('connections', 'connectors')
 }
 $provider->order({ reset => JSON::PP::true });
 expire('alice');
-$root->ask('BEGIN; LOCK TABLE appuser_connectors.connectors');
+$root->ask('BEGIN; LOCK TABLE appuser_connectors.registered_connectors');
 $session->send("SET appuser_connectors.wait_timeout = '20s'; " . token_query('alice'));
 $root->ask('SELECT pg_sleep(1.5); COMMIT');
 my $token = $session->result;

@@ -442,13 +442,13 @@ foreach my $way ([ 'in one transaction', "$begin_flow$finish_flow" ], [ 'with a 
 register_at($faulty, 'doomed', {});
 my @edits = (
 	[ 'the connector was deleted', sub { query($node, 'app_admin', "SELECT appuser_connectors.delete_connector('doomed')") } ],
-	map { my $edit = $_; [ "the connector was edited by SQL: $edit->[0]", sub { query($node, 'postgres', "UPDATE appuser_connectors.connectors SET $edit->[1] WHERE connector_id = 'doomed'") } ] }
+	map { my $edit = $_; [ "the connector was edited by SQL: $edit->[0]", sub { query($node, 'postgres', "UPDATE appuser_connectors.registered_connectors SET $edit->[1] WHERE connector_id = 'doomed'") } ] }
 	  ([ 'token_endpoint', qq{definition = jsonb_set(definition, '{token_endpoint}', '"$issuer/stolen"')} ],
 		[ 'issuer', qq{definition = jsonb_set(definition, '{issuer}', '"https://evil.example"')} ],
 		[ 'token_endpoint_auth_method', qq{definition = jsonb_set(definition, '{token_endpoint_auth_method}', '"client_secret_post"')} ],
 		[ 'client_id', "client_id = 'other'" ],
 		[ 'redirect_uris', "redirect_uris = '{https://evil.example}'" ],
-		[ 'client_secret', "client_secret = (SELECT client_secret FROM appuser_connectors.connectors WHERE connector_id = 'calendar')" ],
+		[ 'client_secret', "client_secret = (SELECT client_secret FROM appuser_connectors.registered_connectors WHERE connector_id = 'calendar')" ],
 		[ 'stopped', "stopped_at = now(), stopped_reason = 'invalid_client'" ]));
 foreach my $edit (@edits)
 {
@@ -457,7 +457,7 @@ foreach my $edit (@edits)
 	$edit->[1]->();
 	failed($edit->[0], 'connector_misconfigured', 'doomed', $state, {});
 	is(scalar($faulty->requests('/stolen')), 0, 'the code is sent nowhere');
-	query($node, 'postgres', "DELETE FROM appuser_connectors.connectors WHERE connector_id = 'doomed'");
+	query($node, 'postgres', "DELETE FROM appuser_connectors.registered_connectors WHERE connector_id = 'doomed'");
 }
 
 # A code is for the provider that the person was sent to, and for the client.

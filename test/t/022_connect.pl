@@ -265,7 +265,7 @@ is(query($node, 'app_admin', "SELECT count(*) FROM appuser_connectors.providers 
 my %given = (
 	provider => 'plain', client_id => 'client', client_secret => 'secret of the client', scopes => [qw(read write)], redirect_uris => ["$app/callback"],
 	connector_id => 'registered', name => 'A name', connection_config => { a => '1' }, options => { pkce => 'S256' });
-my $row_of = "SELECT c.xmin, md5(c::text) FROM appuser_connectors.connectors AS c WHERE connector_id = 'registered'";
+my $row_of = "SELECT c.xmin, md5(c::text) FROM appuser_connectors.registered_connectors AS c WHERE connector_id = 'registered'";
 is(admin('register_connector', %given), 'registered', 'register_connector returns the id');
 my $before = query($node, 'postgres', $row_of);
 is(admin('register_connector', %given), 'registered', 'registering it identically once more');
@@ -303,7 +303,7 @@ foreach my $case (@bad)
 	my $message = admin_fails("a connector with $name", $sqlstate, 'register_connector', %given, connector_id => 'bad', @arguments);
 	unlike($message, qr/secret of the client/, 'the secret is not shown');
 }
-is(query($node, 'postgres', "SELECT count(*) FROM appuser_connectors.connectors WHERE connector_id IN ('bad', '')"), 0, 'none of that is kept');
+is(query($node, 'postgres', "SELECT count(*) FROM appuser_connectors.registered_connectors WHERE connector_id IN ('bad', '')"), 0, 'none of that is kept');
 
 # update_connector
 
@@ -388,7 +388,7 @@ foreach my $move ([ 'the token endpoint', token_endpoint => $elsewhere->url . '/
 }
 
 # A connector edited by SQL does not even begin a flow, until an admin mends it.
-query($node, 'postgres', qq{UPDATE appuser_connectors.connectors SET definition = jsonb_set(definition, '{authorization_endpoint}', '"https://evil.example"') WHERE connector_id = 'plain'});
+query($node, 'postgres', qq{UPDATE appuser_connectors.registered_connectors SET definition = jsonb_set(definition, '{authorization_endpoint}', '"https://evil.example"') WHERE connector_id = 'plain'});
 $message = connect_fails('a connector that was edited by SQL', 'UC004', 'plain');
 like($message, qr/^HINT: .*update_connector/m, 'the hint says what to do');
 unlike($message, qr/evil/, 'and does not lead there');
@@ -397,7 +397,7 @@ admin_fails('nor does a new secret', 'UC004', 'update_connector', connector_id =
 admin('update_connector', connector_id => 'plain', provider => 'plain', client_id => 'the client & its id', client_secret => 'given anew', scopes => [qw(read write)],
 	redirect_uris => [ $redirect_uri, "$app/callback", 'com.example.app:/callback' ], connection_config => {}, options => {});
 like(url('plain'), qr/^\Q@{[ $faulty->url ]}\E\/auth\?/, 'but with all of it given anew');
-query($node, 'postgres', "UPDATE appuser_connectors.connectors SET stopped_at = now(), stopped_reason = 'invalid_client', probe_at = now() + interval '1 hour' WHERE connector_id = 'plain'");
+query($node, 'postgres', "UPDATE appuser_connectors.registered_connectors SET stopped_at = now(), stopped_reason = 'invalid_client', probe_at = now() + interval '1 hour' WHERE connector_id = 'plain'");
 like(connect_fails('a connector that is stopped', 'UC004', 'plain'), qr/invalid_client/, 'says why');
 admin('update_connector', connector_id => 'plain', client_secret => 'the right one');
 like(url('plain'), qr/state=/, 'update_connector resumes it');

@@ -30,7 +30,7 @@ authorization_url($node, 'alice', 'one');
 # A superuser's statement, a question after it, and all of it undone.
 query($node, 'postgres', q{
 	CREATE TABLE public.kept AS TABLE appuser_connectors.connections;
-	CREATE TABLE public.kept_connectors AS TABLE appuser_connectors.connectors;
+	CREATE TABLE public.kept_connectors AS TABLE appuser_connectors.registered_connectors;
 	CREATE FUNCTION public.after(tampering text, question text) RETURNS text LANGUAGE plpgsql AS $$
 	DECLARE
 		answer text;
@@ -69,8 +69,8 @@ sub where
 # As it was when everybody had connected.
 sub restore
 {
-	query($node, 'postgres', "BEGIN; DELETE FROM $ns.connections; DELETE FROM $ns.connectors;
-		INSERT INTO $ns.connectors SELECT * FROM public.kept_connectors;
+	query($node, 'postgres', "BEGIN; DELETE FROM $ns.connections; DELETE FROM $ns.registered_connectors;
+		INSERT INTO $ns.registered_connectors SELECT * FROM public.kept_connectors;
 		INSERT INTO $ns.connections SELECT * FROM public.kept; COMMIT");
 	return;
 }
@@ -95,12 +95,12 @@ my @sealed = rows($node, 'postgres', "SELECT c.relname AS table, a.attname AS co
 	WHERE c.relnamespace = '$ns'::regnamespace AND c.relkind = 'r' AND a.atttypid = 'bytea'::regtype AND a.attname NOT IN ('state_hash', 'binding_hash')
 	ORDER BY 1, 2");
 is_deeply([ map { "$_->{table}.$_->{column}" } @sealed ],
-	[   qw(authorizations.sealed_outcome authorizations.sealed_secrets connections.access_token connections.refresh_token connectors.client_secret
-		  encryption_keys.wrapped_key installation.seal issuers.seal pending_answers.sealed_answer providers.seal revocations.sealed_tokens) ],
+	[   qw(authorizations.sealed_outcome authorizations.sealed_secrets connections.access_token connections.refresh_token
+		  encryption_keys.wrapped_key installation.seal issuers.seal pending_answers.sealed_answer providers.seal registered_connectors.client_secret revocations.sealed_tokens) ],
 	'every place for something sealed is known here');
 
 my @sources = map { my $key = $_; map { [ "$ns.connections", $_, where(@$key), "$_ of @$key" ] } qw(access_token refresh_token) } @people;
-push @sources, [ "$ns.connectors", 'client_secret', "connector_id = '$_'", "client_secret of $_" ] foreach qw(one two);
+push @sources, [ "$ns.registered_connectors", 'client_secret', "connector_id = '$_'", "client_secret of $_" ] foreach qw(one two);
 push @sources, [ "$ns.authorizations", 'sealed_secrets', 'true', 'the secrets of a flow' ],
   [ "$ns.encryption_keys", 'wrapped_key', 'true', 'the data key' ];
 
@@ -292,7 +292,7 @@ $edits{'a definition that is no object'} = q{definition = '5'};
 $edits{'another client id'} = "client_id = 'app-post'";
 $edits{'a redirect URI more'} = "redirect_uris = array_append(redirect_uris, '" . $evil->url . "/cb')";
 $edits{'another redirect URI'} = "redirect_uris = ARRAY['" . $evil->url . "/cb']";
-$edits{"another connector's secret"} = "client_secret = (SELECT client_secret FROM $ns.connectors WHERE connector_id = 'two')";
+$edits{"another connector's secret"} = "client_secret = (SELECT client_secret FROM $ns.registered_connectors WHERE connector_id = 'two')";
 $edits{'an altered secret'} = 'client_secret = set_byte(client_secret, 40, get_byte(client_secret, 40) # 1)';
 $edits{'no secret'} = "client_secret = ''";
 $edits{'a secret in plain text'} = "client_secret = 'my secret'";
@@ -303,7 +303,7 @@ my $asked = encode($provider->ctl->{grants});
 foreach my $edit (sort keys %edits)
 {
 	my $begun = url_parameters(authorization_url($node, 'erin', 'one'))->{state};
-	query($node, 'postgres', "UPDATE $ns.connectors SET $edits{$edit} WHERE connector_id = 'one'");
+	query($node, 'postgres', "UPDATE $ns.registered_connectors SET $edits{$edit} WHERE connector_id = 'one'");
 
 	my ($connecting, $why) = failure($node, 'app_service', "SELECT $ns.connect_app_user('one')", app_user => 'dora');
 	is($connecting, 'UC004', "$edit: nobody is sent anywhere");
@@ -327,16 +327,16 @@ is(query($node, 'postgres', "SELECT count(*) FROM $ns.connections WHERE status <
 is((refreshed(@bob))[0], '', 'as it was registered, the connector works');
 
 # An edit that an admin mends by giving all of it anew costs nobody a connection.
-query($node, 'postgres', "UPDATE $ns.connectors SET $edits{'another token_endpoint'} WHERE connector_id = 'one'");
+query($node, 'postgres', "UPDATE $ns.registered_connectors SET $edits{'another token_endpoint'} WHERE connector_id = 'one'");
 query($node, 'app_admin', "SELECT $ns.update_connector('one', " . AppuserConnectors::arguments(provider => 'test', client_id => 'app',
 		client_secret => 'app secret: 100%+/&=', scopes => [qw(openid profile email read)], redirect_uris => ['http://127.0.0.1:7999/callback'],
 		connection_config => {}, options => {}) . ')');
 is((refreshed(@bob))[0], '', 'a connector that was mended works, for those who were connected too');
 
 # A renamed connector is another one.
-query($node, 'postgres', "UPDATE $ns.connectors SET connector_id = 'three' WHERE connector_id = 'one'");
+query($node, 'postgres', "UPDATE $ns.registered_connectors SET connector_id = 'three' WHERE connector_id = 'one'");
 is((failure($node, 'app_service', "SELECT $ns.connect_app_user('three')", app_user => 'dora'))[0], 'UC004', 'a renamed connector connects nobody');
-query($node, 'postgres', "UPDATE $ns.connectors SET connector_id = 'one' WHERE connector_id = 'three'");
+query($node, 'postgres', "UPDATE $ns.registered_connectors SET connector_id = 'one' WHERE connector_id = 'three'");
 
 # The catalogue is a template only; an edit of it moves no connector, and is checked when it is used.
 query($node, 'postgres', "UPDATE $ns.providers SET definition = '" . encode({ %trusted, token_endpoint => 'javascript:alert(1)' }) . "'");

@@ -188,7 +188,7 @@ my $plant = q{
 			FOREACH r.oprname IN ARRAY ARRAY['text', 'bytea', 'uuid', 'jsonb', 'timestamptz', 'integer', 'int4', 'int8', 'bool'] LOOP
 				EXECUTE format('CREATE TYPE %I.%I AS ENUM (''crm'', ''alice'')', schema_name, r.oprname);
 			END LOOP;
-			FOREACH r.oprname IN ARRAY ARRAY['connections', 'connectors', 'authorizations', 'installation', 'encryption_keys', 'providers',
+			FOREACH r.oprname IN ARRAY ARRAY['connections', 'connectors', 'registered_connectors', 'authorizations', 'installation', 'encryption_keys', 'providers',
 				'pg_class', 'pg_proc', 'pg_namespace', 'pg_roles', 'pg_extension', 'pg_authid'] LOOP
 				EXECUTE format('CREATE TABLE %I.%I (app_user pg_catalog.text, connector_id pg_catalog.text)', schema_name, r.oprname);
 			END LOOP;
@@ -216,7 +216,7 @@ sub run_hostile
 	my ($status, $out, $err) = AppuserConnectors::run_psql($node, $role, qq{
 		SET search_path = pg_catalog;
 		CREATE TEMP TABLE connections (app_user text, connector_id text, connection_name text, access_token bytea);
-		CREATE TEMP TABLE connectors (connector_id text); CREATE TEMP TABLE encryption_keys (key_id integer, state text);
+		CREATE TEMP TABLE connectors (connector_id text); CREATE TEMP TABLE registered_connectors (connector_id text); CREATE TEMP TABLE encryption_keys (key_id integer, state text);
 		CREATE TEMP TABLE installation (installation_id uuid); CREATE TEMP TABLE pg_extension (extname name); CREATE TEMP TABLE pg_class (oid oid);
 		CREATE TYPE pg_temp.text AS ENUM ('crm'); CREATE TYPE pg_temp.bytea AS ENUM ('crm'); CREATE TYPE pg_temp.timestamptz AS ENUM ('crm');
 		CREATE FUNCTION pg_temp.session_app_user() RETURNS pg_catalog.text LANGUAGE sql AS \$\$ SELECT 'alice'::pg_catalog.text \$\$;

@@ -222,7 +222,7 @@ refreshes('second', 'after commands that failed');
 	isnt(worker('second', $before), $before, 'the same to a savepoint');
 
 	$before = worker('second');
-	$session->ask('CREATE TABLE t (c appuser_connectors.connectors)');
+	$session->ask('CREATE TABLE t (c appuser_connectors.registered_connectors)');
 	like(($session->send('DROP EXTENSION appuser_connectors')->failure)[1], qr/other objects depend on it/, 'DROP EXTENSION that fails');
 	isnt(worker('second', $before), $before, 'brings the worker back as well');
 	refreshes('second', 'after DROP EXTENSION failed');

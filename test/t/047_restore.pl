@@ -15,7 +15,7 @@ use Test::More;
 my $provider = start_provider();
 my $node = new_node('main');
 my @people = map { "person$_" } 1 .. 5;
-my @tables = qw(installation encryption_keys providers connectors connections authorizations pending_answers revocations connection_events issuers);
+my @tables = qw(installation encryption_keys providers registered_connectors connections authorizations pending_answers revocations connection_events issuers);
 
 register($node, $provider, connector_id => 'app');
 connect_user($node, $_, 'app') foreach @people;
@@ -131,7 +131,7 @@ is_held('into a dropped and created database', 'postgres');
 calm('postgres');
 
 # ------------------------------------------------- a connector that was left out
-truncate_all('postgres', 'connectors');
+truncate_all('postgres', 'registered_connectors');
 $node->safe_psql('postgres', 'UPDATE appuser_connectors.connections SET refresh_at = now()');
 like(query($node, 'app_admin', "SELECT detail FROM appuser_connectors.check_health() WHERE name = 'connector app' AND NOT ok"), qr/no such connector/,
 	'check_health() names a connector that connections lack');

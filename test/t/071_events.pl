@@ -111,7 +111,7 @@ $node->safe_psql('postgres', 'ALTER ROLE appuser_connectors_owner NOBYPASSRLS');
 $node->safe_psql('postgres', q{
 	GRANT appuser_connectors_owner TO app_nobody;
 	ALTER ROLE app_admin SET log_statement = 'all';
-	UPDATE appuser_connectors.connectors SET client_id = 'another';});
+	UPDATE appuser_connectors.registered_connectors SET client_id = 'another';});
 %health = map { $_->{name} => $_ } rows($node, 'app_admin', 'SELECT * FROM appuser_connectors.check_health()');
 foreach my $name ('owner role', 'log: bind parameters', 'connector app')
 {

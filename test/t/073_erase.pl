@@ -142,7 +142,7 @@ nothing_left_anywhere('carla', 'a prepared erase that commits after a crash');
 
 # An expired flow whose answer waits is not swept away; one that a crash has ended is.
 $session = answer_on_its_way('diana');
-superuser("BEGIN; SELECT FROM appuser_connectors.connectors FOR UPDATE; PREPARE TRANSACTION 'hold'");
+superuser("BEGIN; SELECT FROM appuser_connectors.registered_connectors FOR UPDATE; PREPARE TRANSACTION 'hold'");
 $fault->release('answer');
 wait_until('the answer is kept', sub { pending() eq '1' });
 $session->close(rudely => 1);

@@ -81,12 +81,12 @@ unhealthy('owner role', qr/BYPASSRLS/);
 $node->safe_psql('postgres', 'ALTER ROLE appuser_connectors_owner NOBYPASSRLS');
 
 # A connector that was edited, and one whose client the provider refuses
-$node->safe_psql('postgres', "UPDATE appuser_connectors.connectors SET client_id = 'another' WHERE connector_id = 'other'");
+$node->safe_psql('postgres', "UPDATE appuser_connectors.registered_connectors SET client_id = 'another' WHERE connector_id = 'other'");
 unhealthy('connector other', qr/update_connector\(\)/);
 is(query($node, 'app_admin', "SELECT appuser_connectors.delete_connector('other')"), 0, 'and deleted');
-$node->safe_psql('postgres', "UPDATE appuser_connectors.connectors SET stopped_at = now(), stopped_reason = 'invalid_client'");
+$node->safe_psql('postgres', "UPDATE appuser_connectors.registered_connectors SET stopped_at = now(), stopped_reason = 'invalid_client'");
 unhealthy('connector app', qr/It is stopped \(invalid_client\); correct it with update_connector/);
-$node->safe_psql('postgres', 'UPDATE appuser_connectors.connectors SET stopped_at = NULL, stopped_reason = NULL');
+$node->safe_psql('postgres', 'UPDATE appuser_connectors.registered_connectors SET stopped_at = NULL, stopped_reason = NULL');
 
 # Calls that are switched off
 configure('appuser_connectors.provider_calls' => 'off');

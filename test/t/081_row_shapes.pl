@@ -171,7 +171,7 @@ is(query($node, 'postgres', 'SELECT pg_postmaster_start_time()'), $started, 'not
 # ------------------------------------------------------------------- the worker
 
 # A row of alice's that cannot be read, and is due; bob's is due too.
-query($node, 'postgres', "CREATE TABLE public.kept AS TABLE $ns.connections; CREATE TABLE public.kept_connectors AS TABLE $ns.connectors");
+query($node, 'postgres', "CREATE TABLE public.kept AS TABLE $ns.connections; CREATE TABLE public.kept_connectors AS TABLE $ns.registered_connectors");
 my $generation = "SELECT generation FROM $ns.connections WHERE app_user = 'bob'";
 foreach my $name (map { $_->{column} } grep { $_->{table} eq 'connections' && $_->{notNull} && !$_->{key} } @columns)
 {
@@ -215,7 +215,7 @@ foreach my $name (map { $_->{column} } grep { $_->{table} eq 'revocations' && $_
 my %worker_needs = ('ALTER TABLE appuser_connectors.connections RENAME COLUMN refusals TO something' => 'ALTER TABLE appuser_connectors.connections RENAME COLUMN something TO refusals',
 	'ALTER INDEX appuser_connectors.connections_due RENAME TO something' => 'ALTER INDEX appuser_connectors.something RENAME TO connections_due',
 	'ALTER INDEX appuser_connectors.revocations_due RENAME TO something' => 'ALTER INDEX appuser_connectors.something RENAME TO revocations_due',
-	'ALTER TABLE appuser_connectors.connectors RENAME COLUMN client_id TO something' => 'ALTER TABLE appuser_connectors.connectors RENAME COLUMN something TO client_id',
+	'ALTER TABLE appuser_connectors.registered_connectors RENAME COLUMN client_id TO something' => 'ALTER TABLE appuser_connectors.registered_connectors RENAME COLUMN something TO client_id',
 	'ALTER TABLE appuser_connectors.installation RENAME COLUMN timeline TO something' => 'ALTER TABLE appuser_connectors.installation RENAME COLUMN something TO timeline');
 foreach my $statement (sort keys %worker_needs)
 {

@@ -204,7 +204,7 @@ refused('nor is a built-in definition of another provider the same', '42501', 'u
 register_at('own');
 built_in('own', %$moved);
 refused('nor one that comes in the place of an own', '42501', 'update_connector', connector_id => 'own', provider => 'own');
-query($node, 'postgres', "UPDATE $ns.connectors SET built_in = true WHERE connector_id = 'own'");
+query($node, 'postgres', "UPDATE $ns.registered_connectors SET built_in = true WHERE connector_id = 'own'");
 refused('whether a connector has a built-in definition is sealed with its secret', 'UC004', 'update_connector', connector_id => 'own', provider => 'own');
 
 # By a superuser, who names the URLs
@@ -239,7 +239,7 @@ admin($word, role => 'postgres', connector_id => 'sure', token_endpoint => $evil
 admin('update_connector', connector_id => 'sure', name => 'Another name');
 admin('register_provider', provider => 'sure', definition => definition(%{ $moves{'another server'} }));
 refused('nor after another update', '42501', 'update_connector', connector_id => 'sure', provider => 'sure');
-query($node, 'postgres', "UPDATE $ns.connectors SET allowed_endpoints = '" . $evil->url . "/token " . $evil->url . "/revoke' WHERE connector_id = 'sure'");
+query($node, 'postgres', "UPDATE $ns.registered_connectors SET allowed_endpoints = '" . $evil->url . "/token " . $evil->url . "/revoke' WHERE connector_id = 'sure'");
 refused('a word that SQL has put there is an edit of the connector', 'UC004', 'update_connector', connector_id => 'sure', provider => 'sure');
 is(refresh('sure', 'alice'), 'UC004', 'which stops it');
 is(query($node, 'app_admin', "SELECT count(*) FROM $ns.connection_events WHERE event = 'endpoint_change_allowed' AND connector_id = 'sure'"), 7, 'each word is an event');

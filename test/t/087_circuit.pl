@@ -85,7 +85,7 @@ sub state_of
 	return wantarray ? ($state // 'served', $told) : $state // 'served';
 }
 
-sub stopped { return superuser("SELECT stopped_at IS NOT NULL FROM appuser_connectors.connectors WHERE connector_id = '$_[0]'") eq 't'; }
+sub stopped { return superuser("SELECT stopped_at IS NOT NULL FROM appuser_connectors.registered_connectors WHERE connector_id = '$_[0]'") eq 't'; }
 
 my %trouble = (
 	'503' => { status => 503 },
@@ -126,8 +126,8 @@ is(state_of('tenant', $_), 'UC004', "$_ is refused again") foreach qw(ann ben);
 ok(!stopped('tenant'), 'nor do those whose own trouble it was shown to be count again');
 is(state_of('tenant', $_), 'UC004', "$_ is refused, and nobody served in between") foreach qw(fay gil);
 ok(stopped('tenant'), 'that stops it');
-is(superuser("SELECT probe_at < now() + interval '2 minutes' FROM appuser_connectors.connectors WHERE connector_id = 'tenant'"), 't', 'not for long at first');
-superuser("UPDATE appuser_connectors.connectors SET probe_at = now() - interval '1 second' WHERE connector_id = 'tenant'");
+is(superuser("SELECT probe_at < now() + interval '2 minutes' FROM appuser_connectors.registered_connectors WHERE connector_id = 'tenant'"), 't', 'not for long at first');
+superuser("UPDATE appuser_connectors.registered_connectors SET probe_at = now() - interval '1 second' WHERE connector_id = 'tenant'");
 expire_all('tenant');
 my $asked = asked('tenant');
 is(state_of('tenant', 'fay'), 'UC004', 'then it is not one of those who tries it');
