@@ -77,7 +77,7 @@ CREATE DOMAIN appuser_connectors.text AS pg_catalog.text;
 CREATE EXTENSION appuser_connectors;
 DROP DOMAIN appuser_connectors.text;
 -- or in which something would be given away by default
-ALTER DEFAULT PRIVILEGES IN SCHEMA appuser_connectors GRANT EXECUTE ON FUNCTIONS TO regress_outsider;
+ALTER DEFAULT PRIVILEGES FOR ROLE regress_outsider IN SCHEMA appuser_connectors GRANT EXECUTE ON FUNCTIONS TO appuser_connectors_user;
 CREATE EXTENSION appuser_connectors;
 DROP SCHEMA appuser_connectors;
 
