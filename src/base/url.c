@@ -12,6 +12,7 @@
 #include <curl/curl.h>
 
 #include "base/settings.h"
+#include "base/text.h"
 #include "base/url.h"
 
 /* A URL taken apart; palloc'ed, NULL where absent */
@@ -102,6 +103,21 @@ has_userinfo(const char *url, const UrlParts *parts)
 		   (authority != NULL && memchr(authority + 3, '@', strcspn(authority + 3, "/?#")) != NULL);
 }
 
+/* Of what is no URL, as precisely as it can be said */
+static const char *
+text_problem(const char *url)
+{
+	const char *pasted = text_pasted_problem(url, false);
+
+	if (pasted != NULL)
+		return pasted;
+	for (const char *c = url; *c != '\0'; c++)
+		if ((unsigned char) *c >= 0x80)
+			return "It holds a character beyond ASCII; a host is written as xn--…, the rest with "
+				   "percent signs.";
+	return NULL;
+}
+
 const char *
 url_endpoint_problem(const char *url)
 {
@@ -109,6 +125,8 @@ url_endpoint_problem(const char *url)
 
 	if (strlen(url) > URL_MAX_BYTES)
 		return "It is longer than 2048 bytes.";
+	if (text_problem(url) != NULL)
+		return text_problem(url);
 	if (!url_parse(url, &parts))
 		return "It is not a URL.";
 	if (parts.host == NULL || parts.host[0] == '\0')
@@ -132,6 +150,8 @@ url_redirect_problem(const char *url)
 
 	if (strlen(url) > URL_MAX_BYTES)
 		return "It is longer than 2048 bytes.";
+	if (text_problem(url) != NULL)
+		return text_problem(url);
 	if (strchr(url, '#') != NULL)
 		return "It has a fragment."; /* RFC 6749 §3.1.2 */
 

@@ -62,6 +62,12 @@ jwt_keys_parse(const char *json, size_t len, int *n_usable)
 	*n_usable = 0;
 	if (len > MAX_JWKS_BYTES)
 		return NULL;
+	/* RFC 8259 §8.1: a byte order mark may be let pass */
+	if (len >= 3 && memcmp(json, "\xef\xbb\xbf", 3) == 0)
+	{
+		json += 3;
+		len -= 3;
+	}
 	root = json_parse_object(json, len);
 	if (root == NULL)
 		return NULL;

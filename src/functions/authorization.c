@@ -451,7 +451,8 @@ read_params(Jsonb *params, Callback *callback, char **state)
 		else if (strcmp(name, "code") == 0)
 			callback->code = callback->code != NULL ? callback->code : value;
 		else if (strcmp(name, "iss") == 0)
-			callback->iss = callback->iss != NULL ? callback->iss : value;
+			callback->iss =
+				callback->iss != NULL && callback->iss[0] != '\0' ? callback->iss : value;
 		else if (strcmp(name, "error") == 0)
 			callback->error = callback->error != NULL ? callback->error : value;
 		else if (callback->n_params < MAX_PARAMS &&
@@ -562,6 +563,9 @@ oauth_callback(PG_FUNCTION_ARGS)
 	params = bounded_jsonb_arg(fcinfo, 5, "params", MAX_PARAMS_JSON_BYTES);
 	if (params != NULL)
 		read_params(params, &callback, &state);
+	/* an empty one is none: pages give it for what did not come */
+	if (callback.iss != NULL && callback.iss[0] == '\0')
+		callback.iss = NULL;
 	if (callback.code != NULL && strlen(callback.code) > MAX_CODE)
 		callback.code = NULL;
 	cut(callback.iss, MAX_ISS);

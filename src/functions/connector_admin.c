@@ -6,8 +6,6 @@
  */
 #include "postgres.h"
 
-#include <ctype.h>
-
 #include "access/detoast.h"
 #include "access/xact.h"
 #include "fmgr.h"
@@ -64,34 +62,38 @@ secret_arg(FunctionCallInfo fcinfo, int i, const OAuthClient *client)
 }
 
 static void
-check_text(const char *name, const char *value, size_t max)
+check_length(const char *name, const char *value, size_t max)
 {
 	if (value == NULL || value[0] == '\0' || strlen(value) > max)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("%s must be 1 to %zu bytes long", name, max)));
+}
+
+static void
+check_text(const char *name, const char *value, size_t max)
+{
+	check_length(name, value, max);
 	if (text_has_controls(value))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("%s must not hold control characters", name)));
 }
 
 /*
- * A name of the OAuth client, which is compared byte by byte at the provider:
- * what came along when it was copied makes every request fail.  Otherwise anything may
- * stand in it; RFC 6749 appendix A.1 has VSCHAR, which some servers do not keep to.
+ * A name that is compared byte by byte, here or at the provider: what came along when it was
+ * copied makes every request fail.  Otherwise anything may stand in it; RFC 6749 appendix
+ * A.1 has VSCHAR for client ids, which some servers do not keep to.
  */
 static void
-check_credential(const char *name, const char *value)
+check_name(const char *name, const char *value, size_t max)
 {
-	size_t length = strlen(value);
+	const char *problem;
 
-	if (text_has_controls(value))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("%s must not hold control characters", name),
-						errhint("A line end or tab was probably copied along with it.")));
-	if (length > 0 && (value[0] == ' ' || value[length - 1] == ' '))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("%s must not begin or end with a blank", name),
-						errhint("It was probably copied along with it.")));
+	check_length(name, value, max);
+	problem = text_pasted_problem(value, false);
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("this %s cannot be right", name),
+				 errdetail("%s", problem), errhint(TEXT_PASTED_HINT)));
 }
 
 static void
@@ -102,30 +104,28 @@ check_object(const char *name, const Jsonb *value)
 						errmsg("%s must be a JSON object", name)));
 }
 
-/* NULL is right.  Read from a file or pasted, one may have brought along what ends a line. */
+/* NULL is right.  Nothing of it is shown. */
 static void
 check_secret(const char *client_secret)
 {
-	size_t length = client_secret != NULL ? strlen(client_secret) : 0;
+	const char *problem = client_secret != NULL ? text_pasted_problem(client_secret, true) : NULL;
 
-	if (length == 0 || (!isspace((unsigned char) client_secret[0]) &&
-						!isspace((unsigned char) client_secret[length - 1])))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("client_secret must not begin or end with a blank or line break"),
-			 errhint("Give it without what was read or copied along, such as the newline at the "
-					 "end of a file.")));
+	if (problem != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("this client_secret cannot be right"), errdetail("%s", problem),
+						errhint(TEXT_PASTED_HINT)));
+	if (client_secret != NULL && text_is_quoted(client_secret))
+		ereport(WARNING,
+				(errmsg("client_secret begins and ends with a quote"),
+				 errhint("If the quotes are not part of it, give it again without them, by "
+						 "appuser_connectors.update_connector().")));
 }
 
 /* What must be true of a connector, new or changed */
 static void
 check_connector(const Connector *connector, const char *client_secret)
 {
-	check_text("connector_id", connector->connector_id, MAX_CONNECTOR_ID);
-	if (connector->client.client_id != NULL)
-		check_credential("client_id", connector->client.client_id);
-	check_text("client_id", connector->client.client_id, 1024);
+	check_name("client_id", connector->client.client_id, 1024);
 	check_text("name", connector->name, 1024);
 	check_object("connection_config", connector->connection_config);
 	provider_check_options(connector->options);
@@ -245,6 +245,7 @@ register_connector(PG_FUNCTION_ARGS)
 	if (connector.client.auth_method == CLIENT_AUTH_NONE && client_secret != NULL &&
 		client_secret[0] == '\0')
 		client_secret = NULL;
+	check_name("connector_id", connector.connector_id, MAX_CONNECTOR_ID);
 	check_connector(&connector, client_secret);
 
 	/* again when somebody registers it at the same time */

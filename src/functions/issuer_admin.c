@@ -68,6 +68,18 @@ optional_text(FunctionCallInfo fcinfo, int i)
 	return PG_ARGISNULL(i) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(i));
 }
 
+/* Compared byte by byte with what stands in a JWT */
+static void
+check_pasted(const char *name, const char *value)
+{
+	const char *problem = text_pasted_problem(value, false);
+
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("this %s cannot be right", name),
+				 errdetail("%s", problem), errhint(TEXT_PASTED_HINT)));
+}
+
 Datum
 register_issuer(PG_FUNCTION_ARGS)
 {
@@ -91,17 +103,18 @@ register_issuer(PG_FUNCTION_ARGS)
 	if (issuer.issuer[0] == '\0' || strlen(issuer.issuer) > MAX_ISSUER)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("issuer must be 1 to %d bytes long", MAX_ISSUER)));
-	if (text_has_controls(issuer.issuer))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("issuer must not hold control characters")));
+	check_pasted("issuer", issuer.issuer);
 	if (issuer.audiences != NULL && (issuer.n_audiences == 0 || issuer.n_audiences > MAX_AUDIENCES))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("audiences must name 1 to %d audiences", MAX_AUDIENCES),
 						errhint("NULL accepts any.")));
 	for (int i = 0; i < issuer.n_audiences; i++)
+	{
 		if (issuer.audiences[i][0] == '\0' || strlen(issuer.audiences[i]) > MAX_AUDIENCE)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("an audience must be 1 to %d bytes long", MAX_AUDIENCE)));
+		check_pasted("audience", issuer.audiences[i]);
+	}
 	if (skew->month != 0 || issuer.clock_skew < 0 || issuer.clock_skew > MAX_CLOCK_SKEW)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("clock_skew must be between 0 and 10 minutes")));

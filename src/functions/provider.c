@@ -48,6 +48,7 @@ register_provider(PG_FUNCTION_ARGS)
 {
 	char *provider;
 	Jsonb *definition;
+	const char *problem;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -58,9 +59,11 @@ register_provider(PG_FUNCTION_ARGS)
 	if (provider[0] == '\0' || strlen(provider) > MAX_PROVIDER_NAME)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("provider must be 1 to %d bytes long", MAX_PROVIDER_NAME)));
-	if (text_has_controls(provider))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("provider must not hold control characters")));
+	problem = text_pasted_problem(provider, false);
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("this provider cannot be right"),
+				 errdetail("%s", problem), errhint(TEXT_PASTED_HINT)));
 	provider_check_definition(definition);
 	adoption_ensure();
 	if (store_put_provider(provider, definition, GetCurrentTimestamp()))

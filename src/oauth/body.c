@@ -470,7 +470,8 @@ decode_form(const char *text, size_t len, char *out, size_t *out_len)
 
 	for (i = 0; i < len; i++)
 	{
-		if (text[i] <= 0x20 || text[i] >= 0x7f || strchr("<>\"", text[i]) != NULL)
+		/* bytes beyond ASCII, which an encoder would not leave, must still be text */
+		if ((text[i] >= 0 && text[i] <= 0x20) || text[i] == 0x7f || strchr("<>\"", text[i]) != NULL)
 			return false;
 		if (text[i] == '+')
 			out[n++] = ' ';
@@ -515,6 +516,12 @@ read_form_body(const char *body, size_t len, BodyObject **root)
 		char *name;
 		size_t name_len;
 
+		/* "&&", or one at an end (WHATWG URL §5.1) */
+		if (pair == pair_end)
+		{
+			pair = pair_end + 1;
+			continue;
+		}
 		if (equals == NULL)
 		{
 			refusal = "the body is not form encoded";

@@ -17,6 +17,7 @@
 
 #include "lib/stringinfo.h"
 
+#include "base/text.h"
 #include "base/url.h"
 #include "crypto/jwt.h"
 #include "oauth/definition.h"
@@ -32,10 +33,12 @@ typedef enum MemberKind
 {
 	MEMBER_ENDPOINT, /* a URL that url_endpoint_problem accepts */
 	MEMBER_TEXT,
+	MEMBER_NAME,       /* a text that others compare byte by byte */
 	MEMBER_PARAM_NAME, /* that is not one of ours */
 	MEMBER_BOOL,
-	MEMBER_SECONDS,              /* a number, what is below a second is cut off */
-	MEMBER_TEXTS,                /* an array of strings */
+	MEMBER_SECONDS, /* a number, what is below a second is cut off */
+	MEMBER_TEXTS,   /* an array of strings */
+	MEMBER_NAMES,
 	MEMBER_AUTHORIZATION_PARAMS, /* objects of strings, whose names are not ours */
 	MEMBER_TOKEN_PARAMS,
 	MEMBER_REFRESH_PARAMS,
@@ -56,7 +59,7 @@ typedef struct Member
 
 static const Member definition_members[] = {
 	/* RFC 8414, RFC 7591, RFC 9207 */
-	{"issuer", MEMBER_TEXT, NULL},
+	{"issuer", MEMBER_NAME, NULL},
 	{"authorization_endpoint", MEMBER_ENDPOINT, NULL},
 	{"token_endpoint", MEMBER_ENDPOINT, NULL},
 	{"revocation_endpoint", MEMBER_ENDPOINT, NULL},
@@ -76,15 +79,15 @@ static const Member definition_members[] = {
 	{"implied_scopes", MEMBER_SCOPE_ARRAYS, NULL},
 	{"scope_aliases", MEMBER_SCOPE_NAMES, NULL},
 	{"unreturned_scopes", MEMBER_SCOPES, NULL},
-	{"callback_scope_parameter", MEMBER_TEXT, NULL},
+	{"callback_scope_parameter", MEMBER_NAME, NULL},
 	{"authorization_params", MEMBER_AUTHORIZATION_PARAMS, NULL},
 	{"consent_params", MEMBER_AUTHORIZATION_PARAMS, NULL},
 	{"token_params", MEMBER_TOKEN_PARAMS, NULL},
 	{"refresh_params", MEMBER_REFRESH_PARAMS, NULL},
 	{"token_body_format", MEMBER_CHOICE, "form|json"},
 	{"token_response_format", MEMBER_CHOICE, "json|form"},
-	{"token_path", MEMBER_TEXT, NULL},
-	{"token_types", MEMBER_TEXTS, NULL},
+	{"token_path", MEMBER_NAME, NULL},
+	{"token_types", MEMBER_NAMES, NULL},
 	{"connection_config_fields", MEMBER_CONFIG_FIELDS, NULL},
 	{"default_expires_in", MEMBER_SECONDS, NULL},
 	{"zero_expires_in", MEMBER_CHOICE, "expired|unknown"},
@@ -264,6 +267,8 @@ strings_problem(const Member *member, const JsonValue *value, JsonTokenType type
 			return wrong_kind;
 		if (member->kind == MEMBER_RETURN_TARGETS && url_redirect_problem(element->text) != NULL)
 			return url_redirect_problem(element->text);
+		if (member->kind == MEMBER_NAMES && text_pasted_problem(element->text, false) != NULL)
+			return text_pasted_problem(element->text, false);
 	}
 	return NULL;
 }
@@ -277,7 +282,7 @@ params_problem(const Member *member, const JsonValue *value)
 	if (wrong != NULL)
 		return wrong;
 	for (const JsonValue *param = value->first; param != NULL; param = param->next)
-		if (param->name[0] == '\0' ||
+		if (param->name[0] == '\0' || text_pasted_problem(param->name, false) != NULL ||
 			(member->kind == MEMBER_AUTHORIZATION_PARAMS ? is_authorization_param(param->name)
 			 : member->kind == MEMBER_TOKEN_PARAMS       ? is_token_param(param->name)
 														 : is_refresh_param(param->name)))
@@ -300,18 +305,22 @@ scopes_problem(const Member *member, const JsonValue *value)
 		return wrong;
 	for (const JsonValue *element = value->first; element != NULL; element = element->next)
 	{
-		if (is_object && !is_scope_token(element->name))
-			return wrong;
+		if (is_object && scope_problem(element->name) != NULL)
+			return scope_problem(element->name);
 		if (member->kind == MEMBER_SCOPE_ARRAYS)
 		{
 			if (element->type != JSON_TOKEN_ARRAY_START)
 				return wrong;
 			for (const JsonValue *scope = element->first; scope != NULL; scope = scope->next)
-				if (scope->type != JSON_TOKEN_STRING || !is_scope_token(scope->text))
+				if (scope->type != JSON_TOKEN_STRING)
 					return wrong;
+				else if (scope_problem(scope->text) != NULL)
+					return scope_problem(scope->text);
 		}
-		else if (element->type != JSON_TOKEN_STRING || !is_scope_token(element->text))
+		else if (element->type != JSON_TOKEN_STRING)
 			return wrong;
+		else if (scope_problem(element->text) != NULL)
+			return scope_problem(element->text);
 	}
 	return NULL;
 }
@@ -330,8 +339,12 @@ value_problem(const Member *member, const JsonValue *value)
 		case MEMBER_TEXT:
 			return text == NULL || text[0] == '\0' ? "It must be a string that is not empty."
 												   : NULL;
+		case MEMBER_NAME:
+			return text == NULL || text[0] == '\0' ? "It must be a string that is not empty."
+												   : text_pasted_problem(text, false);
 		case MEMBER_PARAM_NAME:
-			return text == NULL || text[0] == '\0' || is_authorization_param(text)
+			return text == NULL || text[0] == '\0' || is_authorization_param(text) ||
+						   text_pasted_problem(text, false) != NULL
 					   ? "It must be the name of a parameter, and not one that has a meaning of "
 						 "its own."
 					   : NULL;
@@ -348,6 +361,7 @@ value_problem(const Member *member, const JsonValue *value)
 					   ? NULL
 					   : psprintf("It must be one of %s.", member->choices);
 		case MEMBER_TEXTS:
+		case MEMBER_NAMES:
 		case MEMBER_RETURN_TARGETS:
 			return strings_problem(member, value, JSON_TOKEN_ARRAY_START);
 		case MEMBER_CONFIG_FIELDS:

@@ -74,6 +74,8 @@ claims_template_problem(const char *app_user_template)
 	for (const char *c = app_user_template; *c != '\0'; c++)
 		if (*c < 0x20 || *c > 0x7e)
 			return "It holds other characters than printable ASCII.";
+	if (text_pasted_problem(app_user_template, false) != NULL)
+		return "It begins or ends with a blank, or is between quotes or angle brackets.";
 	for (;;)
 	{
 		if (!next_part(&rest, &part))
@@ -97,7 +99,8 @@ numeric_date(const JsonValue *value, int64_t *microseconds)
 	if (value == NULL || value->type != JSON_TOKEN_NUMBER)
 		return false;
 	seconds = strtod(value->text, NULL);
-	if (!(seconds >= 0 && seconds < MAX_TIME))
+	/* before 1970, as of those who mean "always" */
+	if (!(seconds > -MAX_TIME && seconds < MAX_TIME))
 		return false;
 	*microseconds = (int64_t) (seconds * MICROSECONDS);
 	return true;

@@ -82,6 +82,7 @@ static const struct
 
 static const char *read_body(const OAuthClient *client, bool is_error, const char *content_type,
 							 const char *body, size_t body_len, BodyObject **root);
+static void skip_byte_order_mark(const char **body, size_t *len);
 static bool has_prefix_nocase(const char *text, const char *prefix);
 static const char *read_error(const BodyObject *root, char error[MAX_ERROR_CODE + 1],
 							  const BodyMember **description);
@@ -93,9 +94,11 @@ static const BodyObject *token_object(const OAuthClient *client, const BodyObjec
 static const char *accepted_token_type(const OAuthClient *client, const BodyMember *member);
 static bool is_token_text(const BodyMember *member);
 static bool is_blank(const BodyMember *member);
+static void trim(const char **text, size_t *len);
 static void read_expires_in(const OAuthClient *client, const BodyMember *member,
 							TokenResponse *response);
-static bool parse_seconds(const BodyMember *member, int64_t *seconds);
+static bool is_type(const char *text, size_t len, const char *type);
+static bool parse_seconds(const BodyMember *member, const char *text, size_t len, int64_t *seconds);
 static void read_scope(const OAuthClient *client, const BodyMember *member,
 					   TokenResponse *response);
 static void add_scope(TokenResponse *response, const char *scope, size_t len);
@@ -171,6 +174,31 @@ has_prefix_nocase(const char *text, const char *prefix)
 	return pg_strncasecmp(text, prefix, strlen(prefix)) == 0;
 }
 
+/* RFC 8259 §8.1: nobody is to send it, and it need not be an error */
+static void
+skip_byte_order_mark(const char **body, size_t *len)
+{
+	const size_t size = strlen(BYTE_ORDER_MARK);
+
+	if (*len < size || memcmp(*body, BYTE_ORDER_MARK, size) != 0)
+		return;
+	*body += size;
+	*len -= size;
+}
+
+/* White space around a text that has none inside */
+static void
+trim(const char **text, size_t *len)
+{
+	while (*len > 0 && strchr(" \t\r\n", **text) != NULL)
+	{
+		(*text)++;
+		(*len)--;
+	}
+	while (*len > 0 && strchr(" \t\r\n", (*text)[*len - 1]) != NULL)
+		(*len)--;
+}
+
 /*
  * The body's shape decides what it is; the content type only explains why it
  * could not be read, and lets an error be form encoded where tokens are not.
@@ -185,13 +213,7 @@ read_body(const OAuthClient *client, bool is_error, const char *content_type, co
 	*root = NULL;
 	if (body == NULL || body_len == 0)
 		return "the body is empty";
-	/* RFC 8259 §8.1: nobody is to send it, and it need not be an error */
-	if (body_len >= strlen(BYTE_ORDER_MARK) &&
-		memcmp(body, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0)
-	{
-		body += strlen(BYTE_ORDER_MARK);
-		body_len -= strlen(BYTE_ORDER_MARK);
-	}
+	skip_byte_order_mark(&body, &body_len);
 	while (start < body_len && strchr(" \t\r\n", body[start]) != NULL && body[start] != '\0')
 		start++;
 	if (start < body_len && body[start] != '{' &&
@@ -261,15 +283,21 @@ read_error(const BodyObject *root, char error[MAX_ERROR_CODE + 1], const BodyMem
 	return code;
 }
 
-/* Of an error code under a status that leaves the word to it */
+/*
+ * Of an error code under a status that leaves the word to it.  Codes are of one case
+ * (RFC 6749 §5.2), which not every server knows.
+ */
 static TokenOutcome
 error_outcome(int status, const char *code)
 {
+	size_t len = strlen(code);
 	int i;
 
+	trim(&code, &len);
 	for (i = 0; i < (int) lengthof(known_errors); i++)
 	{
-		if (strcmp(code, known_errors[i].code) == 0)
+		if (strlen(known_errors[i].code) == len &&
+			pg_strncasecmp(code, known_errors[i].code, len) == 0)
 			return known_errors[i].outcome;
 	}
 	/* RFC 6749 §5.2 has errors under 400 and 401; elsewhere an unknown one is not OAuth's */
@@ -390,21 +418,33 @@ token_object(const OAuthClient *client, const BodyObject *root)
 	return object;
 }
 
+/* RFC 6749 §5.1: case insensitive */
+static bool
+is_type(const char *text, size_t len, const char *type)
+{
+	return strlen(type) == len && pg_strncasecmp(text, type, len) == 0;
+}
+
 /* The type as we name it, "Bearer" when absent; NULL when not accepted. */
 static const char *
 accepted_token_type(const OAuthClient *client, const BodyMember *member)
 {
+	const char *text;
+	size_t len;
 	int i;
 
 	if (member == NULL)
 		return "Bearer";
 	if (member->kind != BODY_STRING)
 		return NULL;
-	if (pg_strcasecmp(member->text, "Bearer") == 0)
+	text = member->text;
+	len = member->len;
+	trim(&text, &len);
+	if (len == 0 || is_type(text, len, "Bearer"))
 		return "Bearer";
 	for (i = 0; i < client->n_token_types; i++)
 	{
-		if (pg_strcasecmp(member->text, client->token_types[i]) == 0)
+		if (is_type(text, len, client->token_types[i]))
 			return client->token_types[i];
 	}
 	return NULL;
@@ -456,16 +496,26 @@ read_tokens(const OAuthClient *client, const BodyObject *root, TokenResponse *re
 	return NULL;
 }
 
-/* A JSON number, or a string that is one; what is below a second is cut off. */
+/*
+ * A JSON number, or a string that is one, with leading zeros (RFC 6749 appendix A.14 has
+ * digits) and white space if need be; what is below a second is cut off.
+ */
 static bool
-parse_seconds(const BodyMember *member, int64_t *seconds)
+parse_seconds(const BodyMember *member, const char *text, size_t len, int64_t *seconds)
 {
 	double value;
 
-	if ((member->kind != BODY_NUMBER && member->kind != BODY_STRING) || member->len > 64 ||
-		!IsValidJsonNumber(member->text, (int) member->len))
+	if (member->kind != BODY_NUMBER && member->kind != BODY_STRING)
 		return false;
-	value = strtod(member->text, NULL);
+	while (len > 1 && text[0] == '0' && text[1] >= '0' && text[1] <= '9')
+	{
+		text++;
+		len--;
+	}
+	if (len > 64 || !IsValidJsonNumber(text, (int) len))
+		return false;
+	/* nothing that goes on with the number follows it */
+	value = strtod(text, NULL);
 	if (!(value >= 0 && value <= (double) MAX_EXPIRES_IN))
 		return false;
 	*seconds = (int64_t) value;
@@ -475,12 +525,15 @@ parse_seconds(const BodyMember *member, int64_t *seconds)
 static void
 read_expires_in(const OAuthClient *client, const BodyMember *member, TokenResponse *response)
 {
+	const char *text = member != NULL && member->text != NULL ? member->text : "";
+	size_t len = member != NULL ? strlen(text) : 0;
 	int64_t seconds;
 
 	response->expires_in = client->default_expires_in;
-	if (member == NULL)
+	trim(&text, &len);
+	if (member == NULL || (member->kind == BODY_STRING && len == 0))
 		return;
-	if (!parse_seconds(member, &seconds))
+	if (!parse_seconds(member, text, len, &seconds))
 		response->expires_in_ignored = true;
 	else if (seconds > 0 || client->zero_expires_in == ZERO_IS_EXPIRED)
 		response->expires_in = seconds;
@@ -624,6 +677,8 @@ classify_revocation_response(int status, const char *body, size_t body_len,
 	RevocationOutcome outcome;
 	int i;
 
+	if (body != NULL)
+		skip_byte_order_mark(&body, &body_len);
 	if (body != NULL && body_len > 0)
 		read_json_body(body, body_len, NULL, &root);
 	code = read_error(root, error, &description);
@@ -647,7 +702,7 @@ classify_revocation_response(int status, const char *body, size_t body_len,
 		}
 		for (i = 0; i < (int) lengthof(dead); i++)
 		{
-			if (strcmp(code, dead[i]) == 0)
+			if (pg_strcasecmp(code, dead[i]) == 0)
 				outcome = REVOCATION_DONE;
 		}
 	}

@@ -16,6 +16,7 @@
 #include "postgres.h"
 #endif
 
+#include "base/text.h"
 #include "oauth/scope.h"
 
 static bool contains(char *const *scopes, int count, const char *scope);
@@ -29,6 +30,19 @@ is_scope_token(const char *text)
 		if (*c < 0x21 || *c > 0x7e || *c == '"' || *c == '\\')
 			return false;
 	return c > text;
+}
+
+const char *
+scope_problem(const char *text)
+{
+	const char *pasted = text_pasted_problem(text, false);
+
+	if (pasted != NULL)
+		return pasted;
+	if (strchr(text, ',') != NULL)
+		return "It holds a comma, which separates scopes.";
+	return is_scope_token(text) ? NULL
+								: "It is empty, or holds a blank or a character that no scope has.";
 }
 
 char **

@@ -13,6 +13,12 @@
 extern bool is_scope_token(const char *text);
 
 /*
+ * Why a scope that an admin or a caller gave could never be granted, a sentence, or NULL: it
+ * is none, or holds a comma, at which answers are split as well.
+ */
+extern const char *scope_problem(const char *text);
+
+/*
  * What a person holds to whom these scopes were granted, by any name that they may be
  * required by: those that were returned, what the client's definition says that they
  * imply or are also called, and of those that were requested the ones that the

@@ -284,9 +284,12 @@ connector_check_scopes(char *const *scopes, int n_scopes)
 							   MAX_SCOPES, MAX_SCOPES_BYTES)));
 	for (int i = 0; i < n_scopes; i++)
 	{
-		if (!is_scope_token(scopes[i]))
+		const char *problem = scope_problem(scopes[i]);
+
+		if (problem != NULL)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("\"%s\" is not a scope", text_shown(scopes[i])),
+							errdetail("%s", problem),
 							errhint("Give each scope as an element of its own.")));
 	}
 }

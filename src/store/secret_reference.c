@@ -153,6 +153,9 @@ read_secret(const char *directory, const char *name)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("secret \"%s/%s\" is empty or cannot be read", directory, name)));
 	contents[length] = '\0';
+	/* as editors of some systems begin a text */
+	if (strncmp(contents, "\xef\xbb\xbf", 3) == 0)
+		memmove(contents, contents + 3, (length -= 3) + 1);
 	while (length > 0 && (contents[length - 1] == '\n' || contents[length - 1] == '\r'))
 		contents[--length] = '\0';
 	return contents;

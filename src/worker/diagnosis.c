@@ -54,6 +54,8 @@ mend_refusal(const HttpResponse *response, const TokenResponse *tokens)
 	if (strcmp(tokens->error, "unauthorized_client") == 0 ||
 		strcmp(tokens->error, "unsupported_grant_type") == 0)
 		return "allow the client the authorization code grant at the provider";
+	if (tokens->malformed != NULL && strstr(tokens->malformed, "token_type") != NULL)
+		return "token_types of the definition lists those that are accepted besides Bearer";
 	if (tokens->error[0] == '\0' && (response->status == 404 || response->status == 405 ||
 									 (tokens->malformed != NULL && response->status < 500)))
 		return "token_endpoint of the definition may be wrong";

@@ -1,4 +1,4 @@
-/* sources: src/oauth/response.c src/oauth/body.c src/oauth/scope.c */
+/* sources: src/oauth/response.c src/oauth/body.c src/oauth/scope.c src/base/text.c */
 /*
  * token_response_fuzz.c
  *	  A provider that answers anything at all to a token or revocation request.

@@ -1,4 +1,4 @@
-/* sources: src/base/url.c */
+/* sources: src/base/url.c src/base/text.c */
 
 /*
  * url_fuzz.c

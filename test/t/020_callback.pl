@@ -349,10 +349,13 @@ foreach my $name (sort keys %iss)
 	failed("issuer promised: $name", 'issuer_mismatch', 'promised', begin('alice', 'promised'), $arguments);
 	failed("issuer promised: $name, on an error response", 'issuer_mismatch', 'promised', begin('alice', 'promised'),
 		{ %$arguments, code => undef, error => 'access_denied' });
-	next if $name eq 'missing';
+	# an empty one is none, and so not one that was promised
+	next if $name =~ /^(missing|empty)$/;
 	failed("issuer not promised: $name", 'issuer_mismatch', 'unpromised', begin('alice', 'unpromised'), $arguments);
 }
 failed('issuer in params: wrong', 'issuer_mismatch', 'promised', begin('alice', 'promised'), { params => { iss => 'https://evil.example' } });
+connects('issuer not promised: an empty one is none', 'alice', 'unpromised', begin('alice', 'unpromised'), { iss => '' });
+failed('issuer in params: wrong, beside an empty one', 'issuer_mismatch', 'unpromised', begin('alice', 'unpromised'), { iss => '', params => { iss => 'https://evil.example' } });
 connects('issuer in params: right', 'alice', 'promised', begin('alice', 'promised'), { params => { iss => $issuer } });
 connects('issuer promised: right', 'alice', 'promised', begin('alice', 'promised'), { iss => $issuer });
 connects('issuer not promised: right', 'alice', 'unpromised', begin('alice', 'unpromised'), { iss => $issuer });

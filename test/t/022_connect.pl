@@ -288,7 +288,10 @@ is(row($node, 'app_admin', "SELECT name FROM appuser_connectors.connectors WHERE
 my @bad = (
 	[ 'an unknown provider', 'UC006', provider => 'nobody' ],
 	map({ my $name = $_; map { [ "$name " . quotemeta($_), '22023', $name => $_ ] } "pasted\n", ' pasted', 'pasted ', "pasted\r\n" } qw(client_id client_secret)),
-	map({ [ 'scope ' . quotemeta($_), '22023', scopes => [$_] ] } 'read write', "read\n", ' read', '"read"', ''),
+	map({ my $name = $_; [ "$name in quotes", '22023', $name => "\xe2\x80\x9cpasted\xe2\x80\x9d" ], [ "$name after a byte order mark", '22023', $name => "\xef\xbb\xbfpasted" ],
+			[ "$name with a character of no width", '22023', $name => "pas\xe2\x80\x8bted" ] } qw(client_id client_secret connector_id)),
+	[ 'client_id in quotes', '22023', client_id => '"pasted"' ],
+	map({ [ 'scope ' . quotemeta($_), '22023', scopes => [$_] ] } 'read write', "read\n", ' read', '"read"', "'read'", 'read,write', ''),
 	[ 'no client_id', '22023', client_id => '' ], [ 'no client_id at all', '22023', client_id => undef ],
 	[ 'no secret, where the provider wants one', '22023', client_secret => '' ], [ 'no secret at all', '22023', client_secret => undef ],
 	[ 'no redirect URI', '22023', redirect_uris => [] ], [ 'no redirect URIs', '22023', redirect_uris => undef ],
@@ -302,6 +305,15 @@ foreach my $case (@bad)
 	my ($name, $sqlstate, @arguments) = @$case;
 	my $message = admin_fails("a connector with $name", $sqlstate, 'register_connector', %given, connector_id => 'bad', @arguments);
 	unlike($message, qr/secret of the client/, 'the secret is not shown');
+	like($message, qr/^HINT: .*copied along/m, 'the hint says what to do') if grep { !ref && /pas/ } @arguments;
+}
+like(admin_fails('a provider with a blank at its end', '22023', 'register_provider', provider => 'pasted ', definition => definition()), qr/^HINT: .*copied along/m, 'is none');
+like(admin_fails("an issuer with a line's end", '22023', 'register_provider', provider => 'pasted', definition => definition(issuer => "https://p.example\n")), qr/^DETAIL:.*white space/m, 'is none');
+foreach my $pasted ([ issuer => "https://i.example\n" ], [ issuer => '"https://i.example"' ], [ audiences => ["app\xe2\x80\x8b"] ], [ jwks_uri => 'https://i.example/jwks ' ],
+	[ app_user_template => '{sub} ' ])
+{
+	like(admin_fails("register_issuer with what was copied along with $pasted->[0]", '22023', 'register_issuer', issuer => 'https://i.example', jwks_uri => 'https://i.example/jwks', @$pasted),
+		qr/^DETAIL:/m, 'which the error explains');
 }
 is(query($node, 'postgres', "SELECT count(*) FROM appuser_connectors.registered_connectors WHERE connector_id IN ('bad', '')"), 0, 'none of that is kept');
 

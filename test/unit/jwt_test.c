@@ -737,7 +737,7 @@ test_not_a_key_set(void)
 	ok(usable(psprintf("{\"keys\":[%s],}", good)) == -1 &&
 		   usable(psprintf("{\"keys\":[%s]}x", good)) == -1 &&
 		   usable(psprintf("{\"keys\":[%s]}{}", good)) == -1 &&
-		   usable(psprintf("\xef\xbb\xbf{\"keys\":[%s]}", good)) == -1 &&
+		   usable(psprintf("\xef\xbb\xbf\xef\xbb\xbf{\"keys\":[%s]}", good)) == -1 &&
 		   usable(psprintf("{\"keys\":[%s],\"a\":\"\xff\"}", good)) == -1 &&
 		   usable(psprintf("{\"keys\":[%s],\"a\":\"\xed\xa0\x80\"}", good)) == -1 &&
 		   usable(psprintf("{\"keys\":[%s],\"a\":\"\\u0000\"}", good)) == -1 &&
