@@ -201,6 +201,7 @@ CREATE TABLE appuser_connectors.connection_events (
 CREATE INDEX connection_events_unannounced ON appuser_connectors.connection_events (occurred_at)
 	WHERE NOT announced;
 CREATE INDEX connection_events_occurred_at ON appuser_connectors.connection_events (occurred_at);
+CREATE INDEX connection_events_connector ON appuser_connectors.connection_events (connector_id, occurred_at);
 COMMENT ON TABLE appuser_connectors.connection_events IS
 'What happened to whom, without secrets. app_user is empty for what concerns a whole connector. Kept for appuser_connectors.event_retention.';
 

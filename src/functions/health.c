@@ -24,7 +24,7 @@
 #include "store/connection.h"
 #include "store/connector.h"
 #include "store/keyring.h"
-#include "store/outbox.h"
+#include "store/past_event.h"
 #include "store/shared_state.h"
 #include "store/store.h"
 #include "worker/roster.h"
@@ -35,6 +35,7 @@ typedef struct Report
 	TupleDesc descriptor;
 } Report;
 
+#define MANY_PEOPLE 2    /* that one alone could not be, who makes up callbacks */
 #define MASS_END 5       /* connections */
 #define MAX_EVENTS 10000 /* that are looked at */
 #define SAME_TIME 5000   /* ms; of a change of status and the event about it */
@@ -106,36 +107,73 @@ mass_end(const char *connector_id, const PastEvent *events, int n_events)
 					ended);
 }
 
+/*
+ * Is it for an admin to act on?  Nobody has connected since, and it befell several people,
+ * or there is nobody yet with whom it went well: then it is being set up.
+ */
+static bool
+is_pending(const char *connector_id, const LastFailure *failure)
+{
+	if (strcmp(failure->event, "connect_failed") != 0 || failure->is_over)
+		return false;
+	return failure->n_people >= MANY_PEOPLE ||
+		   (!failure->went_well_before && store_count_renewed(connector_id, 1) == 0);
+}
+
+static const char *
+failure_text(const LastFailure *failure)
+{
+	const char *people = failure->n_people == 0 ? ""
+						 : failure->n_people == 1
+							 ? " of 1 person"
+							 : psprintf(" of %d people within an hour", failure->n_people);
+
+	return psprintf("Last failure: %s%s, at %s: %s.", failure->event, people,
+					timestamptz_to_str(failure->occurred_at),
+					failure->detail != NULL ? failure->detail : "no more is known");
+}
+
+/* What is wrong with it; NULL: nothing */
+static const char *
+connector_problem(const char *connector_id, Connector *connector, const PastEvent *ends, int n_ends)
+{
+	if (!connector_open(connector))
+		return "It was changed outside update_connector(); call it with everything but the name "
+			   "given anew.";
+	if (!TIMESTAMP_IS_NOEND(connector->stopped_at))
+		return psprintf("It is stopped (%s); correct it with update_connector().",
+						connector->stopped_reason ? connector->stopped_reason : "");
+	return mass_end(connector_id, ends, n_ends);
+}
+
 static void
 report_connectors(Report *out)
 {
 	int count;
 	char **ids = store_connector_ids(&count);
-	int n_events;
-	PastEvent *events = store_events_since(
-		"reconnect_required", GetCurrentTimestamp() - USECS_PER_HOUR, MAX_EVENTS, &n_events);
+	int n_ends;
+	PastEvent *ends = store_events_since(
+		"reconnect_required", GetCurrentTimestamp() - USECS_PER_HOUR, MAX_EVENTS, &n_ends);
 
 	for (int i = 0; i < count; i++)
 	{
 		Connector *connector = connector_find(ids[i]);
-		char *name = psprintf("connector %s", ids[i]);
+		LastFailure failure;
+		const char *problem;
+		const char *detail;
+		bool ok;
 
 		if (connector == NULL)
 			continue;
-		if (!connector_open(connector))
-			report(out, name, false,
-				   "It was changed outside update_connector(); call it with everything but "
-				   "the name given anew.");
-		else if (!TIMESTAMP_IS_NOEND(connector->stopped_at))
-			report(out, name, false,
-				   psprintf("It is stopped (%s); correct it with update_connector().",
-							connector->stopped_reason ? connector->stopped_reason : ""));
-		else
+		detail = problem = connector_problem(ids[i], connector, ends, n_ends);
+		ok = problem == NULL;
+		if (store_last_failure(ids[i], &failure))
 		{
-			const char *problem = mass_end(ids[i], events, n_events);
-
-			report(out, name, problem == NULL, problem);
+			ok &= !is_pending(ids[i], &failure);
+			detail = psprintf("%s%s%s", problem ? problem : "", problem ? " " : "",
+							  failure_text(&failure));
 		}
+		report(out, psprintf("connector %s", ids[i]), ok, detail);
 	}
 	/* no foreign key sees to it: a restore of some tables may leave such ones */
 	for (char *id = store_connector_with_connections(""); id != NULL;
@@ -144,6 +182,31 @@ report_connectors(Report *out)
 			report(out, psprintf("connector %s", id), false,
 				   "There are connections of it, but no such connector. Restore the table "
 				   "appuser_connectors.registered_connectors, or register it again as it was.");
+}
+
+/* True: connectors can be opened. */
+static bool
+report_root_key(Report *out)
+{
+	KeyProblem problem;
+	bool has_key = keyring_available();
+	bool failed = keyring_problem(&problem);
+	bool fits = has_key && keyring_fits();
+	const char *detail = NULL;
+
+	if (has_key && !fits)
+		detail = "It is another than the one that this database was used with, or a data key was "
+				 "altered; point root_key_file or root_key_command to that one, and reload.";
+	else if (has_key && failed)
+		detail = psprintf("The one in force was read before, and is gone when the server is "
+						  "restarted: now %s. %s",
+						  problem.detail, problem.hint);
+	else if (failed)
+		detail = psprintf("There is none: %s. %s", problem.detail, problem.hint);
+	else if (!has_key)
+		detail = "The launcher has not read it yet; the server log may say why.";
+	report(out, "root key", detail == NULL, detail);
+	return fits;
 }
 
 Datum
@@ -161,10 +224,7 @@ check_health(PG_FUNCTION_ARGS)
 	out.tuples = result->setResult;
 	out.descriptor = result->setDesc;
 
-	has_key = keyring_available();
-	report(&out, "root key", has_key,
-		   has_key ? NULL
-				   : "Set root_key_file or root_key_command; the server log says what is wrong.");
+	has_key = report_root_key(&out);
 	if (RecoveryInProgress())
 		report(&out, "worker", true, "None on a standby.");
 	else

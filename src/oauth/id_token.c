@@ -45,16 +45,23 @@ names_client(const JsonValue *aud, const char *client_id, bool *several)
 	return false;
 }
 
-/* The digest that at_hash uses is that of the signature's algorithm. */
-static const char *
-digest_of(const char *id_token)
+const char *
+id_token_algorithm(const char *id_token)
 {
 	const char *dot = strchr(id_token, '.');
 	size_t length = dot != NULL ? (size_t) (dot - id_token) : 0;
 	char *header = palloc(length + 1);
 	int header_len = decode_base64url(id_token, length, (unsigned char *) header);
 	const JsonValue *object = header_len > 0 ? json_parse_object(header, header_len) : NULL;
-	const char *algorithm = json_string(json_member(object, "alg"));
+
+	return json_string(json_member(object, "alg"));
+}
+
+/* The digest that at_hash uses is that of the signature's algorithm. */
+static const char *
+digest_of(const char *id_token)
+{
+	const char *algorithm = id_token_algorithm(id_token);
 	size_t n = algorithm != NULL ? strlen(algorithm) : 0;
 
 	if (n >= 3 && strcmp(algorithm + n - 3, "256") == 0)

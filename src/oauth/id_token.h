@@ -66,6 +66,9 @@ typedef enum IdTokenResult
 extern IdTokenResult id_token_check(const char *id_token, const JwtKeySet *keys,
 									const IdTokenExpectation *expected, IdTokenAccount *account);
 
+/* What its header says it is signed by, which may be anything; NULL: it says nothing */
+extern const char *id_token_algorithm(const char *id_token);
+
 /* For a log or event; no part of the token */
 extern const char *id_token_result_text(IdTokenResult result);
 

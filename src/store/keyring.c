@@ -57,21 +57,11 @@ typedef enum RootKeyState
 	ROOT_KEY_FAILED
 } RootKeyState;
 
-/*
- * Why there is no root key.  Whoever asks for a token sees it: it names the
- * setting, not the file, whose place is for superusers to know.
- */
-typedef struct KeyProblem
-{
-	char detail[256];
-	char hint[256];
-} KeyProblem;
-
 typedef struct KeyringShmem
 {
 	RootKeyState state;
 	uint8 root_key[SEAL_KEY_BYTES];
-	KeyProblem problem; /* of ROOT_KEY_FAILED */
+	KeyProblem problem; /* of the last reading; detail is empty: none */
 	ConditionVariable changed;
 } KeyringShmem;
 
@@ -290,10 +280,8 @@ keyring_load(void)
 		shared->state = ROOT_KEY_READ;
 	}
 	else if (shared->state != ROOT_KEY_READ)
-	{
-		shared->problem = problem;
 		shared->state = ROOT_KEY_FAILED;
-	}
+	shared->problem = problem;
 	LWLockRelease(shared_state_lock());
 	ConditionVariableBroadcast(&shared->changed);
 
@@ -331,6 +319,15 @@ keyring_available(void)
 	return state == ROOT_KEY_READ;
 }
 
+bool
+keyring_problem(KeyProblem *problem)
+{
+	LWLockAcquire(shared_state_lock(), LW_SHARED);
+	*problem = shared->problem;
+	LWLockRelease(shared_state_lock());
+	return problem->detail[0] != '\0';
+}
+
 /* The root key, to be freed by the caller at once. */
 static SealKey *
 root_key(void)
@@ -343,16 +340,14 @@ root_key(void)
 	if (!keyring_available())
 	{
 		KeyProblem problem;
+		bool is_refused = keyring_problem(&problem);
 
-		LWLockAcquire(shared_state_lock(), LW_SHARED);
-		problem = shared->problem;
-		LWLockRelease(shared_state_lock());
 		ereport(ERROR,
 				(errcode(ERRCODE_UC_KEY_UNAVAILABLE), errmsg("the root key is not available"),
-				 problem.detail[0] ? errdetail("The launcher reports: %s.", problem.detail)
-								   : errdetail("The launcher has not read it yet."),
-				 problem.hint[0] ? errhint("%s", problem.hint)
-								 : errhint("Try again; if it stays so, the server log says why.")));
+				 is_refused ? errdetail("The launcher reports: %s.", problem.detail)
+							: errdetail("The launcher has not read it yet."),
+				 is_refused ? errhint("%s", problem.hint)
+							: errhint("Try again; if it stays so, the server log says why.")));
 	}
 	LWLockAcquire(shared_state_lock(), LW_SHARED);
 	memcpy(bytes, shared->root_key, SEAL_KEY_BYTES);
@@ -567,6 +562,15 @@ require_active_key_id(void)
 		ereport(ERROR, (errcode(ERRCODE_UC_KEY_UNAVAILABLE), errmsg("there is no data key"),
 						errhint("Restore appuser_connectors.encryption_keys from a backup.")));
 	return key_id;
+}
+
+bool
+keyring_fits(void)
+{
+	uint32 key_id = active_key_id();
+	bool exists;
+
+	return key_id == 0 || find_data_key(key_id, &exists) != NULL;
 }
 
 void

@@ -24,10 +24,25 @@ extern void keyring_load(void);
 extern bool keyring_available(void);
 
 /*
+ * What was wrong with the root key when the launcher read it last, though an older one may
+ * be in force; false: nothing, or it has not read it yet.  Whoever asks for a token sees it:
+ * it names the setting, not the file, whose place is for superusers to know.
+ */
+typedef struct KeyProblem
+{
+	char detail[256]; /* a clause */
+	char hint[256];   /* sentences */
+} KeyProblem;
+extern bool keyring_problem(KeyProblem *problem);
+
+/*
  * Makes the first data key, if there is none yet, and the installation; true when it
  * made that, whose row is not sealed yet (see adoption.h, which is to be called instead).
  */
 extern bool keyring_ensure(void);
+
+/* Does the root key, which must be available, open what it is to open here? */
+extern bool keyring_fits(void);
 
 /* Raises UC008 where nothing can be sealed: no active data key, or none that opens. */
 extern void keyring_check(void);

@@ -23,10 +23,8 @@ enum
 	ANUM_APP_USER = 1,
 	ANUM_ID = 2,
 	ANUM_CONNECTOR_ID = 3,
-	ANUM_CONNECTION_NAME = 4, /* of events */
-	ANUM_EVENT = 5,
-	ANUM_OCCURRED_AT = 7,
-	ANUM_ATTEMPT_AT = 11 /* of revocations */
+	ANUM_OCCURRED_AT = 7, /* of events */
+	ANUM_ATTEMPT_AT = 11  /* of revocations */
 };
 
 /* Rows are in these queues by when their transaction wrote them; most commit by then. */
@@ -435,42 +433,6 @@ store_event_exists(const char *app_user, const char *connector_id, const char *c
 	exists = store_run(&section, &look, &args) > 0;
 	store_end(&section);
 	return exists;
-}
-
-typedef struct PastList
-{
-	const char *event;
-	PastEvent *events;
-	int count;
-	int limit;
-} PastList;
-
-static bool
-visit_event(TupleTableSlot *slot, void *arg)
-{
-	PastList *list = arg;
-	char *name = slot_nullable_text(slot, ANUM_CONNECTION_NAME);
-
-	if (name == NULL || strcmp(slot_text(slot, ANUM_EVENT), list->event) != 0)
-		return true;
-	list->events[list->count++] =
-		(PastEvent){slot_text(slot, ANUM_APP_USER), slot_text(slot, ANUM_CONNECTOR_ID), name,
-					slot_timestamp(slot, ANUM_OCCURRED_AT)};
-	return list->count < list->limit;
-}
-
-PastEvent *
-store_events_since(const char *event, TimestampTz since, int limit, int *count)
-{
-	ScanKeyData key;
-	PastList list = {event, palloc(sizeof(PastEvent) * limit), 0, limit};
-
-	ScanKeyInit(&key, 1, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
-				TimestampTzGetDatum(since));
-	store_scan("connection_events", "connection_events_occurred_at", GetLatestSnapshot(), &key, 1,
-			   visit_event, &list);
-	*count = list.count;
-	return list.events;
 }
 
 void

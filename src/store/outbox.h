@@ -72,16 +72,6 @@ extern void store_insert_event(const char *app_user, const pg_uuid_t *id, const 
 extern bool store_event_exists(const char *app_user, const char *connector_id,
 							   const char *connection_name, const char *event, const char *detail,
 							   TimestampTz since);
-/* Keys of the connections that an event befell since then, and when; the oldest, at
- * most limit */
-typedef struct PastEvent
-{
-	char *app_user;
-	char *connector_id;
-	char *connection_name;
-	TimestampTz occurred_at;
-} PastEvent;
-extern PastEvent *store_events_since(const char *event, TimestampTz since, int limit, int *count);
 
 extern void store_delete_events(const char *app_user);
 

@@ -158,6 +158,7 @@ static const IndexShape indexes[] = {
 	{"revocations_due", "revocations", {3, 11}, false},
 	{"connection_events_unannounced", "connection_events", {7}, true},
 	{"connection_events_occurred_at", "connection_events", {7}, false},
+	{"connection_events_connector", "connection_events", {3, 7}, false},
 	{"issuers_pkey", "issuers", {1}, false},
 };
 

@@ -557,9 +557,9 @@ open_index(const char *index, Relation table)
 	return relation;
 }
 
-void
-store_scan(const char *table, const char *index, Snapshot snapshot, ScanKey keys, int nkeys,
-		   StoreVisitor visit, void *arg)
+static void
+scan_index(const char *table, const char *index, Snapshot snapshot, ScanKey keys, int nkeys,
+		   ScanDirection direction, StoreVisitor visit, void *arg)
 {
 	Relation table_relation = open_table(table);
 	Relation index_relation = open_index(index, table_relation);
@@ -567,7 +567,7 @@ store_scan(const char *table, const char *index, Snapshot snapshot, ScanKey keys
 	IndexScanDesc scan = begin_index_scan(table_relation, index_relation, snapshot, nkeys);
 
 	index_rescan(scan, keys, nkeys, NULL, 0);
-	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	while (index_getnext_slot(scan, direction, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
 		slot_getallattrs(slot);
@@ -578,6 +578,20 @@ store_scan(const char *table, const char *index, Snapshot snapshot, ScanKey keys
 	ExecDropSingleTupleTableSlot(slot);
 	index_close(index_relation, AccessShareLock);
 	table_close(table_relation, AccessShareLock);
+}
+
+void
+store_scan(const char *table, const char *index, Snapshot snapshot, ScanKey keys, int nkeys,
+		   StoreVisitor visit, void *arg)
+{
+	scan_index(table, index, snapshot, keys, nkeys, ForwardScanDirection, visit, arg);
+}
+
+void
+store_scan_back(const char *table, const char *index, Snapshot snapshot, ScanKey keys, int nkeys,
+				StoreVisitor visit, void *arg)
+{
+	scan_index(table, index, snapshot, keys, nkeys, BackwardScanDirection, visit, arg);
 }
 
 void

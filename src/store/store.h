@@ -129,6 +129,10 @@ typedef bool (*StoreVisitor)(TupleTableSlot *slot, void *arg);
 extern void store_scan(const char *table, const char *index, Snapshot snapshot, ScanKey keys,
 					   int nkeys, StoreVisitor visit, void *arg);
 
+/* The same from the index's end */
+extern void store_scan_back(const char *table, const char *index, Snapshot snapshot, ScanKey keys,
+							int nkeys, StoreVisitor visit, void *arg);
+
 /* An equality key on a text column, COLLATE "C" */
 extern void text_key(ScanKey key, int column, const char *value);
 

@@ -31,6 +31,10 @@ diagnose_silence(const char *what, const char *url, const HttpResponse *response
 				   ? "; if it may be called: allowed_networks or allowed_hosts"
 				   : "; http is for development, by allow_insecure_loopback, else by allowed_hosts "
 					 "and allowed_networks";
+	else if (strstr(response->error, "not yet valid") != NULL)
+		mend = "; compare this server's clock with the provider's";
+	else if (strstr(response->error, "has expired") != NULL)
+		mend = "; the provider has to renew it, unless this server's clock is wrong";
 	else if (strstr(response->error, "ertificate") != NULL)
 		mend = "; ca_file if the certificate is of an authority of your own, else the provider's "
 			   "certificate";
@@ -107,18 +111,51 @@ diagnose_issuer(const OAuthClient *client, const char *iss)
 					quoted(iss), client->issuer != NULL ? quoted(client->issuer) : "none");
 }
 
+static char *
+algorithm_names(unsigned algorithms)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (unsigned bit = JWT_RS256; bit <= JWT_HS512; bit <<= 1)
+		if (algorithms & bit)
+			appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "",
+							 jwt_algorithm_name((JwtAlgorithm) bit));
+	return names.data;
+}
+
+/* By another algorithm than is accepted, or by one that is, and not by one of the keys */
+static const char *
+diagnose_signature(const OAuthClient *client, const char *text, const char *id_token)
+{
+	const char *name = id_token_algorithm(id_token);
+	unsigned algorithm = name != NULL ? jwt_algorithm_by_name(name) : 0;
+
+	if ((algorithm & client->id_token_algorithms) != 0)
+		return psprintf("%s; jwks_uri of the definition may be another server's", text);
+	if ((algorithm & JWT_HMAC_ALGORITHMS) != 0)
+		return psprintf("%s: it is by %s, with the client secret, which is not supported; have the "
+						"provider sign by RS256 or ES256",
+						text, name);
+	if (algorithm == 0)
+		return psprintf("%s: it is by %s, which is no algorithm that is accepted", text,
+						quoted(name != NULL ? name : ""));
+	return psprintf("%s: it is by %s, and accepted is %s; if the provider is to sign so, "
+					"id_token_signed_response_alg of the definition",
+					text, name, algorithm_names(client->id_token_algorithms));
+}
+
 const char *
-diagnose_id_token(const OAuthClient *client, IdTokenResult result)
+diagnose_id_token(const OAuthClient *client, IdTokenResult result, const char *id_token)
 {
 	const char *text = id_token_result_text(result);
 
 	switch (result)
 	{
 		case ID_TOKEN_KEY_NOT_FOUND:
+			return psprintf("%s; jwks_uri of the definition may be another server's", text);
 		case ID_TOKEN_SIGNATURE:
-			return psprintf("%s; id_token_signed_response_alg of the definition if the provider "
-							"signs with another algorithm, or jwks_uri",
-							text);
+			return diagnose_signature(client, text, id_token);
 		case ID_TOKEN_ISSUER:
 			return psprintf("%s than issuer of the definition, %s", text, quoted(client->issuer));
 		case ID_TOKEN_AUDIENCE:

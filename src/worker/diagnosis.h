@@ -30,6 +30,7 @@ extern const char *diagnose_issuer(const OAuthClient *client, const char *iss);
 /* An error that the browser brought; NULL: it says itself what it is */
 extern const char *diagnose_callback_error(const char *error);
 
-extern const char *diagnose_id_token(const OAuthClient *client, IdTokenResult result);
+extern const char *diagnose_id_token(const OAuthClient *client, IdTokenResult result,
+									 const char *id_token);
 
 #endif

@@ -319,7 +319,7 @@ check_id_token(Flight *flight)
 	if (result != ID_TOKEN_ACCEPTED)
 	{
 		details->failure = "invalid_id_token";
-		details->why = diagnose_id_token(client, result);
+		details->why = diagnose_id_token(client, result, flight->tokens.id_token);
 	}
 	return false;
 }

@@ -8,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use AppuserConnectors;
+use JSON::PP;
 use Test::More;
 
 my $provider = start_provider();
@@ -58,6 +59,38 @@ is(connect_user($node, 'alice', 'app')->{failure}, undef, 'alice is connected');
 is_deeply([ grep { !$health{$_}{ok} } keys %health ], ['allow_insecure_loopback'], 'one that is used is healthy');
 is(scalar(grep { /^connector / } keys %health), 2, 'each connector is a question');
 
+# A connector's last failure, of however many events: no more than the last thousand are looked at.
+my $events = 'appuser_connectors.connection_events';
+$node->safe_psql('postgres', "UPDATE $events SET occurred_at = now() - interval '2 d'");
+$node->safe_psql('postgres', "INSERT INTO $events SELECT 'person' || g, gen_random_uuid(), 'app', 'default', 'connect_failed', 'invalid_scope: long ago', now() - interval '2 d', true
+	FROM generate_series(1, 3) AS g");
+$node->safe_psql('postgres', "INSERT INTO $events SELECT 'person' || g, gen_random_uuid(), 'app', 'default', 'connected', NULL, now() - interval '1 d' + g * interval '1 s', true
+	FROM generate_series(1, 20000) AS g");
+sub tuples_read
+{
+	$node->safe_psql('postgres', 'SELECT pg_stat_force_next_flush()');
+	return $node->safe_psql('postgres', "SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'connection_events'");
+}
+my $before = tuples_read();
+$node->safe_psql('postgres', 'SELECT pg_stat_force_next_flush(); SELECT FROM appuser_connectors.check_health()');
+my $read = tuples_read() - $before;
+cmp_ok($read, '>', 900, 'a look at 20,000 events of a connector');
+cmp_ok($read, '<', 1100, 'reads those that are the newest');
+%health = health();
+is($health{'connector app'}{detail}, undef, 'a failure that is older is none');
+$node->safe_psql('postgres', "INSERT INTO $events SELECT p, gen_random_uuid(), 'app', 'default', 'connect_failed', 'invalid_scope: ' || p, now() - t::interval, true
+	FROM (VALUES ('one', '10 min'), ('two', '9 min'), ('two', '8 min'), ('three', '69 min'), ('four', '8 min 1 s')) AS v(p, t)");
+unhealthy('connector app', qr/^Last failure: connect_failed of 3 people within an hour, at [^:]*:\d\d:[^:]*: invalid_scope: two\.$/);
+$node->safe_psql('postgres', "INSERT INTO $events VALUES ('five', gen_random_uuid(), 'app', 'default', 'refresh_failing', NULL, now(), true)");
+%health = health();
+is_deeply([ $health{'connector app'}{ok}, $health{'connector app'}{detail} =~ s/at [^;]*: no/at …: no/r ], [ JSON::PP::true, 'Last failure: refresh_failing of 1 person, at …: no more is known.' ],
+	'one whose tokens cannot be renewed just now is told, and no alarm');
+$node->safe_psql('postgres', "DELETE FROM $events WHERE app_user <> 'alice'");
+foreach my $role (qw(app_service app_user_role app_nobody))
+{
+	is((failure($node, $role, $_))[0], '42501', "not for $role: $_") foreach 'SELECT * FROM appuser_connectors.check_health()', "SELECT * FROM $events";
+}
+
 # Parameters in the log
 foreach my $setting ([ log_statement => 'all' ], [ log_min_duration_statement => 0 ], [ log_min_duration_sample => 0 ])
 {
@@ -104,7 +137,8 @@ my $ask = "SELECT * FROM appuser_connectors.app_user_connection('alice', 'app')"
 wait_until('the worker is back', sub { my %now = health(); $now{worker}{ok} });
 %health = health();
 ok(!$health{'root key'}{ok}, 'unhealthy: root key');
-like($health{'root key'}{detail}, qr/root_key_file or root_key_command/, 'root key: with what to do');
+like($health{'root key'}{detail}, qr/^There is none: neither root_key_file nor root_key_command is set\. Set appuser_connectors\.root_key_file .* and reload\.$/,
+	'root key: with the cause and what to do');
 is_deeply([ grep { /^connector / } keys %health ], [], 'nothing is said of connectors, which nobody can look at');
 is((failure($node, 'app_service', $ask))[0], 'UC008', 'no token is read without it');
 my ($state, $message) = failure($node, 'app_service',
