@@ -26,6 +26,8 @@ typedef struct UrlParts
 	char *fragment;
 } UrlParts;
 
+static const char not_https[] = "Its scheme is not https.";
+
 static bool url_parse(const char *url, UrlParts *parts);
 static bool is_loopback(const char *host);
 
@@ -140,7 +142,22 @@ url_endpoint_problem(const char *url)
 	if (pg_strcasecmp(parts.scheme, "http") == 0 && guc_allow_insecure_loopback &&
 		is_loopback(parts.host))
 		return NULL;
-	return "Its scheme is not https.";
+	return not_https;
+}
+
+const char *
+url_endpoint_hint(const char *url)
+{
+	UrlParts parts;
+
+	if (url_endpoint_problem(url) != not_https || !url_parse(url, &parts) ||
+		pg_strcasecmp(parts.scheme, "http") != 0)
+		return NULL;
+	if (is_loopback(parts.host))
+		return "For a provider on this machine, in development, a superuser sets "
+			   "appuser_connectors.allow_insecure_loopback = on and reloads; else give its https "
+			   "URL.";
+	return "Give its https URL: no setting allows http to another machine.";
 }
 
 const char *
@@ -199,6 +216,18 @@ url_origin(const char *url)
 	for (char *c = origin; *c != '\0'; c++)
 		*c = pg_ascii_tolower((unsigned char) *c);
 	return origin;
+}
+
+char *
+url_host(const char *url)
+{
+	UrlParts parts;
+	size_t length;
+
+	if (!url_parse(url, &parts) || parts.host == NULL)
+		return NULL;
+	length = strlen(parts.host);
+	return parts.host[0] == '[' ? pnstrdup(parts.host + 1, length - 2) : parts.host;
 }
 
 /*

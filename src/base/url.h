@@ -13,6 +13,9 @@
  */
 extern const char *url_endpoint_problem(const char *url);
 
+/* Where its problem is that it is http: what to do, a sentence; else NULL */
+extern const char *url_endpoint_hint(const char *url);
+
 /*
  * Why url cannot be a redirect URI (https, http on loopback, or a private-use
  * scheme with a dot in it, RFC 8252 §7), or NULL if it can.
@@ -21,6 +24,9 @@ extern const char *url_redirect_problem(const char *url);
 
 /* "scheme://host:port" in lower case, palloc'ed; NULL when it has none */
 extern char *url_origin(const char *url);
+
+/* Its host, an IPv6 address without brackets, palloc'ed; NULL when it has none */
+extern char *url_host(const char *url);
 
 /*
  * Equal, or both http on the same loopback host and equal but for the port (RFC 8252

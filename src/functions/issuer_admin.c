@@ -19,6 +19,7 @@
 #include "base/url.h"
 #include "oauth/jwt_claims.h"
 #include "store/adoption.h"
+#include "store/endpoint.h"
 #include "store/issuer.h"
 #include "store/secret_reference.h"
 #include "store/shared_state.h"
@@ -238,6 +239,7 @@ static void
 check_keys(const Issuer *issuer)
 {
 	const char *problem;
+	const char *hint;
 
 	if ((issuer->jwks != NULL) + (issuer->jwks_uri != NULL) + (issuer->hmac_key != NULL) != 1)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -247,9 +249,12 @@ check_keys(const Issuer *issuer)
 	if (issuer->hmac_key != NULL)
 		check_hmac_key(issuer);
 	problem = issuer->jwks_uri != NULL ? url_endpoint_problem(issuer->jwks_uri) : NULL;
+	hint = problem != NULL ? url_endpoint_hint(issuer->jwks_uri) : NULL;
 	if (problem != NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("this jwks_uri cannot be used"), errdetail("%s", problem)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("this jwks_uri cannot be used"),
+				 errdetail("%s", problem), hint ? errhint("%s", hint) : 0));
+	endpoint_check_address("jwks_uri", issuer->jwks_uri);
 }
 
 /* A set, or a single key */

@@ -10,7 +10,9 @@
 
 #include "base/errors.h"
 #include "base/text.h"
+#include "base/url.h"
 #include "store/connection_config.h"
+#include "store/endpoint.h"
 #include "store/provider.h"
 #include "store/row_seal.h"
 #include "store/store.h"
@@ -27,8 +29,12 @@ provider_json(const Jsonb *object)
 }
 
 static void
-raise_problem(const DefinitionProblem *problem, const char *what, const Jsonb *given)
+raise_problem(const DefinitionProblem *problem, const char *what, const Jsonb *given,
+			  const JsonValue *json)
 {
+	const char *value;
+	const char *hint;
+
 	if (problem == NULL)
 		return;
 	switch (problem->fault)
@@ -47,9 +53,11 @@ raise_problem(const DefinitionProblem *problem, const char *what, const Jsonb *g
 							errhint("Known names are: %s.", problem->detail)));
 			break;
 		case DEFINITION_INVALID_VALUE:
+			value = definition_text(json, problem->name);
+			hint = value != NULL ? url_endpoint_hint(value) : NULL;
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("invalid value for \"%s\"", problem->name),
-							errdetail("%s", problem->detail)));
+							errdetail("%s", problem->detail), hint ? errhint("%s", hint) : 0));
 			break;
 		case DEFINITION_LACKS_ENDPOINT:
 			ereport(ERROR,
@@ -68,12 +76,23 @@ check_patterns(const JsonValue *definition, const JsonValue *options)
 	config_check_patterns(client.config_fields, client.n_config_fields);
 }
 
+/* The browser's endpoint and userinfo_endpoint are not this server's to call. */
+static void
+check_addresses(const JsonValue *definition)
+{
+	static const char *const called[] = {"token_endpoint", "revocation_endpoint", "jwks_uri"};
+
+	for (int i = 0; i < (int) lengthof(called); i++)
+		endpoint_check_address(called[i], definition_text(definition, called[i]));
+}
+
 void
 provider_check_definition(const Jsonb *definition)
 {
 	const JsonValue *json = provider_json(definition);
 
-	raise_problem(definition_problem(json), "provider definition", definition);
+	raise_problem(definition_problem(json), "provider definition", definition, json);
+	check_addresses(json);
 	check_patterns(json, NULL);
 }
 
@@ -84,7 +103,7 @@ provider_check_options(const Jsonb *options)
 
 	if (options == NULL)
 		return;
-	raise_problem(options_problem(json), "connector options", options);
+	raise_problem(options_problem(json), "connector options", options, json);
 	check_patterns(NULL, json);
 }
 

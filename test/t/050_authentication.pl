@@ -78,8 +78,15 @@ sub write_secret
 	return;
 }
 
-my $node = new_node('main', "appuser_connectors.secrets_directory = '$secrets'", 'log_min_messages = debug5',
-	'log_min_error_statement = panic', 'log_statement = none', 'wal_level = replica', 'max_wal_senders = 4', 'hot_standby = on');
+# for a name on a private address
+my $shim = PostgreSQL::Test::Utils::tempdir('shim') . '/private_names.so';
+system('gcc', '-shared', '-fPIC', '-o', $shim, "$FindBin::RealBin/../provider/private_names.c", '-ldl') == 0 or die 'gcc failed';
+my $node;
+{
+	local $ENV{LD_PRELOAD} = $shim;
+	$node = new_node('main', "appuser_connectors.secrets_directory = '$secrets'", 'log_min_messages = debug5',
+		'log_min_error_statement = panic', 'log_statement = none', 'wal_level = replica', 'max_wal_senders = 4', 'hot_standby = on');
+}
 
 # What becomes of each token given by name, as the frontend's role: the app user, or
 # the SQLSTATE with the detail.
@@ -595,7 +602,7 @@ $server->rules({ path => '/odd', body => '{"keys":[' . encode($keys{p256}) . '],
 register_issuer(issuer => $odd, jwks_uri => $server->url . '/odd', audiences => ['app']);
 judge([ 'a set with a number that SQL has none for', token(ES256 => 'p256', iss => $odd), 'alice' ]);
 my $inside = 'https://inside.example';
-register_issuer(issuer => $inside, jwks_uri => 'https://10.0.0.1/jwks', audiences => ['app']);
+register_issuer(issuer => $inside, jwks_uri => 'https://private.test/jwks', audiences => ['app']);
 judge([ 'a private address', token(ES256 => 'p256', iss => $inside), "UC003 the keys of the JWT's issuer could not be fetched: Reason: no usable answer from its jwks_uri." ]);
 like(slurp_file($node->logfile), qr/issuer keys of "\Q$inside\E"\): an address that is not allowed\n.*10\.0\.0\.1/, 'the server log, not the error, says which');
 

@@ -21,6 +21,10 @@ my $node;
 	local @ENV{qw(https_proxy HTTPS_PROXY ALL_PROXY)} = ('http://127.0.0.1:1') x 3;
 	local @ENV{qw(SSL_CERT_FILE CURL_CA_BUNDLE)} = (certificates() . '/self-signed.pem') x 2;
 	system('prlimit', '--pid', $$, "--nofile=$files:") == 0 or die 'prlimit failed';
+	# for a name on a private address
+	my $shim = "$work/private_names.so";
+	system('gcc', '-shared', '-fPIC', '-o', $shim, "$FindBin::RealBin/../provider/private_names.c", '-ldl') == 0 or die 'gcc failed';
+	local $ENV{LD_PRELOAD} = $shim;
 	$node = new_node('main', 'max_connections = 20', 'max_wal_senders = 0', 'appuser_connectors.max_concurrent_requests = 1000',
 		'appuser_connectors.max_concurrent_requests_per_connector = 1000');
 	system('prlimit', '--pid', $$, '--nofile=1024:') == 0 or die 'prlimit failed';
@@ -107,13 +111,13 @@ sub refused_at
 	return "$failure $detail";
 }
 
-is(refused_at('private', 'https://10.1.2.3/token'), 'connector_misconfigured connector_misconfigured: the token endpoint "https://10.1.2.3/token": an address that is not allowed; if it may be called: allowed_networks or allowed_hosts', 'an event names what would let a private address through');
+is(refused_at('private', 'https://private.test/token'), 'connector_misconfigured connector_misconfigured: the token endpoint "https://private.test/token": an address that is not allowed; if it may be called: allowed_networks or allowed_hosts', 'an event names what would let a private address through');
 is(refused_at('closed', 'https://127.0.0.1:1/token'), 'provider_unavailable provider_unavailable: the token endpoint "https://127.0.0.1:1/token": no connection could be made; this server\'s way out (DNS, firewall), or the host in the definition', 'but not what answered at a port');
 is(refused_at('nowhere', 'https://nowhere.invalid/token'), 'provider_unavailable provider_unavailable: the token endpoint "https://nowhere.invalid/token": the name of the host could not be resolved; this server\'s way out (DNS, firewall), or the host in the definition', 'nor what a resolver says');
 my $wrong_name = start_fault_server(certificate => 'wrong-name');
 like(refused_at('wrong', $wrong_name->url . '/token'), qr/^provider_unavailable provider_unavailable: the token endpoint "[^"]*": its certificate is not for the name of the host; ca_file if [^"]*$/, 'nor whose certificate it is');
 my $log = slurp_file($node->logfile);
-like($log, qr/\(exchange of "private"\): an address that is not allowed\n.*DETAIL:  Address 10\.1\.2\.3 is not a public one/, 'the server log has the address');
+like($log, qr/\(exchange of "private"\): an address that is not allowed\n.*DETAIL:  Address 10\.0\.0\.1 is not a public one/, 'the server log has the address');
 like($log, qr/\(exchange of "closed"\): no connection could be made\n.*DETAIL:  .*port 1\b/, 'and the port');
 
 # A refresh: events, the connection's reason, and what its reader is told
