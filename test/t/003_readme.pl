@@ -112,7 +112,7 @@ in_one_table('SQLSTATE', 0, sort keys %defined);
 
 my $source = sources('.c');
 my %failures = map { $_ => 1 } map { $_->[0] =~ /^(`\w+`)$/ ? quoted($1) : () } table('docs/errors.md', '`failure`');
-my %failed = map { $_ => 1 } $source =~ /\b(?:fail|fail_at_once|end_flow)\(flight,\s*"(\w+)"/g,
+my %failed = map { $_ => 1 } $source =~ /\b(?:exchange_)?(?:fail|fail_at_once|end_flow)\(flight,\s*"(\w+)"/g,
   map { /"(\w+)"/g } $source =~ /details->failure =([^;]*);/g;
 is_deeply([ sort keys %failures ], [ sort keys %failed ], 'every failure is in the table, and no other');
 in_one_table('`failure`', 0, sort keys %failed);
