@@ -10,6 +10,7 @@
 
 #include <time.h>
 
+#include "miscadmin.h"
 #include "utils/snapmgr.h"
 
 #include "base/record.h"
@@ -229,6 +230,7 @@ refresh_prepare(Flight *flight)
 	details->account_issuer = connection.account_issuer;
 	details->connected_at = connection.connected_at;
 	details->unclear = refresh_is_unclear(&connection);
+	details->inherited = connection.updated_at < MyStartTimestamp;
 	details->requested = array_to_texts(connection.requested_scopes, &details->n_requested);
 	if (connection.reconnect_required)
 	{

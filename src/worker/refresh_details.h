@@ -29,6 +29,7 @@ typedef struct RefreshDetails
 	bool probing;           /* of a stopped connector */
 	bool counted;           /* by the circuit */
 	bool unclear;           /* an earlier sending of this token was not answered */
+	bool inherited;         /* this token, from the worker before, which may have sent it */
 } RefreshDetails;
 
 #endif

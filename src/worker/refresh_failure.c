@@ -186,6 +186,10 @@ postpone_unclear(Flight *flight, const char *problem, int64 delay)
  * invalid_grant for a token that may be used up already, because an answer was lost: it
  * may say that the first request is still under way, or come within the provider's grace.
  * It is believed when it is said again and again for a minute.
+ *
+ * Whether an answer was lost with a worker that crashed nobody has written down, which would
+ * cost a commit before each refresh.  So that is assumed of every token that is older than
+ * the worker, also where the one before was told to end: it may have given up waiting.
  */
 static void
 ask_again(Flight *flight, const char *problem)
@@ -295,7 +299,7 @@ refresh_store_failure(Flight *flight)
 	{
 		case TOKEN_INVALID_GRANT:
 			circuit_note_answer(flight->connector_id, flight->app_user);
-			if (details->unclear || details->lost > 0)
+			if (details->unclear || details->inherited || details->lost > 0)
 				ask_again(flight, problem);
 			else
 				refresh_require_reconnect(flight, problem);

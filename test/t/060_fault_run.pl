@@ -527,6 +527,8 @@ sub settle
 	expire(@connections);
 	super('UPDATE appuser_connectors.revocations SET attempt_at = now()');
 	wait_until('all is settled', sub {
+			# what the worker asks again for a minute before it believes a refusal
+			super("UPDATE appuser_connectors.connections SET refresh_at = now() WHERE status = 'connected' AND status_reason = 'unanswered' AND refresh_at > now()");
 			super(q{
 				SELECT (SELECT count(*) FROM appuser_connectors.connections
 					WHERE status = 'connected' AND (expires_at < now() OR failures > 0))
