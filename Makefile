@@ -41,27 +41,30 @@ endif
 # TAP tests start servers of their own: test/check sees to what they need.
 PROVE_TESTS = test/t/*.pl
 
-EXTRA_CLEAN = $(DATA_built) $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS) test/fuzz/found results output_iso tmp_check regression.diffs \
+EXTRA_CLEAN = $(DATA_built) $(DATA_built).tmp sql/catalogue $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS) test/fuzz/found results output_iso tmp_check regression.diffs \
 	regression.out
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 SQL_SOURCES = $(sort $(wildcard sql/[0-9]*.sql))
+PROVIDERS = $(sort $(wildcard sql/providers/*.json))
 
-sql/appuser_connectors--1.0.sql: $(SQL_SOURCES)
-	cat $^ > $@
+sql/appuser_connectors--1.0.sql: $(SQL_SOURCES) $(PROVIDERS) sql/catalogue
+	cat $(SQL_SOURCES) > $@.tmp
+	sql/catalogue $(PROVIDERS) >> $@.tmp
+	mv $@.tmp $@
 
 # Every header is small and most files include several: rebuild on any change.
 $(OBJS): $(wildcard src/*.h src/*/*.h)
 
-# Unit tests run outside the server.  The first line of each names the sources it
-# is built from.
+# Programs outside the server: the unit tests, and the one that reads the catalogue.  The
+# first line of each names the sources it is built from.
 UNIT_TESTS = $(sort $(wildcard test/unit/*_test.c))
 UNIT_PROGRAMS = $(UNIT_TESTS:.c=)
 UNIT_LIBS = $(libdir)/libpgcommon.a $(libdir)/libpgport.a
 
-$(UNIT_PROGRAMS): %: %.c $(wildcard src/*.[ch] src/*/*.[ch] test/unit/*.h)
+$(UNIT_PROGRAMS) sql/catalogue: %: %.c $(wildcard src/*.[ch] src/*/*.[ch] test/unit/*.h)
 	$(CC) -DFRONTEND -D_GNU_SOURCE $(CFLAGS) $(CPPFLAGS) $(UNIT_FLAGS) -Itest/unit -o $@ $< \
 		$(shell sed -n '1s/.*sources:\([^*]*\).*/\1/p' $<) \
 		-L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) \
@@ -117,6 +120,6 @@ fuzz: $(FUZZ_PROGRAMS)
 CLANG_FORMAT = $(or $(shell command -v clang-format-14),clang-format)
 
 format:
-	$(CLANG_FORMAT) -i $(wildcard src/*.[ch] src/*/*.[ch] test/unit/*.[ch] test/fuzz/*.[ch])
+	$(CLANG_FORMAT) -i $(wildcard src/*.[ch] src/*/*.[ch] sql/*.c test/unit/*.[ch] test/fuzz/*.[ch])
 
 .PHONY: unit sanitize unit-asan valgrind fuzz format

@@ -36,19 +36,39 @@ COMMENT ON COLUMN appuser_connectors.installation.seal IS
 COMMENT ON TABLE appuser_connectors.encryption_keys IS
 'Data keys, each sealed under the root key, which is not in the database.';
 
-CREATE TABLE appuser_connectors.providers (
+-- No dump has it: CREATE EXTENSION brings it, and each update its own.
+CREATE TABLE appuser_connectors.provider_catalogue (
+	provider text COLLATE "C" PRIMARY KEY,
+	name text NOT NULL,
+	categories text[] NOT NULL,
+	docs_url text,
+	endpoint_sources integer,
+	unverified text[] NOT NULL DEFAULT '{}',
+	notes text[] NOT NULL DEFAULT '{}',
+	definition jsonb,
+	unsupported text,
+	CHECK ((definition IS NULL) = (unsupported IS NOT NULL))
+);
+COMMENT ON TABLE appuser_connectors.provider_catalogue IS
+'OAuth 2.0 providers that the extension knows, with definitions that connectors copy when they are registered.';
+COMMENT ON COLUMN appuser_connectors.provider_catalogue.endpoint_sources IS
+'How many independent sources have these endpoints.';
+COMMENT ON COLUMN appuser_connectors.provider_catalogue.unverified IS
+'Members of the definition, and facts behind it, that no source says.';
+COMMENT ON COLUMN appuser_connectors.provider_catalogue.unsupported IS
+'Why there is no definition.';
+
+CREATE TABLE appuser_connectors.registered_providers (
 	provider text COLLATE "C" PRIMARY KEY,
 	definition jsonb NOT NULL,
-	built_in boolean NOT NULL DEFAULT false,
 	updated_at timestamptz NOT NULL,
-	seal bytea,
-	CHECK (built_in = (seal IS NULL))
+	seal bytea NOT NULL
 );
-ALTER TABLE appuser_connectors.providers ALTER COLUMN seal SET STATISTICS 0;
-COMMENT ON COLUMN appuser_connectors.providers.seal IS
-'Authenticates a definition that register_provider() wrote; NULL for a built-in one.';
-COMMENT ON TABLE appuser_connectors.providers IS
-'Catalogue of OAuth 2.0 providers: templates that a connector copies when it is registered.';
+ALTER TABLE appuser_connectors.registered_providers ALTER COLUMN seal SET STATISTICS 0;
+COMMENT ON COLUMN appuser_connectors.registered_providers.seal IS
+'Authenticates the row under the data key.';
+COMMENT ON TABLE appuser_connectors.registered_providers IS
+'Definitions that register_provider() was given; one goes before that of the catalogue of the same name.';
 
 CREATE TABLE appuser_connectors.registered_connectors (
 	connector_id text COLLATE "C" PRIMARY KEY,
@@ -240,7 +260,7 @@ DO $$
 DECLARE
 	table_name pg_catalog.text;
 BEGIN
-	FOREACH table_name IN ARRAY ARRAY['installation', 'installation_witness', 'encryption_keys', 'providers', 'registered_connectors', 'connections',
+	FOREACH table_name IN ARRAY ARRAY['installation', 'installation_witness', 'encryption_keys', 'provider_catalogue', 'registered_providers', 'registered_connectors', 'connections',
 									  'authorizations', 'pending_answers', 'revocations', 'connection_events', 'issuers']
 	LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE appuser_connectors.%I OWNER TO appuser_connectors_owner', table_name);
@@ -250,7 +270,7 @@ BEGIN
 		EXECUTE pg_catalog.format('ALTER TABLE appuser_connectors.%I FORCE ROW LEVEL SECURITY', table_name);
 	END LOOP;
 
-	FOREACH table_name IN ARRAY ARRAY['installation', 'installation_witness', 'encryption_keys', 'providers', 'registered_connectors', 'issuers']
+	FOREACH table_name IN ARRAY ARRAY['installation', 'installation_witness', 'encryption_keys', 'provider_catalogue', 'registered_providers', 'registered_connectors', 'issuers']
 	LOOP
 		EXECUTE pg_catalog.format('CREATE POLICY of_everybody ON appuser_connectors.%I TO appuser_connectors_owner '
 			'USING (true) WITH CHECK (true)', table_name);
@@ -288,7 +308,7 @@ ALTER TABLE appuser_connectors.pending_answers ENABLE ALWAYS TRIGGER note_restor
 
 SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.installation', '');
 SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.encryption_keys', '');
-SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.providers', 'WHERE NOT built_in');
+SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.registered_providers', '');
 SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.registered_connectors', '');
 SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.connections', '');
 SELECT pg_catalog.pg_extension_config_dump('appuser_connectors.authorizations', '');

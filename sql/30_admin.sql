@@ -7,6 +7,13 @@ AS 'MODULE_PATHNAME', 'register_provider';
 COMMENT ON FUNCTION appuser_connectors.register_provider(text, jsonb) IS
 'Adds or replaces a provider beyond the built-in catalogue; returns its name. A notice says that another definition is replaced, and which connectors keep theirs. definition: an object with names of RFC 8414 metadata (issuer, authorization_endpoint, token_endpoint, revocation_endpoint …) and of the extension''s own (scope_separator, authorization_params, pkce …); see the README. Connectors keep their own copy, so existing ones do not change. Errors: 22023 unknown name or bad value, UC007, UC008.';
 
+CREATE FUNCTION appuser_connectors.delete_provider(provider text)
+RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'delete_provider';
+COMMENT ON FUNCTION appuser_connectors.delete_provider(text) IS
+'Removes what register_provider() was given under this name; false: there was none. One of the catalogue comes forth again; connectors keep their copy. Errors: 22004, UC007.';
+
 CREATE FUNCTION appuser_connectors.register_connector(
 	provider text, client_id text, client_secret text, scopes text[], redirect_uris text[],
 	connector_id text DEFAULT NULL, name text DEFAULT NULL,

@@ -5,7 +5,8 @@
 GRANT SELECT (connector_id, provider, name, client_id, scopes, redirect_uris, connection_config, options, definition,
 			  created_at, updated_at, stopped_at, stopped_reason, probe_at, built_in, allowed_endpoints, former_endpoints)
 	ON appuser_connectors.registered_connectors TO appuser_connectors_admin;
-GRANT SELECT (provider, definition, built_in, updated_at) ON appuser_connectors.providers TO appuser_connectors_admin;
+GRANT SELECT ON appuser_connectors.provider_catalogue TO appuser_connectors_admin;
+GRANT SELECT (provider, definition, updated_at) ON appuser_connectors.registered_providers TO appuser_connectors_admin;
 GRANT SELECT (app_user, connector_id, connection_name, status, status_reason, status_since, account, token_type,
 			  scopes, requested_scopes, scopes_assumed, connected_at, updated_at, expires_at, refresh_at, failures, failing_since)
 	ON appuser_connectors.connections TO appuser_connectors_admin;
@@ -13,7 +14,9 @@ GRANT SELECT ON appuser_connectors.connection_events TO appuser_connectors_admin
 
 CREATE POLICY admin_sees_connectors ON appuser_connectors.registered_connectors
 	FOR SELECT TO appuser_connectors_admin USING (true);
-CREATE POLICY admin_sees_providers ON appuser_connectors.providers
+CREATE POLICY admin_sees_catalogue ON appuser_connectors.provider_catalogue
+	FOR SELECT TO appuser_connectors_admin USING (true);
+CREATE POLICY admin_sees_providers ON appuser_connectors.registered_providers
 	FOR SELECT TO appuser_connectors_admin USING (true);
 CREATE POLICY admin_sees_issuers ON appuser_connectors.issuers
 	FOR SELECT TO appuser_connectors_admin USING (true);
@@ -21,6 +24,24 @@ CREATE POLICY admin_sees_status ON appuser_connectors.connections
 	FOR SELECT TO appuser_connectors_admin USING (true);
 CREATE POLICY admin_sees_events ON appuser_connectors.connection_events
 	FOR SELECT TO appuser_connectors_admin USING (true);
+
+CREATE VIEW appuser_connectors.providers
+WITH (security_invoker = true)
+AS
+SELECT COALESCE(r.provider, c.provider) AS provider, COALESCE(r.definition OPERATOR(pg_catalog.->>) 'name', c.name, r.provider) AS name,
+	   COALESCE(c.categories, '{}') AS categories, c.docs_url, r.provider IS NULL AS built_in,
+	   CASE WHEN r.provider IS NULL THEN c.endpoint_sources OPERATOR(pg_catalog.>=) 2 END AS sources_agree,
+	   CASE WHEN r.provider IS NULL THEN c.unverified END AS unverified,
+	   CASE WHEN r.provider IS NULL THEN c.notes END AS notes,
+	   CASE WHEN r.provider IS NULL THEN c.unsupported END AS unsupported,
+	   COALESCE(r.definition, c.definition) AS definition, r.updated_at
+FROM appuser_connectors.provider_catalogue AS c
+	 FULL JOIN appuser_connectors.registered_providers AS r ON r.provider OPERATOR(pg_catalog.=) c.provider;
+ALTER VIEW appuser_connectors.providers OWNER TO appuser_connectors_owner;
+REVOKE ALL ON appuser_connectors.providers FROM PUBLIC, appuser_connectors_admin;
+GRANT SELECT ON appuser_connectors.providers TO appuser_connectors_admin;
+COMMENT ON VIEW appuser_connectors.providers IS
+'What register_connector() takes as provider: definitions of one''s own, and those that came with the extension (built_in) where there is none of that name. sources_agree: at least two independent sources have these endpoints; unverified: what no source says; unsupported: why there is no definition.';
 
 CREATE VIEW appuser_connectors.connectors
 WITH (security_invoker = true)

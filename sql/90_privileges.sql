@@ -30,6 +30,7 @@ $$;
 
 GRANT EXECUTE ON FUNCTION
 	appuser_connectors.register_provider(text, jsonb),
+	appuser_connectors.delete_provider(text),
 	appuser_connectors.register_connector(text, text, text, text[], text[], text, text, jsonb, jsonb),
 	appuser_connectors.update_connector(text, text, text, text, text[], text[], text, jsonb, jsonb),
 	appuser_connectors.delete_connector(text),

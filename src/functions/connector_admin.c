@@ -161,8 +161,13 @@ check_connector(const Connector *connector, const char *client_secret)
 static Jsonb *
 require_provider(const char *provider, bool *built_in)
 {
-	Jsonb *definition = store_get_provider(provider, built_in);
+	char *unsupported;
+	Jsonb *definition = store_get_provider(provider, built_in, &unsupported);
 
+	if (definition == NULL && unsupported != NULL)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("provider \"%s\" is not supported", provider),
+						errdetail("%s", unsupported)));
 	if (definition == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UC_CONNECTOR_NOT_FOUND),
 						errmsg("provider \"%s\" does not exist", text_shown(provider)),

@@ -1,6 +1,6 @@
 /*
  * provider.c
- *	  register_provider().
+ *	  register_provider() and delete_provider().
  */
 #include "postgres.h"
 
@@ -18,6 +18,7 @@
 #define MAX_NAMED 20 /* connectors in one notice */
 
 PG_FUNCTION_INFO_V1(register_provider);
+PG_FUNCTION_INFO_V1(delete_provider);
 
 /* Its connectors go on as they are until somebody gives them the new definition. */
 static void
@@ -69,4 +70,14 @@ register_provider(PG_FUNCTION_ARGS)
 	if (store_put_provider(provider, definition, GetCurrentTimestamp()))
 		note_replaced(provider, definition);
 	PG_RETURN_TEXT_P(cstring_to_text(provider));
+}
+
+Datum
+delete_provider(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("provider must not be null")));
+	shared_state_require_preload();
+	PG_RETURN_BOOL(store_delete_provider(text_to_cstring(PG_GETARG_TEXT_PP(0))));
 }

@@ -110,7 +110,7 @@ provider_check_options(const Jsonb *options)
 static StringInfo
 provider_record(const char *provider, const Jsonb *definition)
 {
-	StringInfo record = row_seal_record("providers");
+	StringInfo record = row_seal_record("registered_providers");
 
 	record_put_text(record, provider);
 	record_put_json(record, definition);
@@ -120,15 +120,15 @@ provider_record(const char *provider, const Jsonb *definition)
 typedef struct ProviderRow
 {
 	Jsonb *definition;
-	bool built_in;
-	bytea *seal; /* NULL: of a built-in one */
+	bytea *seal;
 } ProviderRow;
 
+/* What register_provider() was given */
 static bool
-read_provider(const char *provider, ProviderRow *row)
+read_registered(const char *provider, ProviderRow *row)
 {
-	static StoreStatement get = {"SELECT definition, built_in, seal FROM "
-								 "appuser_connectors.providers WHERE provider = $1"};
+	static StoreStatement get = {"SELECT definition, seal FROM "
+								 "appuser_connectors.registered_providers WHERE provider = $1"};
 	StoreSection section;
 	StoreArgs args = {0};
 	bool found;
@@ -139,17 +139,38 @@ read_provider(const char *provider, ProviderRow *row)
 	if (found)
 	{
 		row->definition = result_jsonb(&section, 0, 1);
-		row->built_in = result_bool(&section, 0, 2);
-		row->seal = result_nullable_bytes(&section, 0, 3);
+		row->seal = result_nullable_bytes(&section, 0, 2);
 	}
 	store_end(&section);
 	return found;
 }
 
+/* What came with the extension; NULL: nothing, or it is unsupported, and why */
+static Jsonb *
+read_catalogue(const char *provider, char **unsupported)
+{
+	static StoreStatement get = {"SELECT definition, unsupported FROM "
+								 "appuser_connectors.provider_catalogue WHERE provider = $1"};
+	StoreSection section;
+	StoreArgs args = {0};
+	Jsonb *definition = NULL;
+
+	*unsupported = NULL;
+	arg_text(&args, provider);
+	store_begin(&section, NULL);
+	if (store_run(&section, &get, &args) > 0)
+	{
+		definition = result_nullable_jsonb(&section, 0, 1);
+		*unsupported = result_nullable_text(&section, 0, 2);
+	}
+	store_end(&section);
+	return definition;
+}
+
 static bool
 is_authentic(const char *provider, const ProviderRow *row)
 {
-	return row->built_in || row_seal_holds(provider_record(provider, row->definition), row->seal);
+	return row_seal_holds(provider_record(provider, row->definition), row->seal);
 }
 
 /* Such a row may have come with an edited dump. */
@@ -166,19 +187,22 @@ bool
 store_put_provider(const char *provider, const Jsonb *definition, TimestampTz now)
 {
 	static StoreStatement put = {
-		"INSERT INTO appuser_connectors.providers AS p (provider, definition, built_in, "
+		"INSERT INTO appuser_connectors.registered_providers AS p (provider, definition, "
 		"updated_at, seal) "
-		"VALUES ($1, $2, false, $3, $4) ON CONFLICT (provider) DO UPDATE "
-		"SET definition = excluded.definition, built_in = false, "
+		"VALUES ($1, $2, $3, $4) ON CONFLICT (provider) DO UPDATE "
+		"SET definition = excluded.definition, "
 		"updated_at = excluded.updated_at, seal = excluded.seal "
 		"WHERE p.definition <> excluded.definition OR $5 <> 0"};
 	StoreSection section;
 	StoreArgs args = {0};
 	ProviderRow old;
-	bool was_there = read_provider(provider, &old);
+	char *unsupported;
+	bool was_there = read_registered(provider, &old);
 	bool authentic = was_there && is_authentic(provider, &old);
 	bool written;
 
+	if (!was_there)
+		was_there = read_catalogue(provider, &unsupported) != NULL;
 	arg_text(&args, provider);
 	arg_jsonb(&args, definition);
 	arg_timestamp(&args, now);
@@ -191,15 +215,32 @@ store_put_provider(const char *provider, const Jsonb *definition, TimestampTz no
 	return was_there && written;
 }
 
+bool
+store_delete_provider(const char *provider)
+{
+	static StoreStatement delete = {
+		"DELETE FROM appuser_connectors.registered_providers WHERE provider = $1"};
+	StoreSection section;
+	StoreArgs args = {0};
+	bool found;
+
+	arg_text(&args, provider);
+	store_begin(&section, NULL);
+	found = store_run(&section, &delete, &args) > 0;
+	store_end(&section);
+	return found;
+}
+
 Jsonb *
-store_get_provider(const char *provider, bool *built_in)
+store_get_provider(const char *provider, bool *built_in, char **unsupported)
 {
 	ProviderRow row;
 
-	if (!read_provider(provider, &row))
-		return NULL;
+	*built_in = !read_registered(provider, &row);
+	*unsupported = NULL;
+	if (*built_in)
+		return read_catalogue(provider, unsupported);
 	if (!is_authentic(provider, &row))
 		raise_altered(provider);
-	*built_in = row.built_in;
 	return row.definition;
 }

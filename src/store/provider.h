@@ -24,10 +24,20 @@ extern void provider_check_definition(const Jsonb *definition);
 /* Raises 22023 unless options (NULL is fine) are a connector's options. */
 extern void provider_check_options(const Jsonb *options);
 
-/* Inserts or replaces; a built-in one becomes the user's own.  True: there was another definition. */
+/*
+ * Inserts or replaces what register_provider() was given; it goes before what the
+ * extension itself has under that name.  True: another definition was in force.
+ */
 extern bool store_put_provider(const char *provider, const Jsonb *definition, TimestampTz now);
 
-/* NULL when there is none; *built_in: it came with the extension. */
-extern Jsonb *store_get_provider(const char *provider, bool *built_in);
+/* False: register_provider() was given none. */
+extern bool store_delete_provider(const char *provider);
+
+/*
+ * The definition in force; *built_in: it came with the extension.  NULL when there is none:
+ * *unsupported says why, if the extension knows the provider.  Raises UC004 for one that
+ * was edited by SQL.
+ */
+extern Jsonb *store_get_provider(const char *provider, bool *built_in, char **unsupported);
 
 #endif

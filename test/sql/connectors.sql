@@ -152,7 +152,8 @@ SELECT client_secret FROM connectors;
 SELECT count(*) > 0 AS reads FROM (SELECT * FROM connectors) AS c;
 UPDATE connectors SET name = 'x';
 DELETE FROM connectors;
-INSERT INTO providers VALUES ('x', '{}', true, now());
+INSERT INTO providers (provider) VALUES ('x');
+INSERT INTO registered_providers VALUES ('x', '{}', now());
 
 -- All of it is transactional
 BEGIN;
@@ -162,4 +163,4 @@ SELECT connector_id FROM connectors WHERE connector_id = 'second';
 
 SELECT delete_connector('second'), delete_connector('regress-public');
 SET ROLE none;
-DELETE FROM providers WHERE provider LIKE 'regress%';
+DELETE FROM registered_providers WHERE provider LIKE 'regress%';

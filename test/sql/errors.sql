@@ -181,4 +181,4 @@ ALTER TABLE appuser_connectors.connections ENABLE ALWAYS TRIGGER note_restored_r
 -- UC007 is for servers that do not preload the library, and for standbys: not to be had here
 DELETE FROM appuser_connectors.connections WHERE connector_id = 'errors';
 SELECT appuser_connectors.delete_connector('errors');
-DELETE FROM appuser_connectors.providers WHERE provider = 'errors';
+DELETE FROM appuser_connectors.registered_providers WHERE provider = 'errors';

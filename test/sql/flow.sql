@@ -158,5 +158,5 @@ BEGIN
 END $$;
 SELECT count(*) AS left_to_revoke FROM revocations WHERE connector_id = 'flow';
 \! curl -sS -o /dev/null -w '%{http_code}\n' --cacert $(echo "$LOGIN" | sed 's/.*--ca \([^ ]*\).*/\1/') -H "Authorization: Bearer $TOKEN" $(echo "$DEFINITION" | sed 's/.*"userinfo_endpoint": *"\([^"]*\)".*/\1/')
-DELETE FROM providers WHERE provider = 'flow';
+DELETE FROM registered_providers WHERE provider = 'flow';
 DELETE FROM connection_events WHERE connector_id = 'flow';

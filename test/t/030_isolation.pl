@@ -16,8 +16,12 @@ my @app_users = ('', 'alice', 'bob');
 
 # What the admin reads, and of which tables nobody may touch a column.
 my %admin_reads = (
-	providers => [qw(provider definition built_in updated_at)],
+	provider_catalogue => [qw(provider name categories docs_url endpoint_sources unverified notes definition unsupported)],
+	providers => [qw(provider name categories docs_url built_in sources_agree unverified notes unsupported definition updated_at)],
+	registered_providers => [qw(provider definition updated_at)],
 	connectors => [qw(connector_id provider name client_id scopes redirect_uris connection_config options definition
+		  created_at updated_at stopped_at stopped_reason probe_at built_in allowed_endpoints former_endpoints)],
+	registered_connectors => [qw(connector_id provider name client_id scopes redirect_uris connection_config options definition
 		  created_at updated_at stopped_at stopped_reason probe_at built_in allowed_endpoints former_endpoints)],
 	connections => [qw(app_user connector_id connection_name status status_reason status_since account token_type
 		  scopes requested_scopes scopes_assumed connected_at updated_at expires_at refresh_at failures failing_since)],
@@ -66,6 +70,7 @@ my %functions = (
 		app_service => [ '28000', '1', 'UC001' ],
 	},
 	'allow_endpoint_change(text,text,text)' => { call => "$ns.allow_endpoint_change('crm', 'https://a.example/token')" },
+	'delete_provider(text)' => { call => "$ns.delete_provider('nonesuch')", app_admin => 'false' },
 	'retry_connections(text,text,text)' => { call => "$ns.retry_connections('crm')", app_admin => '0' },
 	'delete_connector(text)' => { call => "$ns.delete_connector('crm')", app_admin => '2' },
 	'delete_issuer(text)' => { call => "$ns.delete_issuer('https://issuer.example')", app_admin => 'true' },

@@ -96,7 +96,7 @@ my @sealed = rows($node, 'postgres', "SELECT c.relname AS table, a.attname AS co
 	ORDER BY 1, 2");
 is_deeply([ map { "$_->{table}.$_->{column}" } @sealed ],
 	[   qw(authorizations.sealed_outcome authorizations.sealed_secrets connections.access_token connections.refresh_token
-		  encryption_keys.wrapped_key installation.seal issuers.seal pending_answers.sealed_answer providers.seal registered_connectors.client_secret revocations.sealed_tokens) ],
+		  encryption_keys.wrapped_key installation.seal issuers.seal pending_answers.sealed_answer registered_connectors.client_secret registered_providers.seal revocations.sealed_tokens) ],
 	'every place for something sealed is known here');
 
 my @sources = map { my $key = $_; map { [ "$ns.connections", $_, where(@$key), "$_ of @$key" ] } qw(access_token refresh_token) } @people;
@@ -339,7 +339,7 @@ is((failure($node, 'app_service', "SELECT $ns.connect_app_user('three')", app_us
 query($node, 'postgres', "UPDATE $ns.registered_connectors SET connector_id = 'one' WHERE connector_id = 'three'");
 
 # The catalogue is a template only; an edit of it moves no connector, and is checked when it is used.
-query($node, 'postgres', "UPDATE $ns.providers SET definition = '" . encode({ %trusted, token_endpoint => 'javascript:alert(1)' }) . "'");
+query($node, 'postgres', "UPDATE $ns.registered_providers SET definition = '" . encode({ %trusted, token_endpoint => 'javascript:alert(1)' }) . "'");
 is((refreshed(@bob))[0], '', 'an edited provider changes no connector');
 is((failure($node, 'app_admin', "SELECT $ns.update_connector('one', provider => 'test')"))[0], 'UC004', 'and is refused when a connector would take it');
 is((failure($node, 'app_admin', "SELECT $ns.register_connector('test', 'c', 's', '{}', '{https://app.example/cb}', 'new')"))[0], 'UC004', 'or a new one');

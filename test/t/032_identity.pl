@@ -188,7 +188,7 @@ my $plant = q{
 			FOREACH r.oprname IN ARRAY ARRAY['text', 'bytea', 'uuid', 'jsonb', 'timestamptz', 'integer', 'int4', 'int8', 'bool'] LOOP
 				EXECUTE format('CREATE TYPE %I.%I AS ENUM (''crm'', ''alice'')', schema_name, r.oprname);
 			END LOOP;
-			FOREACH r.oprname IN ARRAY ARRAY['connections', 'connectors', 'registered_connectors', 'authorizations', 'installation', 'encryption_keys', 'providers',
+			FOREACH r.oprname IN ARRAY ARRAY['connections', 'connectors', 'registered_connectors', 'authorizations', 'installation', 'encryption_keys', 'providers', 'registered_providers', 'provider_catalogue',
 				'pg_class', 'pg_proc', 'pg_namespace', 'pg_roles', 'pg_extension', 'pg_authid'] LOOP
 				EXECUTE format('CREATE TABLE %I.%I (app_user pg_catalog.text, connector_id pg_catalog.text)', schema_name, r.oprname);
 			END LOOP;

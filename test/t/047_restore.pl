@@ -15,7 +15,7 @@ use Test::More;
 my $provider = start_provider();
 my $node = new_node('main');
 my @people = map { "person$_" } 1 .. 5;
-my @tables = qw(installation encryption_keys providers registered_connectors connections authorizations pending_answers revocations connection_events issuers);
+my @tables = qw(installation encryption_keys registered_providers registered_connectors connections authorizations pending_answers revocations connection_events issuers);
 
 register($node, $provider, connector_id => 'app');
 connect_user($node, $_, 'app') foreach @people;

@@ -146,7 +146,7 @@ $cached->close;
 # ------------------------------------------------------------------ providers
 
 my $definition = encode($provider->definition);
-query($node, 'postgres', "UPDATE $ns.providers SET definition = definition || '{\"token_endpoint\": \"https://evil.example/token\"}'");
+query($node, 'postgres', "UPDATE $ns.registered_providers SET definition = definition || '{\"token_endpoint\": \"https://evil.example/token\"}'");
 foreach my $use ("$ns.register_connector('test', 'c', 's', '{}', '{https://app.example/cb}', 'new')", "$ns.update_connector('one', provider => 'test', client_secret => 'x')")
 {
 	my ($told, $message) = failure($node, 'app_admin', "SELECT $use");
@@ -154,12 +154,12 @@ foreach my $use ("$ns.register_connector('test', 'c', 's', '{}', '{https://app.e
 	like($message, qr/register_provider/, '... and it is told what to do');
 }
 query($node, 'app_admin', "SELECT $ns.register_provider('test', " . AppuserConnectors::quote($definition) . ')');
-query($node, 'postgres', "UPDATE $ns.providers SET seal = set_byte(seal, 40, get_byte(seal, 40) # 1)");
+query($node, 'postgres', "UPDATE $ns.registered_providers SET seal = set_byte(seal, 40, get_byte(seal, 40) # 1)");
 query($node, 'app_admin', "SELECT $ns.register_provider('test', " . AppuserConnectors::quote($definition) . ')');
 is((failure($node, 'app_admin', "SELECT $ns.update_connector('one', provider => 'test')"))[0], undef, 'registered again as it is, it is good again');
-query($node, 'postgres', "INSERT INTO $ns.providers SELECT 'other', definition, built_in, updated_at, seal FROM $ns.providers WHERE provider = 'test'");
+query($node, 'postgres', "INSERT INTO $ns.registered_providers SELECT 'other', definition, updated_at, seal FROM $ns.registered_providers WHERE provider = 'test'");
 is((failure($node, 'app_admin', "SELECT $ns.register_connector('other', 'c', 's', '{}', '{https://app.example/cb}')"))[0], 'UC004', 'nor is a copy of one under another name');
-query($node, 'postgres', "DELETE FROM $ns.providers WHERE provider = 'other'");
+query($node, 'postgres', "DELETE FROM $ns.registered_providers WHERE provider = 'other'");
 
 # --------------------------------------------------------------- connections
 

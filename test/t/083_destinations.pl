@@ -171,8 +171,9 @@ sub built_in
 {
 	my ($name, %members) = @_;
 
-	return query($node, 'postgres', "INSERT INTO $ns.providers VALUES ('$name', " . AppuserConnectors::quote(definition(%members)) . ", true, now())
-		ON CONFLICT (provider) DO UPDATE SET definition = excluded.definition, built_in = true, seal = NULL");
+	query($node, 'postgres', "DELETE FROM $ns.registered_providers WHERE provider = '$name'");
+	return query($node, 'postgres', "INSERT INTO $ns.provider_catalogue (provider, name, categories, definition) VALUES ('$name', '$name', '{}', " . AppuserConnectors::quote(definition(%members)) . ")
+		ON CONFLICT (provider) DO UPDATE SET definition = excluded.definition");
 }
 
 # From a built-in definition to a newer one of the same provider
