@@ -25,6 +25,7 @@
 #include "store/connector.h"
 #include "store/keyring.h"
 #include "store/past_event.h"
+#include "store/provider.h"
 #include "store/shared_state.h"
 #include "store/store.h"
 #include "worker/roster.h"
@@ -184,6 +185,23 @@ report_connectors(Report *out)
 				   "appuser_connectors.registered_connectors, or register it again as it was.");
 }
 
+/* Nothing breaks at once; a provider may have moved, though. */
+static void
+report_definitions(Report *out)
+{
+	int count;
+	OlderCopy *copies = store_older_copies(&count);
+
+	for (int i = 0; i < count; i++)
+		report(out, psprintf("definition of connector %s", copies[i].connector_id),
+			   !copies[i].built_in,
+			   psprintf("Its copy of the definition of \"%s\" is not the one in force; they differ "
+						"in %s. update_connector(%s, provider => %s) takes that over.",
+						copies[i].provider, copies[i].members,
+						quote_literal_cstr(copies[i].connector_id),
+						quote_literal_cstr(copies[i].provider)));
+}
+
 /* True: connectors can be opened. */
 static bool
 report_root_key(Report *out)
@@ -272,5 +290,6 @@ check_health(PG_FUNCTION_ARGS)
 			   : NULL);
 	if (has_key && state != INSTALLATION_MISSING)
 		report_connectors(&out);
+	report_definitions(&out);
 	return (Datum) 0;
 }

@@ -76,8 +76,8 @@ Datum
 delete_provider(PG_FUNCTION_ARGS)
 {
 	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("provider must not be null")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("provider must not be null")));
 	shared_state_require_preload();
 	PG_RETURN_BOOL(store_delete_provider(text_to_cstring(PG_GETARG_TEXT_PP(0))));
 }

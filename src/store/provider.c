@@ -244,3 +244,33 @@ store_get_provider(const char *provider, bool *built_in, char **unsupported)
 		raise_altered(provider);
 	return row.definition;
 }
+
+OlderCopy *
+store_older_copies(int *count)
+{
+	static StoreStatement get = {
+		"SELECT c.connector_id, c.provider, c.built_in AND p.built_in, "
+		"(SELECT string_agg(COALESCE(o.key, n.key), ', ' ORDER BY COALESCE(o.key, n.key)) "
+		"FROM jsonb_each(c.definition) AS o FULL JOIN jsonb_each(p.definition) AS n "
+		"ON o.key = n.key WHERE o.value IS DISTINCT FROM n.value) "
+		"FROM appuser_connectors.registered_connectors AS c "
+		"JOIN appuser_connectors.providers AS p ON p.provider = c.provider "
+		"WHERE p.definition <> c.definition AND jsonb_typeof(c.definition) = 'object' "
+		"AND jsonb_typeof(p.definition) = 'object' ORDER BY c.connector_id"};
+	StoreSection section;
+	StoreArgs args = {0};
+	OlderCopy *copies;
+
+	store_begin(&section, NULL);
+	*count = (int) store_run(&section, &get, &args);
+	copies = palloc(sizeof(OlderCopy) * (*count + 1));
+	for (int i = 0; i < *count; i++)
+	{
+		copies[i].connector_id = result_text(&section, i, 1);
+		copies[i].provider = result_text(&section, i, 2);
+		copies[i].built_in = result_bool(&section, i, 3);
+		copies[i].members = result_text(&section, i, 4);
+	}
+	store_end(&section);
+	return copies;
+}

@@ -40,4 +40,15 @@ extern bool store_delete_provider(const char *provider);
  */
 extern Jsonb *store_get_provider(const char *provider, bool *built_in, char **unsupported);
 
+typedef struct OlderCopy
+{
+	char *connector_id;
+	char *provider;
+	bool built_in; /* from one that came with the extension to a newer one */
+	char *members; /* that differ, as a list */
+} OlderCopy;
+
+/* Connectors whose copy is not the definition in force, sorted. */
+extern OlderCopy *store_older_copies(int *count);
+
 #endif
