@@ -1,10 +1,7 @@
 /*
  * definition.c
- *	  What a provider's definition and a connector's options may say, and what they
- *	  say of a client.
- *
- * Every known name is in one table with its kind, so that an unknown name or a
- * value of the wrong kind is found when it is given, not when it is used.
+ *	  The members that a provider's definition and a connector's options may have, and
+ *	  what they say of a client.
  *
  * Pure functions over JSON; must not do I/O, raise errors, or know jsonb or where
  * a definition is stored.
@@ -15,47 +12,8 @@
 #include "postgres.h"
 #endif
 
-#include "lib/stringinfo.h"
-
-#include "base/text.h"
-#include "base/url.h"
 #include "crypto/jwt.h"
 #include "oauth/definition.h"
-#include "oauth/request.h"
-#include "oauth/scope.h"
-
-#define MAX_SECONDS 315360000 /* ten years */
-#define MAX_CONFIG_FIELDS 32
-#define MAX_FIELD_NAME 64 /* bytes */
-#define MAX_PATTERN 256   /* bytes */
-
-typedef enum MemberKind
-{
-	MEMBER_ENDPOINT, /* a URL that url_endpoint_problem accepts */
-	MEMBER_TEXT,
-	MEMBER_NAME,       /* a text that others compare byte by byte */
-	MEMBER_PARAM_NAME, /* that is not one of ours */
-	MEMBER_BOOL,
-	MEMBER_SECONDS, /* a number, what is below a second is cut off */
-	MEMBER_TEXTS,   /* an array of strings */
-	MEMBER_NAMES,
-	MEMBER_AUTHORIZATION_PARAMS, /* objects of strings, whose names are not ours */
-	MEMBER_TOKEN_PARAMS,
-	MEMBER_REFRESH_PARAMS,
-	MEMBER_SCOPES,       /* an array of scopes */
-	MEMBER_SCOPE_NAMES,  /* an object of scopes by scopes */
-	MEMBER_SCOPE_ARRAYS, /* an object of arrays of scopes by scopes */
-	MEMBER_CHOICE,       /* one of the names in choices, separated by '|' */
-	MEMBER_RETURN_TARGETS,
-	MEMBER_CONFIG_FIELDS /* an object of declarations */
-} MemberKind;
-
-typedef struct Member
-{
-	const char *name;
-	MemberKind kind;
-	const char *choices;
-} Member;
 
 static const Member definition_members[] = {
 	/* RFC 8414, RFC 7591, RFC 9207 */
@@ -103,119 +61,54 @@ static const Member option_members[] = {
 	{"connection_config_fields", MEMBER_CONFIG_FIELDS, NULL},
 };
 
-/* What a declaration of a field says; source is in the order of ConfigSource. */
-#define FIELD_SOURCES "admin|user|callback|token_response"
-
-static const Member field_members[] = {
-	{"source", MEMBER_CHOICE, FIELD_SOURCES},
-	{"pattern", MEMBER_TEXT, NULL},
-	{"enum", MEMBER_TEXTS, NULL},
-	{"title", MEMBER_TEXT, NULL},
-	{"default", MEMBER_TEXT, NULL},
-};
-
-static const JsonValue *find_member(const JsonValue *object, const char *name);
-static bool parse_seconds(const JsonValue *value, int64_t *seconds);
-static NameValue *scope_pairs(const JsonValue *definition, int *count);
-static bool is_choice(const char *choices, const char *text);
-static const char *strings_problem(const Member *member, const JsonValue *value,
-								   JsonTokenType type);
-static const char *params_problem(const Member *member, const JsonValue *value);
-static const char *scopes_problem(const Member *member, const JsonValue *value);
-static const char *value_problem(const Member *member, const JsonValue *value);
-static const char *fields_problem(const JsonValue *fields);
-static const char *field_problem(const JsonValue *field);
-static ConfigField read_field(const JsonValue *field);
-static char *known_names(const Member *members, int n_members);
-static const DefinitionProblem *problem(DefinitionFault fault, const char *name,
-										const char *detail);
-static const DefinitionProblem *scope_parameter_problem(const JsonValue *definition);
-static const DefinitionProblem *members_problem(const JsonValue *object, const Member *members,
-												int n_members);
-
-static const JsonValue *
-find_member(const JsonValue *object, const char *name)
+/* The parameter that holds the scopes is ours too, whatever it is called. */
+static const DefinitionProblem *
+scope_parameter_problem(const JsonValue *definition)
 {
-	const JsonValue *value = json_member(object, name);
+	static const char *const members[] = {"authorization_params", "consent_params",
+										  "refresh_params"};
+	const char *text = definition_text(definition, "scope_parameter");
+	const char *scope_parameter = text != NULL ? text : "scope";
 
-	return value == NULL || value->type == JSON_TOKEN_NULL ? NULL : value;
+	for (int i = 0; i < (int) lengthof(members); i++)
+	{
+		int count;
+		NameValue *params = definition_params(definition, members[i], &count);
+
+		for (int j = 0; j < count; j++)
+			if (strcmp(params[j].name, scope_parameter) == 0)
+				return definition_problem_make(
+					DEFINITION_INVALID_VALUE, members[i],
+					"Scopes are asked for by the connector's own, and not at a "
+					"refresh.");
+	}
+	return NULL;
 }
 
-const char *
-definition_text(const JsonValue *definition, const char *name)
+const DefinitionProblem *
+definition_problem(const JsonValue *definition)
 {
-	return json_string(find_member(definition, name));
+	const DefinitionProblem *found =
+		members_problem(definition, definition_members, lengthof(definition_members));
+
+	if (found == NULL && (definition_text(definition, "authorization_endpoint") == NULL ||
+						  definition_text(definition, "token_endpoint") == NULL))
+		found = definition_problem_make(DEFINITION_LACKS_ENDPOINT, NULL,
+										"authorization_endpoint and token_endpoint are required.");
+	return found != NULL ? found : scope_parameter_problem(definition);
 }
 
-bool
-definition_bool(const JsonValue *definition, const char *name, bool default_value)
+const DefinitionProblem *
+options_problem(const JsonValue *options)
 {
-	const JsonValue *value = find_member(definition, name);
-
-	if (value == NULL || (value->type != JSON_TOKEN_TRUE && value->type != JSON_TOKEN_FALSE))
-		return default_value;
-	return value->type == JSON_TOKEN_TRUE;
-}
-
-static bool
-parse_seconds(const JsonValue *value, int64_t *seconds)
-{
-	double number;
-
-	if (value == NULL || value->type != JSON_TOKEN_NUMBER)
-		return false;
-	number = strtod(value->text, NULL);
-	if (!(number >= 0 && number <= MAX_SECONDS))
-		return false;
-	*seconds = (int64_t) number;
-	return true;
-}
-
-int64_t
-definition_seconds(const JsonValue *definition, const char *name, int64_t default_value)
-{
-	int64_t seconds;
-
-	return parse_seconds(find_member(definition, name), &seconds) ? seconds : default_value;
-}
-
-const char **
-definition_texts(const JsonValue *definition, const char *name, int *count)
-{
-	const JsonValue *array = find_member(definition, name);
-	const char **texts;
-
-	*count = 0;
-	if (array == NULL || array->type != JSON_TOKEN_ARRAY_START)
-		return NULL;
-	texts = palloc(sizeof(char *) * (array->n_children + 1));
-	for (const JsonValue *value = array->first; value != NULL; value = value->next)
-		if (value->type == JSON_TOKEN_STRING)
-			texts[(*count)++] = value->text;
-	return texts;
-}
-
-NameValue *
-definition_params(const JsonValue *definition, const char *name, int *count)
-{
-	const JsonValue *object = find_member(definition, name);
-	NameValue *params;
-
-	*count = 0;
-	if (object == NULL || object->type != JSON_TOKEN_OBJECT_START)
-		return NULL;
-	params = palloc(sizeof(NameValue) * (object->n_children + 1));
-	for (const JsonValue *value = object->first; value != NULL; value = value->next)
-		if (value->type == JSON_TOKEN_STRING)
-			params[(*count)++] = (NameValue){value->name, value->text};
-	return params;
+	return members_problem(options, option_members, lengthof(option_members));
 }
 
 /* Of implied_scopes and scope_aliases: a name implies what it is another name for */
 static NameValue *
 scope_pairs(const JsonValue *definition, int *count)
 {
-	const JsonValue *implied = find_member(definition, "implied_scopes");
+	const JsonValue *implied = definition_member(definition, "implied_scopes");
 	int n_aliases;
 	NameValue *aliases = definition_params(definition, "scope_aliases", &n_aliases);
 	NameValue *pairs;
@@ -239,315 +132,6 @@ scope_pairs(const JsonValue *definition, int *count)
 }
 
 static bool
-is_choice(const char *choices, const char *text)
-{
-	size_t length = strlen(text);
-
-	for (const char *c = choices; c != NULL; c = strchr(c, '|'))
-	{
-		c += *c == '|';
-		if (strncmp(c, text, length) == 0 && (c[length] == '|' || c[length] == '\0'))
-			return length > 0 && strchr(text, '|') == NULL;
-	}
-	return false;
-}
-
-/* Every element of an array, or member of an object, must be a string. */
-static const char *
-strings_problem(const Member *member, const JsonValue *value, JsonTokenType type)
-{
-	const char *wrong_kind = type == JSON_TOKEN_OBJECT_START ? "It must be an object of strings."
-															 : "It must be an array of strings.";
-
-	if (value->type != type)
-		return wrong_kind;
-	for (const JsonValue *element = value->first; element != NULL; element = element->next)
-	{
-		if (element->type != JSON_TOKEN_STRING)
-			return wrong_kind;
-		if (member->kind == MEMBER_RETURN_TARGETS && url_redirect_problem(element->text) != NULL)
-			return url_redirect_problem(element->text);
-		if (member->kind == MEMBER_NAMES && text_pasted_problem(element->text, false) != NULL)
-			return text_pasted_problem(element->text, false);
-	}
-	return NULL;
-}
-
-/* What would not be sent is not taken either. */
-static const char *
-params_problem(const Member *member, const JsonValue *value)
-{
-	const char *wrong = strings_problem(member, value, JSON_TOKEN_OBJECT_START);
-
-	if (wrong != NULL)
-		return wrong;
-	for (const JsonValue *param = value->first; param != NULL; param = param->next)
-		if (param->name[0] == '\0' || text_pasted_problem(param->name, false) != NULL ||
-			(member->kind == MEMBER_AUTHORIZATION_PARAMS ? is_authorization_param(param->name)
-			 : member->kind == MEMBER_TOKEN_PARAMS       ? is_token_param(param->name)
-														 : is_refresh_param(param->name)))
-			return psprintf("The parameter \"%s\" is not one that can be added to this request.",
-							param->name);
-	return NULL;
-}
-
-/* NULL, or a sentence */
-static const char *
-scopes_problem(const Member *member, const JsonValue *value)
-{
-	bool is_object = member->kind != MEMBER_SCOPES;
-	const char *wrong = member->kind == MEMBER_SCOPES        ? "It must be an array of scopes."
-						: member->kind == MEMBER_SCOPE_NAMES ? "It must be an object of scopes."
-															 : "It must be an object of arrays of "
-															   "scopes.";
-
-	if (value->type != (is_object ? JSON_TOKEN_OBJECT_START : JSON_TOKEN_ARRAY_START))
-		return wrong;
-	for (const JsonValue *element = value->first; element != NULL; element = element->next)
-	{
-		if (is_object && scope_problem(element->name) != NULL)
-			return scope_problem(element->name);
-		if (member->kind == MEMBER_SCOPE_ARRAYS)
-		{
-			if (element->type != JSON_TOKEN_ARRAY_START)
-				return wrong;
-			for (const JsonValue *scope = element->first; scope != NULL; scope = scope->next)
-				if (scope->type != JSON_TOKEN_STRING)
-					return wrong;
-				else if (scope_problem(scope->text) != NULL)
-					return scope_problem(scope->text);
-		}
-		else if (element->type != JSON_TOKEN_STRING)
-			return wrong;
-		else if (scope_problem(element->text) != NULL)
-			return scope_problem(element->text);
-	}
-	return NULL;
-}
-
-/* NULL, or a sentence */
-static const char *
-value_problem(const Member *member, const JsonValue *value)
-{
-	const char *text = json_string(value);
-	int64_t seconds;
-
-	switch (member->kind)
-	{
-		case MEMBER_ENDPOINT:
-			return text == NULL ? "It must be a string." : url_endpoint_problem(text);
-		case MEMBER_TEXT:
-			return text == NULL || text[0] == '\0' ? "It must be a string that is not empty."
-												   : NULL;
-		case MEMBER_NAME:
-			return text == NULL || text[0] == '\0' ? "It must be a string that is not empty."
-												   : text_pasted_problem(text, false);
-		case MEMBER_PARAM_NAME:
-			return text == NULL || text[0] == '\0' || is_authorization_param(text) ||
-						   text_pasted_problem(text, false) != NULL
-					   ? "It must be the name of a parameter, and not one that has a meaning of "
-						 "its own."
-					   : NULL;
-		case MEMBER_BOOL:
-			return value->type != JSON_TOKEN_TRUE && value->type != JSON_TOKEN_FALSE
-					   ? "It must be true or false."
-					   : NULL;
-		case MEMBER_SECONDS:
-			return parse_seconds(value, &seconds)
-					   ? NULL
-					   : psprintf("It must be a number of seconds, 0 to %d.", MAX_SECONDS);
-		case MEMBER_CHOICE:
-			return text != NULL && is_choice(member->choices, text)
-					   ? NULL
-					   : psprintf("It must be one of %s.", member->choices);
-		case MEMBER_TEXTS:
-		case MEMBER_NAMES:
-		case MEMBER_RETURN_TARGETS:
-			return strings_problem(member, value, JSON_TOKEN_ARRAY_START);
-		case MEMBER_CONFIG_FIELDS:
-			return fields_problem(value);
-		case MEMBER_AUTHORIZATION_PARAMS:
-		case MEMBER_TOKEN_PARAMS:
-		case MEMBER_REFRESH_PARAMS:
-			return params_problem(member, value);
-		case MEMBER_SCOPES:
-		case MEMBER_SCOPE_NAMES:
-		case MEMBER_SCOPE_ARRAYS:
-			return scopes_problem(member, value);
-	}
-	return NULL;
-}
-
-/* NULL, or a sentence that names the field */
-static const char *
-fields_problem(const JsonValue *fields)
-{
-	if (fields->type != JSON_TOKEN_OBJECT_START || fields->n_children > MAX_CONFIG_FIELDS)
-		return psprintf("It must be an object of at most %d declarations.", MAX_CONFIG_FIELDS);
-	for (const JsonValue *field = fields->first; field != NULL; field = field->next)
-	{
-		const char *detail;
-		size_t length = strlen(field->name);
-
-		if (length == 0 || length > MAX_FIELD_NAME || isdigit((unsigned char) field->name[0]) ||
-			strspn(field->name,
-				   "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != length)
-			return psprintf("The name of a field holds at most %d letters, digits and \"_\".",
-							MAX_FIELD_NAME);
-		detail = field_problem(field);
-		if (detail != NULL)
-			return psprintf("In field \"%s\": %s", field->name, detail);
-	}
-	return NULL;
-}
-
-/* Whatever a browser or an app user brings must be told from anything else. */
-static const char *
-field_problem(const JsonValue *field)
-{
-	const DefinitionProblem *found = members_problem(field, field_members, lengthof(field_members));
-	ConfigField read;
-	size_t length;
-
-	if (found != NULL)
-		switch (found->fault)
-		{
-			case DEFINITION_UNKNOWN_NAME:
-				return psprintf("An unknown name; known are %s.", found->detail);
-			case DEFINITION_INVALID_VALUE:
-				return psprintf("\"%s\": %s", found->name, found->detail);
-			case DEFINITION_NOT_AN_OBJECT:
-			case DEFINITION_LACKS_ENDPOINT:
-				return "It must be an object.";
-		}
-	read = read_field(field);
-	length = read.pattern != NULL ? strlen(read.pattern) : 0;
-	if (read.pattern == NULL && read.choices == NULL &&
-		(read.source == CONFIG_FROM_USER || read.source == CONFIG_FROM_CALLBACK))
-		return "It needs a pattern or an enum, since it does not come from the admin or the "
-			   "provider.";
-	if (read.choices != NULL && read.n_choices == 0)
-		return "Its enum is empty.";
-	if (read.pattern != NULL)
-	{
-		size_t n_escapes = 0;
-
-		while (n_escapes + 1 < length && read.pattern[length - 2 - n_escapes] == '\\')
-			n_escapes++;
-		if (length < 2 || length > MAX_PATTERN || read.pattern[0] != '^' ||
-			read.pattern[length - 1] != '$' || n_escapes % 2 == 1)
-			return psprintf("Its pattern must begin with ^, end with $ and have at most %d bytes.",
-							MAX_PATTERN);
-	}
-	return NULL;
-}
-
-static ConfigField
-read_field(const JsonValue *field)
-{
-	static const char *const sources[] = {"admin", "user", "callback", "token_response"};
-	ConfigField read = {.name = field->name, .source = CONFIG_FROM_ADMIN};
-	const char *source = definition_text(field, "source");
-
-	for (int i = 0; source != NULL && i < (int) lengthof(sources); i++)
-		if (strcmp(source, sources[i]) == 0)
-			read.source = (ConfigSource) i;
-	read.pattern = definition_text(field, "pattern");
-	read.choices = definition_texts(field, "enum", &read.n_choices);
-	read.default_value = definition_text(field, "default");
-	return read;
-}
-
-static char *
-known_names(const Member *members, int n_members)
-{
-	StringInfoData names;
-
-	initStringInfo(&names);
-	for (int i = 0; i < n_members; i++)
-	{
-		appendStringInfoString(&names, i > 0 ? ", " : "");
-		appendStringInfoString(&names, members[i].name);
-	}
-	return names.data;
-}
-
-static const DefinitionProblem *
-problem(DefinitionFault fault, const char *name, const char *detail)
-{
-	DefinitionProblem *found = palloc(sizeof(DefinitionProblem));
-
-	*found = (DefinitionProblem){fault, name, detail};
-	return found;
-}
-
-static const DefinitionProblem *
-members_problem(const JsonValue *object, const Member *members, int n_members)
-{
-	if (object == NULL || object->type != JSON_TOKEN_OBJECT_START)
-		return problem(DEFINITION_NOT_AN_OBJECT, NULL, NULL);
-	for (const JsonValue *value = object->first; value != NULL; value = value->next)
-	{
-		const Member *member = NULL;
-		const char *detail;
-
-		for (int i = 0; i < n_members; i++)
-			if (strcmp(members[i].name, value->name) == 0)
-				member = &members[i];
-		if (member == NULL)
-			return problem(DEFINITION_UNKNOWN_NAME, value->name, known_names(members, n_members));
-		if (value->type == JSON_TOKEN_NULL)
-			continue;
-		detail = value_problem(member, value);
-		if (detail != NULL)
-			return problem(DEFINITION_INVALID_VALUE, value->name, detail);
-	}
-	return NULL;
-}
-
-/* The parameter that holds the scopes is ours too, whatever it is called. */
-static const DefinitionProblem *
-scope_parameter_problem(const JsonValue *definition)
-{
-	static const char *const members[] = {"authorization_params", "consent_params",
-										  "refresh_params"};
-	const char *text = definition_text(definition, "scope_parameter");
-	const char *scope_parameter = text != NULL ? text : "scope";
-
-	for (int i = 0; i < (int) lengthof(members); i++)
-	{
-		int count;
-		NameValue *params = definition_params(definition, members[i], &count);
-
-		for (int j = 0; j < count; j++)
-			if (strcmp(params[j].name, scope_parameter) == 0)
-				return problem(DEFINITION_INVALID_VALUE, members[i],
-							   "Scopes are asked for by the connector's own, and not at a "
-							   "refresh.");
-	}
-	return NULL;
-}
-
-const DefinitionProblem *
-definition_problem(const JsonValue *definition)
-{
-	const DefinitionProblem *found =
-		members_problem(definition, definition_members, lengthof(definition_members));
-
-	if (found == NULL && (definition_text(definition, "authorization_endpoint") == NULL ||
-						  definition_text(definition, "token_endpoint") == NULL))
-		found = problem(DEFINITION_LACKS_ENDPOINT, NULL,
-						"authorization_endpoint and token_endpoint are required.");
-	return found != NULL ? found : scope_parameter_problem(definition);
-}
-
-const DefinitionProblem *
-options_problem(const JsonValue *options)
-{
-	return members_problem(options, option_members, lengthof(option_members));
-}
-
-static bool
 text_is(const char *text, const char *value)
 {
 	return text != NULL && strcmp(text, value) == 0;
@@ -557,9 +141,9 @@ text_is(const char *text, const char *value)
 static void
 add_fields(const JsonValue *object, ConfigField *fields, int *count)
 {
-	const JsonValue *declared = find_member(object, "connection_config_fields");
+	const JsonValue *declared = definition_member(object, "connection_config_fields");
 
-	if (declared == NULL || fields_problem(declared) != NULL)
+	if (declared == NULL || config_fields_problem(declared) != NULL)
 		return;
 	for (const JsonValue *field = declared->first; field != NULL; field = field->next)
 	{
@@ -567,7 +151,7 @@ add_fields(const JsonValue *object, ConfigField *fields, int *count)
 
 		while (at < *count && strcmp(fields[at].name, field->name) != 0)
 			at++;
-		fields[at] = read_field(field);
+		fields[at] = config_field_read(field);
 		*count += at == *count;
 	}
 }

@@ -6,23 +6,8 @@
 #ifndef APPUSER_CONNECTORS_OAUTH_DEFINITION_H
 #define APPUSER_CONNECTORS_OAUTH_DEFINITION_H
 
-#include "base/json_tree.h"
 #include "oauth/client.h"
-
-typedef enum DefinitionFault
-{
-	DEFINITION_NOT_AN_OBJECT,
-	DEFINITION_UNKNOWN_NAME,   /* name; detail is the names that are known */
-	DEFINITION_INVALID_VALUE,  /* of name; detail says what it must be */
-	DEFINITION_LACKS_ENDPOINT, /* detail says which are required */
-} DefinitionFault;
-
-typedef struct DefinitionProblem
-{
-	DefinitionFault fault;
-	const char *name;
-	const char *detail;
-} DefinitionProblem;
+#include "oauth/definition_member.h"
 
 /* What is wrong with it, palloc'ed; NULL when nothing is. */
 extern const DefinitionProblem *definition_problem(const JsonValue *definition);
@@ -40,16 +25,5 @@ extern void definition_read(const JsonValue *definition, OAuthClient *client);
  */
 extern void definition_read_fields(const JsonValue *definition, const JsonValue *options,
 								   OAuthClient *client);
-
-/*
- * Members of a definition or of options; NULL or the default when absent, null or
- * of another kind.  Texts are the tree's own, lists are palloc'ed.
- */
-extern const char *definition_text(const JsonValue *definition, const char *name);
-extern bool definition_bool(const JsonValue *definition, const char *name, bool default_value);
-extern int64_t definition_seconds(const JsonValue *definition, const char *name,
-								  int64_t default_value);
-extern const char **definition_texts(const JsonValue *definition, const char *name, int *count);
-extern NameValue *definition_params(const JsonValue *definition, const char *name, int *count);
 
 #endif
