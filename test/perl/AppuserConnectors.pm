@@ -42,8 +42,8 @@ use Test::More;
 use Time::HiRes qw(usleep time);
 
 our @EXPORT = qw(
-  new_node add_extension allow_inserts start_provider start_fault_server certificates
-  register authorization_url url_parameters log_in walk callback connect_user access_token
+  new_node add_extension allow_inserts kill_postmaster start_again start_provider start_fault_server certificates
+  register authorization_url url_parameters log_in walk callback connect_user connect_all access_token
   query row rows failure http userinfo wait_until wait_for_expiry decode encode
 );
 
@@ -142,6 +142,41 @@ sub allow_inserts
 
 	$node->safe_psql($database // 'postgres', join ' ',
 		map { "ALTER TABLE appuser_connectors.$_ DISABLE TRIGGER note_restored_rows;" } qw(installation connections pending_answers));
+	return;
+}
+
+=pod
+
+=over
+
+=item kill_postmaster($node)
+
+kill -9, until it is gone; its children are soon.
+
+=item start_again($node)
+
+After that: as soon as its children, who have its memory, are gone as well.
+
+=back
+
+=cut
+
+sub kill_postmaster
+{
+	my ($node) = @_;
+	my $postmaster = $node->{_pid};
+
+	$node->kill9;
+	wait_until('the postmaster is gone', sub { !kill 0, $postmaster });
+	return;
+}
+
+sub start_again
+{
+	my ($node) = @_;
+
+	# a start that failed leaves the old one's process id
+	wait_until('the server starts again', sub { $node->{_pid} = undef; $node->start(fail_ok => 1) });
 	return;
 }
 
@@ -389,6 +424,11 @@ The same with a real browser, $CHROMIUM or /usr/bin/chromium.
 The row that oauth_callback returns, called by the service role with the session's
 app user, or with none when $app_user is undef.
 
+=item connect_all($node, [$app_user, $connector], ...)
+
+The same for many, each with an account of their own name, and quickly; dies when somebody
+is not connected.
+
 =item connect_user($node, $app_user, $connector, account => $name, login => [options of login.mjs],
 arguments => {of connect_app_user}, callback => {of oauth_callback})
 
@@ -486,6 +526,29 @@ sub connect_user
 	my $parameters = log_in($url, $options{account} // $app_user, @{ $options{login} // [] });
 
 	return callback($node, $app_user, $parameters, %{ $options{callback} // {} }, database => $database);
+}
+
+sub connect_all
+{
+	my ($node, @connections) = @_;
+	my $as = sub {
+		my ($app_user, $sql) = @_;
+		return 'BEGIN; SELECT appuser_connectors.set_app_user(' . quote($app_user) . ") \\g /dev/null\n$sql;\nCOMMIT;\n";
+	};
+	my @urls = split /\n/, query($node, 'app_service',
+		join '', map { $as->($_->[0], 'SELECT appuser_connectors.connect_app_user(' . quote($_->[1]) . ')') } @connections);
+	my $asked = join '', map { "$urls[$_] $connections[$_][0]\n" } 0 .. $#connections;
+	my ($out, $err);
+
+	IPC::Run::run([ 'node', "$test_directory/provider/login.mjs", '--many', '--json', '--ca', certificates() . '/ca.pem' ], '<', \$asked, '>', \$out, '2>', \$err)
+	  or croak "login.mjs: $err";
+	my @parameters = map { decode($_) } split /\n/, $out;
+	my @failures = split /\n/, query($node, 'app_service', join '', map {
+			my %named = %{ $parameters[$_] };
+			$as->($connections[$_][0], "SELECT COALESCE(failure, 'none') FROM appuser_connectors.oauth_callback(" . arguments(map { ($_ => $named{$_}) } qw(state code iss)) . ')')
+		} 0 .. $#connections);
+	croak "not everybody is connected: @failures" if join(' ', @failures) ne join(' ', ('none') x @connections);
+	return;
 }
 
 sub access_token

@@ -1,6 +1,7 @@
 // login.mjs: signs in and agrees at the test provider without a browser.
 //
 //   node login.mjs URL ACCOUNT [--deny] [--cancel] [--scopes "a b"] [--json] [--ca FILE]
+//   node login.mjs --many [the same]     for each line "URL ACCOUNT" of the standard input
 //
 // Follows URL (what connect_app_user returned) through the login and consent
 // pages as ACCOUNT and prints where the browser would be sent at the end: the
@@ -12,33 +13,34 @@
 import fs from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
+import readline from 'node:readline';
 import { parseArgs } from 'node:util';
 
-const { values: options, positionals: [start, account] } = parseArgs({
+const { values: options, positionals } = parseArgs({
 	allowPositionals: true,
 	options: {
 		deny: { type: 'boolean' },
 		cancel: { type: 'boolean' },
 		scopes: { type: 'string' },
 		json: { type: 'boolean' },
+		many: { type: 'boolean' },
 		ca: { type: 'string', default: process.env.PROVIDER_CA },
 	},
 });
-if (!start || !account) {
+if (positionals.length !== (options.many ? 0 : 2)) {
 	console.error('usage: node login.mjs URL ACCOUNT [--deny] [--cancel] [--scopes "a b"] [--json] [--ca FILE]');
 	process.exit(2);
 }
-const secure = start.startsWith('https:');
-const client = secure ? https : http;
-const agent = new client.Agent({ keepAlive: true, ca: secure && options.ca ? fs.readFileSync(options.ca) : undefined });
-const jar = []; // {name, value, path}
+const ca = options.ca ? fs.readFileSync(options.ca) : undefined;
+const agents = { 'http:': new http.Agent({ keepAlive: true }), 'https:': new https.Agent({ keepAlive: true, ca }) };
+let jar = []; // {name, value, path}
 
 function request(url, form) {
 	const cookie = jar.filter((c) => url.pathname.startsWith(c.path)).map((c) => `${c.name}=${c.value}`).join('; ');
 	const headers = { accept: 'text/html', ...(cookie && { cookie }) };
 	if (form) headers['content-type'] = 'application/x-www-form-urlencoded';
 	return new Promise((resolve, reject) => {
-		client.request(url, { agent, method: form ? 'POST' : 'GET', headers }, (res) => {
+		(url.protocol === 'https:' ? https : http).request(url, { agent: agents[url.protocol], method: form ? 'POST' : 'GET', headers }, (res) => {
 			for (const line of res.headers['set-cookie'] ?? []) {
 				const [pair, ...attributes] = line.split(/; */);
 				const [, name, value] = /^([^=]+)=(.*)$/.exec(pair);
@@ -53,7 +55,7 @@ function request(url, form) {
 	});
 }
 
-function fill(page) {
+function fill(page, account) {
 	const form = new URLSearchParams();
 	if (page.includes('name="account"')) {
 		form.set('account', account);
@@ -67,28 +69,37 @@ function fill(page) {
 	return form;
 }
 
-let url = new URL(start);
-let form;
-for (let step = 0; step < 20; step++) {
-	const answer = await request(url, form);
-	form = undefined;
-	if (answer.location) {
-		const next = new URL(answer.location, url);
-		if (next.origin !== url.origin) {
-			const { href } = next;
-			console.log(options.json ? JSON.stringify({ url: href, ...Object.fromEntries(next.searchParams) }) : href);
-			process.exit(0);
+async function walk(start, account) {
+	let url = new URL(start);
+	let form;
+	jar = [];
+	for (let step = 0; step < 20; step++) {
+		const answer = await request(url, form);
+		form = undefined;
+		if (answer.location) {
+			const next = new URL(answer.location, url);
+			if (next.origin !== url.origin) return next;
+			url = next;
+		} else {
+			const [, action] = /<form method="post" action="([^"]*)"/.exec(answer.body) ?? [];
+			if (answer.status !== 200 || !action) {
+				console.error(`${url.pathname} answered ${answer.status}: ${answer.body.replace(/<style>.*<\/style>|<[^>]*>/gs, ' ').replace(/\s+/g, ' ')}`);
+				process.exit(1);
+			}
+			url = new URL(action, url);
+			form = fill(answer.body, account);
 		}
-		url = next;
-	} else {
-		const [, action] = /<form method="post" action="([^"]*)"/.exec(answer.body) ?? [];
-		if (answer.status !== 200 || !action) {
-			console.error(`${url.pathname} answered ${answer.status}: ${answer.body.replace(/<style>.*<\/style>|<[^>]*>/gs, ' ').replace(/\s+/g, ' ')}`);
-			process.exit(1);
-		}
-		url = new URL(action, url);
-		form = fill(answer.body);
 	}
+	console.error('login.mjs: too many steps');
+	process.exit(1);
 }
-console.error('login.mjs: too many steps');
-process.exit(1);
+
+async function visit(start, account) {
+	const { href, searchParams } = await walk(start, account);
+	console.log(options.json ? JSON.stringify({ url: href, ...Object.fromEntries(searchParams) }) : href);
+}
+
+if (options.many)
+	for await (const line of readline.createInterface({ input: process.stdin })) await visit(...line.split(' '));
+else await visit(...positionals);
+process.exit(0);

@@ -28,7 +28,8 @@
 //   GET  /__ctl              counters
 //   GET  /__ctl/grants       live grants with their tokens, by account and client
 //   GET  /__ctl/issued       every code and token ever handed out
-//   GET  /__ctl/log          every token, revocation and userinfo request, in order
+//   GET  /__ctl/log          every token, revocation and userinfo request, in order;
+//                            ?from=N leaves out the first N
 //   POST /__ctl              {set: {…configuration above that may change}},
 //                            {clients: [{client_id, client_secret, …}]},
 //                            {revoke: {account, client_id}}, {reset: true},
@@ -36,7 +37,11 @@
 //   FAULT {path, method, client_id, grant_type, when, times, …}: the path as
 //         requested; `when` is "before" the server acts (the default) or "after"
 //         it has done all it does and the answer is about to leave.  Then:
-//         hold (until released), delay_ms, drop (reset the connection), status, headers, body.
+//         hold (until released), delay_ms, drop (reset the connection), truncate (in the
+//         middle of the body, and drop), status, headers, body.
+//
+// What is said of a request in the log: at, path, status, client_id, error, account, grant_id …; of
+// the answer sent_at (NULL: it did not leave, or only in part) and the fault that befell it.
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -238,6 +243,7 @@ function bump(object, ...names) {
 	object[last] = (object[last] ?? 0) + 1;
 }
 
+// Returns what it has put into the log.
 function record(ctx) {
 	const { path: where, oidc } = ctx;
 	const params = oidc?.params ?? {};
@@ -261,9 +267,12 @@ function record(ctx) {
 		entry.account = oidc?.account?.accountId;
 		counters.userinfo++;
 	} else {
-		return;
+		return undefined;
 	}
+	entry.sent_at = null;
+	ctx.res.once('finish', () => { if (!ctx.req.socket.destroyed) entry.sent_at = Date.now(); });
 	log.push(entry);
+	return entry;
 }
 
 // ------------------------------------------------------------------- keys
@@ -393,6 +402,13 @@ async function suffer(fault, ctx) {
 		ctx.req.socket.destroy();
 		return true;
 	}
+	if (fault.truncate) {
+		const body = JSON.stringify(ctx.body);
+		ctx.respond = false;
+		ctx.res.writeHead(ctx.status, { 'content-type': 'application/json', 'content-length': body.length });
+		ctx.res.write(body.slice(0, body.length >> 1), () => ctx.req.socket.destroy());
+		return true;
+	}
 	if (fault.status === undefined && fault.body === undefined) return false;
 	ctx.status = fault.status ?? 200;
 	ctx.set({ 'content-type': 'application/json', 'cache-control': 'no-store', ...fault.headers });
@@ -435,7 +451,7 @@ async function control(req, res) {
 		case '/__ctl': return answer(200, { ...counters, held: held.length, faults, entries: entries.size, issued: Object.fromEntries(Object.entries(issued).map(([k, v]) => [k, v.length])) });
 		case '/__ctl/grants': return answer(200, liveGrants());
 		case '/__ctl/issued': return answer(200, issued);
-		case '/__ctl/log': return answer(200, log);
+		case '/__ctl/log': return answer(200, log.slice(Number(url.searchParams.get('from') ?? 0)));
 		default: return answer(404, { error: 'no such page' });
 	}
 }
@@ -483,8 +499,9 @@ server.listen(settings.port, settings.host === 'localhost' ? '127.0.0.1' : setti
 				return;
 			}
 			await next();
-			record(ctx);
+			const entry = record(ctx);
 			const after = takeFault('after', ctx);
+			if (entry && after) entry.fault = after;
 			if (after) await suffer(after, ctx);
 		} finally {
 			counters.concurrent--;

@@ -92,14 +92,7 @@ my %crash = (
 		wait_until('the server has noticed', sub { !kill 0, $worker });
 		answers();
 	},
-	'kill -9 of the postmaster' => sub {
-		my $postmaster = $node->{_pid};
-
-		$node->kill9;
-		wait_until('it is gone', sub { !kill 0, $postmaster });
-		# as soon as its children, who have its memory, are gone as well
-		wait_until('the server starts again', sub { $node->{_pid} = undef; $node->start(fail_ok => 1) });
-	},
+	'kill -9 of the postmaster' => sub { kill_postmaster($node); start_again($node) },
 	'an immediate stop' => sub { $node->stop('immediate'); $node->start },
 	# which waits for an answer, but not for ever
 	'a fast stop' => sub { $node->stop('fast'); $node->start });
