@@ -132,7 +132,7 @@ ALTER TABLE appuser_connectors.connections ALTER COLUMN refresh_token SET STATIS
 COMMENT ON COLUMN appuser_connectors.registered_connectors.built_in IS
 'Its definition is one that came with the extension.';
 COMMENT ON COLUMN appuser_connectors.registered_connectors.allowed_endpoints IS
-'Token and revocation endpoint that the next update_connector() may move it to without the client secret; by allow_endpoint_change().';
+'Token, revocation and refresh endpoint that the next update_connector() may move it to without the client secret; by allow_endpoint_change().';
 COMMENT ON COLUMN appuser_connectors.registered_connectors.former_endpoints IS
 'Token and revocation endpoints whose connections go on at the present ones, since no admin chose these.';
 COMMENT ON TABLE appuser_connectors.connections IS

@@ -33,15 +33,16 @@ RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'update_connector';
 COMMENT ON FUNCTION appuser_connectors.update_connector(text, text, text, text, text[], text[], text, jsonb, jsonb) IS
-'Changes a connector; NULL leaves a value, '''' or ''{}'' clears it. Naming the provider again takes its current definition from the catalogue. Where that changes the token or revocation endpoint, or how the client authenticates there (method, body format, token_params, refresh_params), client_secret must be given in the same call, and a changed URL makes existing connections reconnect_required; neither when a built-in definition takes the place of a built-in one of the same provider, or a superuser said so (allow_endpoint_change). Resumes a connector that was stopped. Errors: UC006, 22023, UC008; 42501 client_secret must be given; UC004 when the stored connector was changed by SQL and not everything but the name is given anew.';
+'Changes a connector; NULL leaves a value, '''' or ''{}'' clears it. Naming the provider again takes its current definition from the catalogue. Where that changes the token, refresh or revocation endpoint, or how the client authenticates there (method, body format, token_params, refresh_params), client_secret must be given in the same call, and a changed URL makes existing connections reconnect_required; neither when a built-in definition takes the place of a built-in one of the same provider, or a superuser said so (allow_endpoint_change). Resumes a connector that was stopped. Errors: UC006, 22023, UC008; 42501 client_secret must be given; UC004 when the stored connector was changed by SQL and not everything but the name is given anew.';
 
 CREATE FUNCTION appuser_connectors.allow_endpoint_change(
-	connector_id text, token_endpoint text, revocation_endpoint text DEFAULT NULL)
+	connector_id text, token_endpoint text, revocation_endpoint text DEFAULT NULL,
+	refresh_endpoint text DEFAULT NULL)
 RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'allow_endpoint_change';
-COMMENT ON FUNCTION appuser_connectors.allow_endpoint_change(text, text, text) IS
-'For superusers: the provider has moved, and the next update_connector() may take exactly these URLs (revocation_endpoint NULL: none) without the client secret, and with the connections going on. Holds until the connector is next updated; token_endpoint NULL takes it back. Errors: 42501 not a superuser, UC006, UC004 the connector was changed by SQL, 22023.';
+COMMENT ON FUNCTION appuser_connectors.allow_endpoint_change(text, text, text, text) IS
+'For superusers: the provider has moved, and the next update_connector() may take exactly these URLs (revocation_endpoint, refresh_endpoint NULL: none) without the client secret, and with the connections going on. Holds until the connector is next updated; token_endpoint NULL takes it back. Errors: 42501 not a superuser, UC006, UC004 the connector was changed by SQL, 22023.';
 
 CREATE FUNCTION appuser_connectors.delete_connector(connector_id text)
 RETURNS bigint

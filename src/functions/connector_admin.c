@@ -47,7 +47,8 @@ optional_text(FunctionCallInfo fcinfo, int i)
 static char *
 secret_arg(FunctionCallInfo fcinfo, int i, const OAuthClient *client)
 {
-	const char *urls[] = {client->token_endpoint, client->revocation_endpoint};
+	const char *urls[] = {client->token_endpoint, client->refresh_endpoint,
+						  client->revocation_endpoint};
 	text *value;
 
 	if (PG_ARGISNULL(i))
@@ -446,6 +447,7 @@ allow_endpoint_change(PG_FUNCTION_ARGS)
 	char *connector_id = optional_text(fcinfo, 0);
 	const char *token_endpoint = endpoint_arg(fcinfo, 1, "token_endpoint");
 	const char *revocation_endpoint = endpoint_arg(fcinfo, 2, "revocation_endpoint");
+	const char *refresh_endpoint = endpoint_arg(fcinfo, 3, "refresh_endpoint");
 	Connector *connector;
 
 	if (!superuser())
@@ -458,7 +460,9 @@ allow_endpoint_change(PG_FUNCTION_ARGS)
 	connector = connector_require(connector_id);
 	connector_require_open(connector);
 	connector->allowed_endpoints =
-		token_endpoint != NULL ? connector_endpoints(token_endpoint, revocation_endpoint) : NULL;
+		token_endpoint != NULL
+			? connector_endpoints(token_endpoint, revocation_endpoint, refresh_endpoint)
+			: NULL;
 	connector->client_secret = connector_seal_secret(connector, connector->client.client_secret);
 	store_allow_endpoints(connector);
 	event_record("", connector_id, NULL, "endpoint_change_allowed",

@@ -65,6 +65,7 @@ typedef struct OAuthClient
 	const char *issuer;
 	const char *authorization_endpoint;
 	const char *token_endpoint;
+	const char *refresh_endpoint; /* of refreshes, where that is another */
 	const char *revocation_endpoint;
 	const char *jwks_uri;
 

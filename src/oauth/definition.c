@@ -29,6 +29,7 @@ static const Member definition_members[] = {
 	 "RS256|RS384|RS512|PS256|PS384|PS512|ES256|ES384|ES512|EdDSA"},
 	/* the extension's own */
 	{"name", MEMBER_TEXT, NULL},
+	{"refresh_endpoint", MEMBER_ENDPOINT, NULL},
 	{"pkce", MEMBER_CHOICE, "S256|off"},
 	{"nonce", MEMBER_CHOICE, "required|optional"},
 	{"iss_parameter", MEMBER_CHOICE, "checked|ignored"},
@@ -180,6 +181,7 @@ definition_read(const JsonValue *definition, OAuthClient *client)
 	client->issuer = definition_text(definition, "issuer");
 	client->authorization_endpoint = definition_text(definition, "authorization_endpoint");
 	client->token_endpoint = definition_text(definition, "token_endpoint");
+	client->refresh_endpoint = definition_text(definition, "refresh_endpoint");
 	client->revocation_endpoint = definition_text(definition, "revocation_endpoint");
 	client->jwks_uri = definition_text(definition, "jwks_uri");
 

@@ -414,7 +414,10 @@ build_refresh_request(const OAuthClient *client, const char *refresh_token, OAut
 		if (!is_refresh_param(extra->name) && strcmp(extra->name, scope_parameter(client)) != 0)
 			add_param(&params, extra->name, extra->value);
 	}
-	finish_request(client, client->token_endpoint, &params, request);
+	finish_request(client,
+				   client->refresh_endpoint != NULL ? client->refresh_endpoint
+													: client->token_endpoint,
+				   &params, request);
 }
 
 void

@@ -294,12 +294,15 @@ connector_check_scopes(char *const *scopes, int n_scopes)
 	}
 }
 
-/* No URL holds a space, so no two pairs make the same text. */
+/* No URL holds a space, so no two sets of them make the same text. */
 char *
-connector_endpoints(const char *token_endpoint, const char *revocation_endpoint)
+connector_endpoints(const char *token_endpoint, const char *revocation_endpoint,
+					const char *refresh_endpoint)
 {
-	return psprintf("%s %s", token_endpoint != NULL ? token_endpoint : "-",
-					revocation_endpoint != NULL ? revocation_endpoint : "-");
+	return psprintf("%s %s%s%s", token_endpoint != NULL ? token_endpoint : "-",
+					revocation_endpoint != NULL ? revocation_endpoint : "-",
+					refresh_endpoint != NULL ? " " : "",
+					refresh_endpoint != NULL ? refresh_endpoint : "");
 }
 
 bool
@@ -342,7 +345,8 @@ connector_derive(Connector *connector)
 	if (pkce != NULL)
 		client->pkce = strcmp(pkce, "off") != 0;
 	client->resource = definition_text(connector->options_json, "resource");
-	connector->endpoints = connector_endpoints(client->token_endpoint, client->revocation_endpoint);
+	connector->endpoints = connector_endpoints(client->token_endpoint, client->revocation_endpoint,
+											   client->refresh_endpoint);
 	connector->refresh_margin = (int) definition_seconds(definition, "refresh_margin", -1);
 	connector->revocation_ends_grant = definition_bool(definition, "revocation_ends_grant", true);
 }

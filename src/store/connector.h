@@ -84,7 +84,8 @@ extern bool connector_receives(const Connector *connector, const char *endpoints
 extern void connector_keep_endpoints(Connector *connector, const char *endpoints);
 
 /* The endpoints of a client as they are compared and bound: whole URLs */
-extern char *connector_endpoints(const char *token_endpoint, const char *revocation_endpoint);
+extern char *connector_endpoints(const char *token_endpoint, const char *revocation_endpoint,
+								 const char *refresh_endpoint);
 
 /* The stored columns only; NULL when there is none. */
 extern Connector *store_get_connector(const char *connector_id);

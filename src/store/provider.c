@@ -80,7 +80,8 @@ check_patterns(const JsonValue *definition, const JsonValue *options)
 static void
 check_addresses(const JsonValue *definition)
 {
-	static const char *const called[] = {"token_endpoint", "revocation_endpoint", "jwks_uri"};
+	static const char *const called[] = {"token_endpoint", "refresh_endpoint",
+										 "revocation_endpoint", "jwks_uri"};
 
 	for (int i = 0; i < (int) lengthof(called); i++)
 		endpoint_check_address(called[i], definition_text(definition, called[i]));

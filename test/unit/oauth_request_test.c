@@ -339,6 +339,13 @@ test_refresh_request(void)
 	   "a refresh sends the row's parameters and never asks for scopes");
 	ok(strcmp(request.url, "https://provider.example/token") == 0, "to the token endpoint");
 	oauth_request_free(&request);
+	client.refresh_endpoint = "https://b.example/refresh";
+	build_refresh_request(&client, "r", &request);
+	ok(strcmp(request.url, "https://b.example/refresh") == 0, "or to one of refreshes");
+	oauth_request_free(&request);
+	build_code_request(&client, "c", "app:/", NULL, &request);
+	ok(strcmp(request.url, "https://provider.example/token") == 0, "but no code");
+	oauth_request_free(&request);
 
 	client.n_refresh_params = 0;
 	client.resource = "https://api.example/";
