@@ -7,14 +7,18 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "utils/guc.h"
 
 #include "base/settings.h"
+#include "base/url.h"
 #include "define_settings.h"
 #include "http/http.h"
 
 static bool check_allowed_networks(char **newval, void **extra, GucSource source);
 static bool check_allowed_hosts(char **newval, void **extra, GucSource source);
+static bool check_proxy(char **newval, void **extra, GucSource source);
+static bool check_no_proxy(char **newval, void **extra, GucSource source);
 
 /*
  * Called once, from _PG_init.  Each with unit, range, default and when to
@@ -67,6 +71,18 @@ define_settings(void)
 	DefineCustomStringVariable("appuser_connectors.ca_file",
 							   "Certificate authorities to accept besides the system's.", NULL,
 							   &guc_ca_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+
+	/* where this server reaches the internet by a proxy only */
+	DefineCustomStringVariable(
+		"appuser_connectors.proxy", "Proxy that providers are called through.",
+		"A URL such as http://proxy.example:3128, or file:NAME for one with a password.",
+		&guc_proxy, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_proxy, NULL, NULL);
+
+	/* for providers inside one's own network */
+	DefineCustomStringVariable("appuser_connectors.no_proxy",
+							   "Hosts, domains and networks that are called without the proxy.",
+							   NULL, &guc_no_proxy, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   check_no_proxy, NULL, NULL);
 
 	DefineCustomIntVariable(
 		"appuser_connectors.connect_timeout", "How long connecting to a provider may take.", NULL,
@@ -153,5 +169,47 @@ check_allowed_hosts(char **newval, void **extra, GucSource source)
 	GUC_check_errdetail("It is a comma-separated list of host names such as "
 						"\"git.corp.example\"; addresses belong into "
 						"appuser_connectors.allowed_networks.");
+	return false;
+}
+
+/*
+ * A password is not to be in a setting: that stands in postgresql.conf or
+ * postgresql.auto.conf, and so in each base backup, and the server log tells each change.
+ */
+static bool
+check_proxy(char **newval, void **extra, GucSource source)
+{
+	const char *problem;
+
+	if (**newval == '\0' || strncmp(*newval, "file:", 5) == 0)
+		return true;
+	problem = url_proxy_problem(*newval, false);
+	if (problem == NULL)
+		return true;
+	/* PostgreSQL would start without the setting, and calls would go past the proxy */
+	if (process_shared_preload_libraries_in_progress)
+	{
+		ereport(WARNING, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						  errmsg("invalid value for parameter \"appuser_connectors.proxy\": no "
+								 "provider will be called"),
+						  errdetail("%s", problem)));
+		return true;
+	}
+	/* which does not show it */
+	GUC_check_errmsg("invalid value for parameter \"appuser_connectors.proxy\"");
+	GUC_check_errdetail("%s", problem);
+	GUC_check_errhint("It is a URL such as http://proxy.example:3128, or file:NAME if there is a "
+					  "user name and password: the whole URL then stands in the file, in the "
+					  "directory \"proxies\" of appuser_connectors.secrets_directory.");
+	return false;
+}
+
+static bool
+check_no_proxy(char **newval, void **extra, GucSource source)
+{
+	if (http_valid_exceptions(*newval))
+		return true;
+	GUC_check_errdetail("It is a comma-separated list of host names, domains, addresses and CIDRs "
+						"such as \"git.corp.example, .internal, 10.0.0.0/8\".");
 	return false;
 }

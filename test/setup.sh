@@ -198,22 +198,22 @@ ensure_fuzzer()
 	fi
 }
 
-# PgBouncer's package would start a service, so it is only unpacked, into $WORK; the
-# libraries that it needs are installed.
-unpack_pgbouncer()
+# unpack PACKAGE PROGRAM: a package that would start a service, or one whose program alone is
+# needed, is only unpacked, into $WORK; the libraries that it needs are installed.
+unpack()
 {
-	local libraries=() library
+	local package=$1 program=$2 libraries=() library
 
-	! PATH=$PATH:/usr/sbin:/usr/local/sbin have pgbouncer && have apt-get && available pgbouncer || return 0
-	mkdir -p "$WORK/pgbouncer"
-	(cd "$WORK/pgbouncer" && apt-get download -q pgbouncer >download.log 2>&1 && dpkg-deb -x pgbouncer_*.deb .) ||
-		{ echo "PgBouncer could not be downloaded; going on without" && return; }
-	for library in $(dpkg-deb -f "$WORK"/pgbouncer/pgbouncer_*.deb Depends | tr ',' '\n' | sed -n 's/^ *\(lib[^ ]*\).*/\1/p'); do
+	! PATH=$PATH:/usr/sbin:/usr/local/sbin have "$program" && have apt-get && available "$package" || return 0
+	mkdir -p "$WORK/$program"
+	(cd "$WORK/$program" && apt-get download -q "$package" >download.log 2>&1 && dpkg-deb -x "$package"_*.deb .) ||
+		{ echo "$package could not be downloaded; going on without" && return; }
+	for library in $(dpkg-deb -f "$WORK/$program/$package"_*.deb Depends | tr ',' '\n' | sed -n 's/^ *\(lib[^ ]*\).*/\1/p'); do
 		installed "$library" || libraries+=("$library")
 	done
 	[ ${#libraries[@]} = 0 ] || { may_install && echo "installing ${libraries[*]}" && apt_install "${libraries[@]}"; } ||
-		{ rm -rf "$WORK/pgbouncer" && return; }
-	export PATH=$PATH:$WORK/pgbouncer/usr/sbin
+		{ rm -rf "$WORK/$program" && return; }
+	export PATH=$PATH:$WORK/$program/usr/sbin:$WORK/$program/usr/bin
 }
 
 # The test servers need Node 20; Debian 12 packages 18.  npm has newer ones, which go

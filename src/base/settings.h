@@ -13,6 +13,8 @@ extern bool guc_allow_insecure_loopback;
 extern char *guc_allowed_networks;
 extern char *guc_allowed_hosts;
 extern char *guc_ca_file;
+extern char *guc_proxy;
+extern char *guc_no_proxy;
 extern int guc_connect_timeout;  /* ms */
 extern int guc_request_timeout;  /* ms */
 extern int guc_wait_timeout;     /* ms */

@@ -9,6 +9,8 @@
 #include "postgres.h"
 #endif
 
+#include <ctype.h>
+
 #include <curl/curl.h>
 
 #include "base/settings.h"
@@ -201,6 +203,44 @@ url_redirect_problem(const char *url)
 	if (strcmp(parts.scheme, "http") == 0 && !is_loopback(parts.host))
 		return "Its scheme is http, which is for loopback addresses only.";
 	return NULL;
+}
+
+const char *
+url_proxy_problem(const char *url, bool may_have_user)
+{
+	const char *authority = strstr(url, "://");
+	const char *at = authority != NULL ? strrchr(authority, '@') : NULL;
+	UrlParts parts;
+
+	if (strlen(url) > URL_MAX_BYTES)
+		return "It is longer than 2048 bytes.";
+	if (text_problem(url) != NULL)
+		return text_problem(url);
+	if (at != NULL)
+	{
+		if (!may_have_user)
+			return "It holds a user name or password.";
+		authority += strlen("://");
+		for (const char *c = authority; c < at; c++)
+			if (!isalnum((unsigned char) *c) && strchr("-._~!$&'()*+,;=:", *c) == NULL &&
+				!(*c == '%' && isxdigit((unsigned char) c[1]) && isxdigit((unsigned char) c[2])))
+				return "Its user name or password holds a character that is written with a "
+					   "percent sign.";
+		/* without them, of which no copy is to be made */
+		url = psprintf("%.*s%s", (int) (authority - url), url, at + 1);
+		authority = strstr(url, "://");
+	}
+	if (!url_parse(url, &parts) || parts.host == NULL || parts.host[0] == '\0')
+		return "It is not a URL.";
+	if (pg_strcasecmp(parts.scheme, "http") != 0 && pg_strcasecmp(parts.scheme, "https") != 0)
+		return "Its scheme is neither http nor https.";
+	authority += strlen("://");
+	at = authority + strcspn(authority, "/?#");
+	if (at[0] != '\0' && strcmp(at, "/") != 0)
+		return "Something follows its port.";
+	while (isdigit((unsigned char) at[-1]))
+		at--;
+	return at[-1] == ':' && isdigit((unsigned char) at[0]) ? NULL : "It has no port.";
 }
 
 char *

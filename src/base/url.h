@@ -22,6 +22,13 @@ extern const char *url_endpoint_hint(const char *url);
  */
 extern const char *url_redirect_problem(const char *url);
 
+/*
+ * Why url cannot be that of a forward proxy (http or https, a host, a port, and nothing after
+ * it but a slash), or NULL if it can.  A user name and password are written with percent
+ * signs where RFC 3986 §3.2.1 asks for it.  No sentence shows any of it.
+ */
+extern const char *url_proxy_problem(const char *url, bool may_have_user);
+
 /* "scheme://host:port" in lower case, palloc'ed; NULL when it has none */
 extern char *url_origin(const char *url);
 

@@ -15,6 +15,12 @@
  *   again only when refresh.c says so.
  * - HTTP/2's buffers and header tables hold tokens, codes and client secrets for as long as
  *   a connection lives, in memory that nobody overwrites.
+ *
+ * A proxy is asked for a tunnel (CONNECT, RFC 9110 §9.3.6) to the host by its name, which it
+ * looks up itself.  So the name is looked up here first, in a run of libcurl's that opens no
+ * socket, and the proxy is not asked for addresses that the rules refuse.  What this machine
+ * cannot look up is left to the proxy: many servers behind one have no DNS for names outside.
+ * Whichever host it leads to, TLS in the tunnel is with the name in the URL.
  */
 #include <errno.h>
 #include <netdb.h>
@@ -30,6 +36,7 @@
 #include <openssl/x509.h>
 
 #include "http/connection.h"
+#include "http/lookup.h"
 #include "http/network.h"
 
 /*
@@ -40,6 +47,12 @@
 #define MIN_RECORD 256
 #define HANDSHAKE_MESSAGE (64 * 1024)
 
+/* Unless an option before it could not be set */
+#define SET(option, value) (code = code != CURLE_OK ? code : curl_easy_setopt(easy, option, value))
+
+#define LOOKUP_TIME 1000L            /* ms, for a name that a proxy can look up as well */
+#define MAX_PROXY_READS (128 * 1024) /* libcurl reads a proxy's answer byte by byte */
+
 static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address);
 static CURLcode on_ssl_context(CURL *easy, void *ssl_context, void *arg);
 static void on_tls_message(int is_write, int version, int type, const void *bytes, size_t len,
@@ -47,10 +60,51 @@ static void on_tls_message(int is_write, int version, int type, const void *byte
 #if LIBCURL_VERSION_NUM >= 0x075000
 static int on_request(void *arg, char *peer, char *local, int peer_port, int local_port);
 #endif
+static int on_progress(void *arg, curl_off_t to_receive, curl_off_t received, curl_off_t to_send,
+					   curl_off_t sent);
+static CURLcode set_way(HttpConnection *connection, CURL *easy);
+static CURLcode set_proxy(HttpConnection *connection, CURL *easy);
 static CURLcode set_authorities(CURL *easy, const HttpRules *rules);
+static bool is_allowed(const HttpConnection *connection, const struct sockaddr *address);
+static bool proxy_failure(CURL *easy, CURLcode code, char *text);
 
 /* Where an SSL has the number of bytes that it has received; OpenSSL gives it once a process. */
 static int received_index = -1;
+
+void
+http_connection_to(HttpConnection *connection, const char *host)
+{
+	const HttpRules *rules = connection->rules;
+
+	connection->host_listed = network_hosts_contain(rules->allowed_hosts, host);
+	/* http is for this machine alone */
+	if ((rules->proxy[0] == '\0' && !rules->proxy_unknown) || connection->insecure ||
+		network_exceptions_contain(rules->no_proxy, host))
+		connection->way = HTTP_WAY_DIRECT;
+	else
+		connection->way = lookup_failed_lately(host) ? HTTP_WAY_PROXY : HTTP_WAY_LOOKUP;
+	snprintf(connection->host, sizeof(connection->host), "%s", host);
+}
+
+bool
+http_connection_goes_on(HttpConnection *connection, CURL *easy, CURLcode code)
+{
+	if (connection->way != HTTP_WAY_LOOKUP || connection->refused[0] != '\0' ||
+		code == CURLE_OUT_OF_MEMORY)
+		return false;
+	if (connection->addresses_tried == 0)
+		lookup_failed(connection->host);
+	/* a loopback address is the proxy's own to it */
+	connection->way = connection->is_loopback ? HTTP_WAY_DIRECT : HTTP_WAY_PROXY;
+	connection->addresses_tried = 0;
+	return set_way(connection, easy) == CURLE_OK;
+}
+
+bool
+http_connection_is_tunneling(const HttpConnection *connection)
+{
+	return connection->way == HTTP_WAY_PROXY && !connection->request_began;
+}
 
 CURLcode
 http_connection_options(HttpConnection *connection, CURL *easy, CURLSH *sessions)
@@ -58,14 +112,9 @@ http_connection_options(HttpConnection *connection, CURL *easy, CURLSH *sessions
 	const HttpRules *rules = connection->rules;
 	CURLcode code = CURLE_OK;
 
-#define SET(option, value) (code = code != CURLE_OK ? code : curl_easy_setopt(easy, option, value))
-
 	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 	SET(CURLOPT_FRESH_CONNECT, 1L);
 	SET(CURLOPT_FORBID_REUSE, 1L);
-	SET(CURLOPT_PROXY, "");
-	SET(CURLOPT_NOPROXY, "*");
-	SET(CURLOPT_CONNECTTIMEOUT_MS, rules->connect_timeout_ms);
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	SET(CURLOPT_OPENSOCKETDATA, connection);
 #if LIBCURL_VERSION_NUM >= 0x075000
@@ -79,16 +128,113 @@ http_connection_options(HttpConnection *connection, CURL *easy, CURLSH *sessions
 	SET(CURLOPT_SHARE, sessions);
 	SET(CURLOPT_SSL_CTX_FUNCTION, on_ssl_context);
 	SET(CURLOPT_SSL_CTX_DATA, connection);
-	return code != CURLE_OK ? code : set_authorities(easy, rules);
+	if (code == CURLE_OK)
+		code = set_authorities(easy, rules);
+	return code != CURLE_OK ? code : set_way(connection, easy);
+}
 
-#undef SET
+static CURLcode
+set_way(HttpConnection *connection, CURL *easy)
+{
+	long timeout = connection->rules->connect_timeout_ms;
+	CURLcode code = CURLE_OK;
+
+	if (connection->way == HTTP_WAY_LOOKUP && timeout > LOOKUP_TIME)
+		timeout = LOOKUP_TIME;
+	SET(CURLOPT_CONNECTTIMEOUT_MS, timeout);
+	if (connection->way == HTTP_WAY_PROXY)
+		return code != CURLE_OK ? code : set_proxy(connection, easy);
+	SET(CURLOPT_PROXY, "");
+	SET(CURLOPT_NOPROXY, "*");
+	return code;
+}
+
+/*
+ * Nothing of the request goes to the proxy but its host and port, and nothing of what the
+ * proxy must be told to the host.
+ */
+static CURLcode
+set_proxy(HttpConnection *connection, CURL *easy)
+{
+	const HttpRules *rules = connection->rules;
+	CURLcode code = CURLE_OK;
+
+	SET(CURLOPT_PROXY, rules->proxy);
+	SET(CURLOPT_NOPROXY, "");
+	SET(CURLOPT_HTTPPROXYTUNNEL, 1L);
+	SET(CURLOPT_HEADEROPT, (long) CURLHEADER_SEPARATE);
+	SET(CURLOPT_PROXYAUTH, (long) CURLAUTH_BASIC);
+	if (rules->proxy_credentials != NULL)
+		SET(CURLOPT_PROXYUSERPWD, rules->proxy_credentials);
+	SET(CURLOPT_PROXY_SSL_VERIFYPEER, 1L);
+	SET(CURLOPT_PROXY_SSL_VERIFYHOST, 2L);
+	SET(CURLOPT_PROXY_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	SET(CURLOPT_XFERINFOFUNCTION, on_progress);
+	SET(CURLOPT_XFERINFODATA, connection);
+	SET(CURLOPT_NOPROGRESS, 0L);
+	return code;
+}
+
+/*
+ * libcurl calls it for each byte of the proxy's answer, of whose body it reads as much as
+ * there is, without a bound and without coming back to the loop.
+ */
+static int
+on_progress(void *arg, curl_off_t to_receive, curl_off_t received, curl_off_t to_send,
+			curl_off_t sent)
+{
+	HttpConnection *connection = arg;
+
+	(void) to_receive;
+	(void) received;
+	(void) to_send;
+	(void) sent;
+	return http_connection_is_tunneling(connection) && ++connection->proxy_reads > MAX_PROXY_READS;
+}
+
+/* Says what is wrong with the way to the proxy, or its answer; false when that is well. */
+static bool
+proxy_failure(CURL *easy, CURLcode code, char *text)
+{
+	long status = 0;
+	long verified = X509_V_OK;
+
+	curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &status);
+	if (status >= 200 && status <= 299)
+	{
+		if (code != CURLE_RECV_ERROR && code != CURLE_ABORTED_BY_CALLBACK)
+			return false;
+		status = 0; /* it did not come to the end of its headers */
+	}
+	if (status != 0)
+		snprintf(text, HTTP_ERROR_SIZE, "the proxy (appuser_connectors.proxy) answered %ld",
+				 status);
+	else if (code == CURLE_PEER_FAILED_VERIFICATION)
+	{
+		curl_easy_getinfo(easy, CURLINFO_PROXY_SSL_VERIFYRESULT, &verified);
+		snprintf(text, HTTP_ERROR_SIZE,
+				 "the certificate of the proxy (appuser_connectors.proxy) is not accepted: %s",
+				 verified == X509_V_OK || verified == X509_V_ERR_UNSPECIFIED
+					 ? "it is for another name"
+					 : X509_verify_cert_error_string(verified));
+	}
+	else
+		snprintf(text, HTTP_ERROR_SIZE, "the proxy (appuser_connectors.proxy) %s",
+				 code == CURLE_COULDNT_RESOLVE_PROXY ? "has a name that could not be resolved"
+				 : code == CURLE_COULDNT_CONNECT     ? "could not be connected to"
+				 : code == CURLE_OPERATION_TIMEDOUT  ? "did not answer in time"
+				 : code == CURLE_ABORTED_BY_CALLBACK ? "answered without end"
+													 : "gave no answer that can be read");
+	return true;
 }
 
 void
-http_connection_failure(CURL *easy, CURLcode code, char *text)
+http_connection_failure(const HttpConnection *connection, CURL *easy, CURLcode code, char *text)
 {
 	long verified = X509_V_OK;
 
+	if (connection->way == HTTP_WAY_PROXY && proxy_failure(easy, code, text))
+		return;
 	switch (code)
 	{
 		case CURLE_COULDNT_RESOLVE_HOST:
@@ -129,40 +275,47 @@ set_authorities(CURL *easy, const HttpRules *rules)
 	if (file == NULL)
 		return CURLE_OK;
 	code = curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
 	if (code == CURLE_OK && access(file, R_OK) != 0 && rules->authorities != NULL &&
 		rules->authorities[0] != '\0')
 	{
 		struct curl_blob blob = {rules->authorities, strlen(rules->authorities), CURL_BLOB_NOCOPY};
 
 		code = curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
+		if (code == CURLE_OK)
+			code = curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO_BLOB, &blob);
 	}
 #endif
 	return code;
 }
 
+static bool
+is_allowed(const HttpConnection *connection, const struct sockaddr *address)
+{
+	const HttpRules *rules = connection->rules;
+
+	if (rules->allow_insecure_loopback && network_is_loopback(address))
+		return true;
+	/* a listed host proves by its certificate that it is the one meant */
+	return !connection->insecure &&
+		   (network_is_public(address) || network_list_contains(rules->allowed_networks, address) ||
+			(connection->host_listed && network_is_private(address)));
+}
+
 /*
  * The policy on addresses stands here, where the one address is known that
- * would be connected to: what a name resolved to earlier proves nothing.
+ * would be connected to: what a name resolved to earlier proves nothing.  The proxy's
+ * own is the superuser's word.
  */
 static curl_socket_t
 on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	HttpConnection *connection = arg;
-	const HttpRules *rules = connection->rules;
-	bool allowed;
 	int fd;
 
 	(void) purpose;
-	if (rules->allow_insecure_loopback && network_is_loopback(&address->addr))
-		allowed = true;
-	else if (connection->insecure)
-		allowed = false;
-	else
-		/* a listed host proves by its certificate that it is the one meant */
-		allowed = network_is_public(&address->addr) ||
-				  network_list_contains(rules->allowed_networks, &address->addr) ||
-				  (connection->host_listed && network_is_private(&address->addr));
-	if (!allowed)
+	if (connection->way != HTTP_WAY_PROXY && !is_allowed(connection, &address->addr))
 	{
 		if (getnameinfo(&address->addr, address->addrlen, connection->refused,
 						sizeof(connection->refused), NULL, 0, NI_NUMERICHOST) != 0)
@@ -171,6 +324,11 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	}
 
 	connection->addresses_tried++;
+	if (connection->way == HTTP_WAY_LOOKUP)
+	{
+		connection->is_loopback |= network_is_loopback(&address->addr);
+		return CURL_SOCKET_BAD;
+	}
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 	if (fd < 0)
 	{

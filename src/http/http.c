@@ -63,6 +63,7 @@ static void retire_pools(void);
 static void leave_pool(HttpTransfer *transfer);
 static void complete(HttpTransfer *transfer);
 static void collect(HttpPool *pool);
+static void end_run(HttpPool *pool, HttpTransfer *transfer, CURLcode code);
 static void end_unwatched(void);
 static void end_overdue(void);
 static void act(HttpPool *pool, curl_socket_t fd, int mask);
@@ -120,7 +121,8 @@ http_set_policy(const HttpPolicy *policy)
 	HttpPool *pool;
 
 	if (!network_list_valid(policy->allowed_networks) ||
-		!network_hosts_valid(policy->allowed_hosts))
+		!network_hosts_valid(policy->allowed_hosts) ||
+		(policy->no_proxy != NULL && !network_exceptions_valid(policy->no_proxy)))
 		return false;
 	pool = pool_create(policy);
 	if (pool == NULL)
@@ -146,6 +148,12 @@ bool
 http_valid_hosts(const char *list)
 {
 	return network_hosts_valid(list);
+}
+
+bool
+http_valid_exceptions(const char *list)
+{
+	return network_exceptions_valid(list);
 }
 
 int
@@ -177,7 +185,7 @@ http_timeout_ms(void)
 HttpTransfer *
 http_start(const HttpRequest *request, void *owner)
 {
-	static const HttpPolicy strict = {false, "", "", "", 5000, 20000};
+	static const HttpPolicy strict = {false, "", "", "", 5000, 20000, "", "", false};
 	HttpTransfer *transfer = calloc(1, sizeof(HttpTransfer));
 	HttpPool *pool;
 	sigset_t saved;
@@ -429,11 +437,22 @@ collect(HttpPool *pool)
 
 		if (message->msg == CURLMSG_DONE &&
 			curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer) == CURLE_OK)
-		{
-			http_transfer_finish((HttpTransfer *) transfer, code);
-			complete((HttpTransfer *) transfer);
-		}
+			end_run(pool, (HttpTransfer *) transfer, code);
 	}
+}
+
+/* libcurl is done with it: for good, or to go on another way. */
+static void
+end_run(HttpPool *pool, HttpTransfer *transfer, CURLcode code)
+{
+	if (!http_transfer_goes_on(transfer, code, (long) (now_ms() - transfer->started_at)))
+		http_transfer_finish(transfer, code);
+	else if (curl_multi_remove_handle(pool->multi, transfer->easy) == CURLM_OK &&
+			 curl_multi_add_handle(pool->multi, transfer->easy) == CURLM_OK)
+		return;
+	else
+		http_transfer_out_of_resources(transfer);
+	complete(transfer);
 }
 
 /*

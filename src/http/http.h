@@ -32,6 +32,9 @@ extern bool http_set_policy(const HttpPolicy *policy);
 extern bool http_valid_networks(const char *list);
 extern bool http_valid_hosts(const char *list);
 
+/* The same of a list of hosts that are called without the proxy: see network.h. */
+extern bool http_valid_exceptions(const char *list);
+
 /* The epoll descriptor to wait on for reading, and for how long at most
  * (-1 = no limit). */
 extern int http_epoll_fd(void);

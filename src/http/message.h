@@ -24,6 +24,10 @@ typedef struct HttpPolicy
 	const char *ca_file;          /* extra authorities, or "" */
 	long connect_timeout_ms;
 	long request_timeout_ms;
+	const char *proxy;    /* URL of a forward proxy, its user and password percent-encoded in
+							 it; "" or NULL: none */
+	const char *no_proxy; /* hosts that are called without it, or NULL */
+	bool proxy_unknown;   /* there is one, whose URL cannot be had: nothing is sent to it */
 } HttpPolicy;
 
 typedef struct HttpRequest
@@ -38,7 +42,7 @@ typedef struct HttpRequest
 typedef enum HttpOutcome
 {
 	HTTP_ANSWERED,   /* status, body */
-	HTTP_NOT_SENT,   /* name resolution, connection, TLS: the provider has
+	HTTP_NOT_SENT,   /* name resolution, connection, a proxy, TLS: the provider has
 								 * not seen the request */
 	HTTP_FORBIDDEN,  /* refused by the policy; nothing was sent */
 	HTTP_UNANSWERED, /* sent, or perhaps sent, and no whole answer came:

@@ -140,6 +140,58 @@ network_hosts_contain(const char *list, const char *host)
 	return false;
 }
 
+bool
+network_exceptions_valid(const char *list)
+{
+	Network network;
+	const char *item;
+	size_t len;
+	bool valid = true;
+
+	while (next_item(&list, &item, &len, &valid))
+		if (!is_host_name(item + (*item == '.'), len - (*item == '.')) &&
+			!parse_network(item, len, &network) && !(len == 1 && *item == '*'))
+			return false;
+	return valid;
+}
+
+bool
+network_exceptions_contain(const char *list, const char *host)
+{
+	size_t host_len = strlen(host);
+	Network address;
+	Network network;
+	const char *item;
+	size_t len;
+	bool is_address;
+	bool valid;
+
+	if (host_len > 0 && host[host_len - 1] == '.')
+		host_len--;
+	is_address = host[0] == '[' && host_len > 2 ? parse_network(host + 1, host_len - 2, &address)
+												: parse_network(host, host_len, &address);
+	while (next_item(&list, &item, &len, &valid))
+	{
+		if (len == 1 && *item == '*')
+			return true;
+		if (is_address)
+		{
+			if (parse_network(item, len, &network) && network_contains(&network, &address.address))
+				return true;
+			continue;
+		}
+		if (*item == '.')
+		{
+			item++;
+			len--;
+		}
+		if (host_len >= len && strncasecmp(host + host_len - len, item, len) == 0 &&
+			(host_len == len || host[host_len - len - 1] == '.'))
+			return true;
+	}
+	return false;
+}
+
 /* Labels of letters, digits and hyphens; the last is no number, or it is an address. */
 static bool
 is_host_name(const char *text, size_t len)

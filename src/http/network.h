@@ -26,6 +26,18 @@ extern bool network_hosts_valid(const char *list);
 /* Is the host in the list, whatever its case? */
 extern bool network_hosts_contain(const char *list, const char *host);
 
+/*
+ * Is this a comma-separated list of exceptions ("" is), as CURLOPT_NOPROXY has them: host
+ * names and domains, with or without a dot before them, addresses, CIDR networks, or "*"?
+ */
+extern bool network_exceptions_valid(const char *list);
+
+/*
+ * Is the host of a URL in the list, or in a domain or network in it?  No name is looked up:
+ * networks are for hosts that are addresses.
+ */
+extern bool network_exceptions_contain(const char *list, const char *host);
+
 /* Would a host anywhere on the internet reach the same machine by it? */
 extern bool network_is_public(const struct sockaddr *address);
 

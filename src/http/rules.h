@@ -18,6 +18,10 @@ typedef struct HttpRules
 	char *authorities; /* what ca_file held, PEM; NULL when it cannot be read */
 	long connect_timeout_ms;
 	long request_timeout_ms;
+	char *proxy;             /* "" for none; without the credentials */
+	char *proxy_credentials; /* "user:password", percent-encoded, or NULL */
+	char *no_proxy;
+	bool proxy_unknown;
 } HttpRules;
 
 /* Fills the rules, reading ca_file; false out of memory.  To be freed either way. */

@@ -57,12 +57,25 @@ http_transfer_prepare(HttpTransfer *transfer, const HttpRequest *request, const 
 	transfer->rules = transfer->connection.rules = rules;
 	if (!check_url(transfer, request->url))
 		return false;
+	if (transfer->connection.way != HTTP_WAY_DIRECT && rules->proxy_unknown)
+		return http_transfer_fail(transfer, HTTP_NOT_SENT,
+								  "the proxy (appuser_connectors.proxy) is not known");
 	if (!transfer->connection.insecure && rules->authorities == NULL)
 		return http_transfer_fail(transfer, HTTP_NOT_SENT,
 								  "the file of certificate authorities cannot be read");
 	if (!set_options(transfer, request, sessions))
 		return http_transfer_fail(transfer, HTTP_FAILED, "request could not be prepared");
 	return true;
+}
+
+bool
+http_transfer_goes_on(HttpTransfer *transfer, CURLcode code, long elapsed_ms)
+{
+	long left = transfer->rules->request_timeout_ms - elapsed_ms;
+
+	transfer->looked_up_ms = elapsed_ms;
+	return http_connection_goes_on(&transfer->connection, transfer->easy, code) &&
+		   curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, left > 1 ? left : 1L) == CURLE_OK;
 }
 
 bool
@@ -90,7 +103,7 @@ http_transfer_finish(HttpTransfer *transfer, CURLcode code)
 
 	response->outcome = outcome_of(transfer, code);
 	curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &microseconds);
-	response->seconds = microseconds / 1000000.0;
+	response->seconds = transfer->looked_up_ms / 1000.0 + microseconds / 1000000.0;
 	if (response->outcome != HTTP_ANSWERED)
 	{
 		response->local_trouble = is_local_trouble(transfer, code);
@@ -172,8 +185,7 @@ check_url(HttpTransfer *transfer, const char *url)
 	else if (unusual_host(url, scheme, host))
 		http_transfer_fail(transfer, HTTP_FORBIDDEN, "URL has a host in an unusual form");
 	else
-		transfer->connection.host_listed =
-			network_hosts_contain(transfer->rules->allowed_hosts, host);
+		http_connection_to(&transfer->connection, host);
 
 	curl_free(scheme);
 	curl_free(host);
@@ -313,7 +325,9 @@ may_be_sent(const HttpTransfer *transfer)
 	if (began > 0)
 		return true;
 #endif
-	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
+	/* what was asked of a proxy is among them */
+	if (transfer->connection.way != HTTP_WAY_PROXY)
+		curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
 	return request_bytes > 0 || transfer->connection.request_began || transfer->header_bytes > 0;
 }
 
@@ -338,7 +352,9 @@ outcome_of(const HttpTransfer *transfer, CURLcode code)
 			return HTTP_TOO_LARGE;
 		return HTTP_UNANSWERED;
 	}
-	if (transfer->connection.refused[0] != '\0' && transfer->connection.addresses_tried == 0)
+	/* which of several addresses a proxy takes, nobody knows */
+	if (transfer->connection.refused[0] != '\0' &&
+		(transfer->connection.addresses_tried == 0 || transfer->connection.way == HTTP_WAY_LOOKUP))
 		return HTTP_FORBIDDEN;
 	switch (code)
 	{
@@ -410,7 +426,7 @@ describe(HttpTransfer *transfer, CURLcode code)
 	if (response->outcome != HTTP_NOT_SENT)
 		return;
 	if (!response->local_trouble)
-		http_connection_failure(transfer->easy, code, response->error);
+		http_connection_failure(&transfer->connection, transfer->easy, code, response->error);
 	snprintf(response->detail, HTTP_ERROR_SIZE, "%s", transfer->curl_error);
 	for (p = response->detail; *p != '\0'; p++)
 		if (*p < ' ' || *p > '~')
@@ -428,6 +444,9 @@ on_header(char *data, size_t size, size_t count, void *arg)
 
 	if (len == 0)
 		return 0;
+	/* the proxy's, of which nothing is the provider's answer */
+	if (http_connection_is_tunneling(&transfer->connection))
+		return len;
 	transfer->header_bytes += len;
 	if (transfer->header_bytes > HTTP_MAX_HEADER)
 	{
@@ -528,6 +547,8 @@ on_body(char *data, size_t size, size_t count, void *arg)
 	HttpResponse *response = &transfer->response;
 	size_t len = size * count;
 
+	if (http_connection_is_tunneling(&transfer->connection))
+		return len;
 	if (len > HTTP_MAX_BODY - response->body_len)
 	{
 		transfer->too_large = true;

@@ -30,7 +30,8 @@ struct HttpTransfer
 	size_t body_len;
 	HttpConnection connection;
 
-	bool unwatched; /* by http.c: its socket is not in the epoll set */
+	long looked_up_ms; /* what went before the run that counts */
+	bool unwatched;    /* by http.c: its socket is not in the epoll set */
 
 	/* of the answer */
 	size_t header_bytes;
@@ -51,6 +52,12 @@ struct HttpTransfer
  */
 extern bool http_transfer_prepare(HttpTransfer *transfer, const HttpRequest *request,
 								  const HttpRules *rules, CURLSH *sessions);
+
+/*
+ * Whether a run that ended so has only found out the way: then the handle is ready for
+ * another, and the time that is left for it.
+ */
+extern bool http_transfer_goes_on(HttpTransfer *transfer, CURLcode code, long elapsed_ms);
 
 /* Fills the response from libcurl's result. */
 extern void http_transfer_finish(HttpTransfer *transfer, CURLcode code);

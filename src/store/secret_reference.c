@@ -5,7 +5,7 @@
  *
  * Who names a file need not be allowed to see what is in it.  So its place says what
  * it is for, and is never another's: clients/ for client secrets, issuers/ for keys
- * that gateways sign with.  A client secret is sent to a server, so its file also says
+ * that gateways sign with, proxies/ for URLs of proxies, with their passwords.  A client secret is sent to a server, so its file also says
  * which ones, in lines before the secret:
  *
  *     origin: https://oauth2.googleapis.com
@@ -30,6 +30,7 @@
 #define PREFIX "file:"
 #define CLIENTS "clients"
 #define ISSUERS "issuers"
+#define PROXIES "proxies"
 #define MAX_SECRET 65536
 
 static char *read_secret(const char *directory, const char *name);
@@ -249,4 +250,20 @@ char *
 secret_resolve_issuer(const char *reference)
 {
 	return read_secret(ISSUERS, reference + strlen(PREFIX));
+}
+
+char *
+secret_resolve_proxy(const char *reference)
+{
+	const char *name = reference + strlen(PREFIX);
+	char *url = read_secret(PROXIES, name);
+	const char *problem = url_proxy_problem(url, true);
+
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("secret \"" PROXIES "/%s\" is not the URL of a proxy", name),
+				 errdetail("%s", problem),
+				 errhint("It is one line such as http://user:password@proxy.example:3128.")));
+	return url;
 }

@@ -15,6 +15,12 @@
  */
 extern char *secret_resolve_client(char *secret, const char *const *urls, int n_urls);
 
+/*
+ * The URL of a proxy that "file:NAME" refers to, in proxies/NAME; secret_alloc'ed.  Raises
+ * the same.
+ */
+extern char *secret_resolve_proxy(const char *reference);
+
 /* The key that "file:NAME" refers to, in issuers/NAME; secret_alloc'ed.  Raises the same. */
 extern char *secret_resolve_issuer(const char *reference);
 

@@ -31,6 +31,12 @@ diagnose_silence(const char *what, const char *url, const HttpResponse *response
 				   ? "; if it may be called: allowed_networks or allowed_hosts"
 				   : "; http is for development, by allow_insecure_loopback, else by allowed_hosts "
 					 "and allowed_networks";
+	else if (strstr(response->error, "appuser_connectors.proxy") != NULL)
+		mend = strstr(response->error, "answered 407") != NULL ||
+					   strstr(response->error, "answered 401") != NULL
+				   ? "; the user name and password in the file that the setting names"
+				   : "; whether it runs, and lets this server call that host; no_proxy if it need "
+					 "not be asked";
 	else if (strstr(response->error, "not yet valid") != NULL)
 		mend = "; compare this server's clock with the provider's";
 	else if (strstr(response->error, "has expired") != NULL)
@@ -39,7 +45,7 @@ diagnose_silence(const char *what, const char *url, const HttpResponse *response
 		mend = "; ca_file if the certificate is of an authority of your own, else the provider's "
 			   "certificate";
 	else if (response->outcome == HTTP_NOT_SENT && !response->local_trouble)
-		mend = "; this server's way out (DNS, firewall), or the host in the definition";
+		mend = "; this server's way out (DNS, firewall, proxy), or the host in the definition";
 	/* response->detail is for the server log alone: what a name resolves to is no admin's to ask */
 	return psprintf("the %s %s: %s%s", what, quoted(url), response->error, mend);
 }

@@ -28,11 +28,13 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/settings.h"
+#include "base/url.h"
 #include "http/http.h"
 #include "store/adoption.h"
 #include "store/authorization.h"
 #include "store/due_mark.h"
 #include "store/event.h"
+#include "store/secret_reference.h"
 #include "worker/descriptors.h"
 #include "worker/exchange.h"
 #include "worker/flight.h"
@@ -66,20 +68,28 @@ handle_sigterm(SIGNAL_ARGS)
 }
 
 static void
-set_http_policy(void)
+set_policy(const char *proxy, bool proxy_unknown)
 {
 	HttpPolicy policy = {.allow_insecure_loopback = guc_allow_insecure_loopback,
 						 .allowed_networks = guc_allowed_networks,
 						 .allowed_hosts = guc_allowed_hosts,
 						 .ca_file = guc_ca_file,
 						 .connect_timeout_ms = guc_connect_timeout,
-						 .request_timeout_ms = guc_request_timeout};
+						 .request_timeout_ms = guc_request_timeout,
+						 .proxy = proxy,
+						 .no_proxy = guc_no_proxy,
+						 .proxy_unknown = proxy_unknown};
 
 	if (!http_set_policy(&policy))
 		ereport(LOG,
 				(errmsg("appuser_connectors.allowed_networks or allowed_hosts is not valid, the "
 						"old values stay in force")));
-	descriptors_check();
+}
+
+static void
+set_policy_with_file(void *arg)
+{
+	set_policy(secret_resolve_proxy(guc_proxy), false);
 }
 
 /* A new flight for a call, or another waiter of one under way */
@@ -162,6 +172,18 @@ in_transaction(void (*step)(void *arg), void *arg)
 	}
 	PG_END_TRY();
 	return committed;
+}
+
+/* A proxy that there is, but is not known, is not gone past: nothing is sent. */
+static void
+set_http_policy(void)
+{
+	if (strncmp(guc_proxy, "file:", 5) != 0)
+		/* at the server's start, one that is none is let pass */
+		set_policy(guc_proxy, guc_proxy[0] != '\0' && url_proxy_problem(guc_proxy, false) != NULL);
+	else if (!in_transaction(set_policy_with_file, NULL))
+		set_policy("", true);
+	descriptors_check();
 }
 
 static void

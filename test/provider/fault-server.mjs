@@ -26,6 +26,7 @@
 //   status (200), statusLine (instead of HTTP/1.1's own), headers {name: value or [values]}, body (string, or anything else as JSON), bodyBase64
 //   gzip               the body is compressed, or, if gzip is a number, so many compressed zeros
 //   echo               the body is the request's
+//   tunnelTo           as a proxy that was asked to CONNECT: a tunnel to HOST:PORT, wherever it was to lead
 //   raw, rawBase64     exactly these bytes instead of an HTTP answer, then the connection is closed
 //   proxyTo            another server's base URL: the request is forwarded, and what follows befalls the answer;
 //                      keepHost: with the Host header as it came
@@ -297,6 +298,7 @@ async function serve(connection, request) {
 		connection.reset();
 		return false;
 	}
+	if (rule.tunnelTo) return tunnel(socket, rule.tunnelTo);
 	if (rule.raw !== undefined || rule.rawBase64 !== undefined) {
 		await write(socket, rule.raw !== undefined ? rule.raw : Buffer.from(rule.rawBase64, 'base64'));
 		return false;
@@ -328,6 +330,25 @@ async function serve(connection, request) {
 	else if (answer.body.length > 0 && request.method !== 'HEAD') await write(socket, answer.body);
 	if (rule.duplicate) await write(socket, Buffer.concat([head, answer.body]));
 	return !rule.closeAfter && !/close/i.test(request.headers.connection ?? '');
+}
+
+// The connection is the tunnel's from now on.
+function tunnel(socket, to) {
+	const [, host, port] = to.match(/^(.*):(\d+)$/);
+	const other = net.connect(Number(port), host);
+	const end = () => {
+		socket.destroy();
+		other.destroy();
+	};
+	socket.removeAllListeners('data');
+	socket.on('close', end);
+	other.on('close', end);
+	other.on('error', end);
+	other.on('connect', () => {
+		socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+		socket.pipe(other).pipe(socket);
+	});
+	return never();
 }
 
 function dechunk(bytes) {

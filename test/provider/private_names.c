@@ -2,12 +2,14 @@
  * private_names.c
  *	  Preloaded into a server of a test: private.test is on 10.0.0.1, and
  *	  metadata.test on 169.254.169.254.  Nobody is there: who connects to one of
- *	  these comes to loopback.
+ *	  these comes to loopback.  Names below proxied.test are on $PROXIED_TEST, and
+ *	  cannot be looked up where that is not set.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <netdb.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -23,6 +25,12 @@ getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
 		node = "10.0.0.1";
 	if (node != NULL && strcmp(node, "metadata.test") == 0)
 		node = "169.254.169.254";
+	if (node != NULL && strstr(node, ".proxied.test") != NULL)
+	{
+		node = getenv("PROXIED_TEST");
+		if (node == NULL)
+			return EAI_NONAME;
+	}
 	return real(node, service, hints, result);
 }
 

@@ -112,8 +112,8 @@ sub refused_at
 }
 
 is(refused_at('private', 'https://private.test/token'), 'connector_misconfigured connector_misconfigured: the token endpoint "https://private.test/token": an address that is not allowed; if it may be called: allowed_networks or allowed_hosts', 'an event names what would let a private address through');
-is(refused_at('closed', 'https://127.0.0.1:1/token'), 'provider_unavailable provider_unavailable: the token endpoint "https://127.0.0.1:1/token": no connection could be made; this server\'s way out (DNS, firewall), or the host in the definition', 'but not what answered at a port');
-is(refused_at('nowhere', 'https://nowhere.invalid/token'), 'provider_unavailable provider_unavailable: the token endpoint "https://nowhere.invalid/token": the name of the host could not be resolved; this server\'s way out (DNS, firewall), or the host in the definition', 'nor what a resolver says');
+is(refused_at('closed', 'https://127.0.0.1:1/token'), 'provider_unavailable provider_unavailable: the token endpoint "https://127.0.0.1:1/token": no connection could be made; this server\'s way out (DNS, firewall, proxy), or the host in the definition', 'but not what answered at a port');
+is(refused_at('nowhere', 'https://nowhere.invalid/token'), 'provider_unavailable provider_unavailable: the token endpoint "https://nowhere.invalid/token": the name of the host could not be resolved; this server\'s way out (DNS, firewall, proxy), or the host in the definition', 'nor what a resolver says');
 my $wrong_name = start_fault_server(certificate => 'wrong-name');
 like(refused_at('wrong', $wrong_name->url . '/token'), qr/^provider_unavailable provider_unavailable: the token endpoint "[^"]*": its certificate is not for the name of the host; ca_file if [^"]*$/, 'nor whose certificate it is');
 my $log = slurp_file($node->logfile);

@@ -22,6 +22,8 @@ static FaultServer plain;                          /* without TLS */
 static double slowest_call = 0;
 static long connect_timeout = 5000;
 static const char *allowed_hosts = "";
+static const char *proxy = "";
+static const char *no_proxy = "";
 
 static inline double
 now(void)
@@ -35,8 +37,8 @@ now(void)
 static inline void
 policy(bool loopback, const char *networks, const char *ca_file, long request_timeout)
 {
-	HttpPolicy policy = {loopback, networks,        allowed_hosts,
-						 ca_file,  connect_timeout, request_timeout};
+	HttpPolicy policy = {loopback,        networks,        allowed_hosts, ca_file,
+						 connect_timeout, request_timeout, proxy,         no_proxy};
 
 	if (!http_set_policy(&policy))
 		printf("Bail out! policy refused\n");

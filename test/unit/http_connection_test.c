@@ -1,4 +1,4 @@
-/* sources: src/http/http.c src/http/transfer.c src/http/connection.c src/http/network.c src/http/rules.c src/http/memory.c src/http/environment.c */
+/* sources: src/http/http.c src/http/transfer.c src/http/connection.c src/http/lookup.c src/http/network.c src/http/rules.c src/http/memory.c src/http/environment.c */
 /*
  * http_connection_test.c
  *	  That each request has a connection of its own and goes out once, over HTTP/1.1, under

@@ -39,6 +39,7 @@
 #include "http/connection.c"
 #include "http/environment.c"
 #include "http/http.c"
+#include "http/lookup.c"
 #include "http/memory.c"
 #include "http/network.c"
 #include "http/rules.c"
@@ -51,6 +52,28 @@ static int unended = 0;
 static int wrong_answers = 0;
 
 static bool
+wait_for(HttpResponse *response)
+{
+	int64_t deadline = now_ms() + 1000;
+
+	while (http_next_completed(response) == NULL)
+	{
+		struct pollfd set = {.fd = http_epoll_fd(), .events = POLLIN};
+		long timeout = http_timeout_ms();
+
+		if (now_ms() > deadline)
+		{
+			unended++;
+			memset(response, 0, sizeof(*response));
+			return false;
+		}
+		poll(&set, 1, timeout < 0 || timeout > 100 ? 100 : (int) timeout);
+		http_drive();
+	}
+	return true;
+}
+
+static bool
 start_and_wait(void)
 {
 	HttpRequest request = {.url = url,
@@ -61,23 +84,9 @@ start_and_wait(void)
 	HttpResponse response;
 	bool answered;
 	int owner;
-	int64_t deadline = now_ms() + 1000;
 
-	if (http_start(&request, &owner) == NULL)
+	if (http_start(&request, &owner) == NULL || !wait_for(&response))
 		return false;
-	while (http_next_completed(&response) == NULL)
-	{
-		struct pollfd set = {.fd = http_epoll_fd(), .events = POLLIN};
-		long timeout = http_timeout_ms();
-
-		if (now_ms() > deadline)
-		{
-			unended++;
-			return false;
-		}
-		poll(&set, 1, timeout < 0 || timeout > 100 ? 100 : (int) timeout);
-		http_drive();
-	}
 	answered = response.outcome == HTTP_ANSWERED;
 	if (answered && (response.status != 200 || response.body == NULL ||
 					 strcmp(response.body, BODY) != 0 || response.body_len != strlen(BODY)))
@@ -101,11 +110,36 @@ transfer(const void *ca_file)
 	return done;
 }
 
+/* Through a proxy that refuses */
+static bool
+refused_tunnel(const void *proxy)
+{
+	HttpPolicy policy = {false, "", "", "", 2000, 300, proxy, ""};
+	HttpRequest request = {.url = "https://1.1.1.1/token"};
+	HttpResponse response;
+	bool as_promised = false;
+	int owner;
+
+	if (!http_init())
+		return false;
+	if (http_set_policy(&policy) && http_start(&request, &owner) != NULL)
+	{
+		wait_for(&response);
+		as_promised = response.outcome == HTTP_NOT_SENT && strstr(response.error, "answered 407");
+		if (response.outcome == HTTP_ANSWERED || response.error[0] == '\0')
+			wrong_answers++;
+		http_response_free(&response);
+	}
+	http_shutdown();
+	return as_promised;
+}
+
 /* The policy of before stays when the new one cannot be had. */
 static bool
 change_policy(const void *unused)
 {
-	HttpPolicy policy = {true, "10.0.0.0/8", "idp.internal", "", 2000, 300};
+	HttpPolicy policy = {true, "10.0.0.0/8", "idp.internal",        "",
+						 2000, 300,          "http://a:b@c.test:1", "corp.example"};
 	int at = failing_at;
 	bool changed;
 
@@ -128,6 +162,7 @@ int
 main(void)
 {
 	FaultServer server = fault_server_start(NULL);
+	char proxy[64];
 
 	fault_server_rules(&server,
 					   "[{\"path\":\"/token\",\"status\":200,\"headers\":{\"retry-after\":\"5\","
@@ -138,6 +173,14 @@ main(void)
 	each_failure("a transfer", transfer, "", true);
 	ok(unended == 0, "each transfer ends");
 	ok(wrong_answers == 0, "each answer is the provider's, and each failure says why");
+	snprintf(proxy, sizeof(proxy), "http://user:password@127.0.0.1:%d", server.port);
+	fault_server_rules(&server, "[{\"path\":\"*\",\"status\":407}]");
+	each_failure("a call through a proxy", refused_tunnel, proxy, true);
+	ok(unended == 0 && wrong_answers == 0, "each such call ends, and says why");
+	fault_server_rules(&server,
+					   "[{\"path\":\"/token\",\"status\":200,\"headers\":{\"retry-after\":\"5\","
+					   "\"content-type\":\"application/json\"},\"body\":%s}]",
+					   BODY);
 	each_failure("a change of policy", change_policy, NULL, false);
 	ok(wrong_answers == 0, "and the policy of before stays in force");
 	fault_server_stop(&server);

@@ -1,4 +1,4 @@
-/* sources: src/http/http.c src/http/transfer.c src/http/connection.c src/http/network.c src/http/rules.c src/http/memory.c src/http/environment.c */
+/* sources: src/http/http.c src/http/transfer.c src/http/connection.c src/http/lookup.c src/http/network.c src/http/rules.c src/http/memory.c src/http/environment.c */
 /*
  * http_test.c
  *	  The rules of http.h against a server that breaks HTTP in every way, and

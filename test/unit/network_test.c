@@ -161,6 +161,37 @@ static const char *const bad_hosts[] = {",",
 										"2130706433",
 										"git.corp.example."};
 
+static const struct
+{
+	const char *list;
+	const char *host;
+	bool contained;
+} exceptions[] = {{"", "a.example", false},
+				  {"*", "a.example", true},
+				  {"*", "10.0.0.1", true},
+				  {"a.example", "a.example", true},
+				  {"a.example", "A.EXAMPLE", true},
+				  {"a.example", "a.example.", true},
+				  {"a.example", "b.a.example", true},
+				  {"a.example", "ba.example", false},
+				  {"a.example", "a.example.evil", false},
+				  {"a.example", "example", false},
+				  {".a.example", "a.example", true},
+				  {".a.example", "b.a.example", true},
+				  {"x , .a.example", "b.a.example", true},
+				  {"10.0.0.0/8, fd00::/8", "10.1.2.3", true},
+				  {"10.0.0.0/8, fd00::/8", "[fd12::1]", true},
+				  {"10.0.0.0/8, fd00::/8", "[::ffff:10.1.2.3]", true},
+				  {"10.0.0.0/8, fd00::/8", "11.1.2.3", false},
+				  {"10.0.0.0/8", "10.example", false},
+				  {"10.1.2.3", "10.1.2.3", true},
+				  {"::1", "[::1]", true},
+				  {"3.example", "1.2.3", false}};
+
+static const char *const bad_exceptions[] = {
+	",",    "a,,b",  "a b",       "*.a",        "*a",     "..a",          ".",
+	"a:80", "[::1]", "https://a", "10.0.0.1/8", "10.0.0", "b\xc3\xbc.de", "user@a"};
+
 static struct sockaddr_storage
 address(const char *text)
 {
@@ -253,6 +284,16 @@ main(void)
 		   !network_hosts_contain("a.example", "") && !network_hosts_contain("", "a.example") &&
 		   !network_hosts_contain("", ""),
 	   "but not one below it, above it, or alike");
+
+	for (i = 0; i < COUNT(exceptions); i++)
+		ok(network_exceptions_valid(exceptions[i].list) &&
+			   network_exceptions_contain(exceptions[i].list, exceptions[i].host) ==
+				   exceptions[i].contained,
+		   "%s is %sin \"%s\"", exceptions[i].host, exceptions[i].contained ? "" : "not ",
+		   exceptions[i].list);
+	for (i = 0; i < COUNT(bad_exceptions); i++)
+		ok(!network_exceptions_valid(bad_exceptions[i]), "\"%s\" is no list of exceptions",
+		   bad_exceptions[i]);
 
 	for (i = 0; i < COUNT(good_lists); i++)
 		ok(network_list_valid(good_lists[i]), "\"%s\" is a list of networks", good_lists[i]);

@@ -148,6 +148,54 @@ test_paths(void)
 }
 
 static void
+test_proxies(void)
+{
+	static const char *const fine[] = {"http://proxy.example:3128", "https://proxy.example:8443/",
+									   "http://10.1.2.3:3128", "http://[fd00::1]:3128",
+									   "HTTP://proxy.example:1"};
+	static const char *const with_user[] = {
+		"http://user:p%40ss%2fword@proxy.example:3128", "http://user@proxy.example:3128",
+		"http://:x@proxy.example:3128", "http://a:b:c!$&'()*+,;=@[::1]:3128"};
+	static const char *const refused[] = {"",
+										  "proxy.example",
+										  "proxy.example:3128",
+										  "http://proxy.example",
+										  "http://proxy.example:",
+										  "http://proxy.example:0x1",
+										  "http://[::1]",
+										  "http://:3128",
+										  "socks5://proxy.example:1080",
+										  "http://proxy.example:3128/x",
+										  "http://proxy.example:3128?x",
+										  "http://proxy.example:3128#x",
+										  "http://proxy.example:99999",
+										  " http://proxy.example:3128",
+										  "http://proxy.example:3128\n",
+										  "\"http://proxy.example:3128\"",
+										  "http://a b@proxy.example:3128",
+										  "http://a:p%4@proxy.example:3128",
+										  "http://a:p%@proxy.example:3128",
+										  "http://a:p/x@proxy.example:3128",
+										  "http://a:p@x@proxy.example:3128",
+										  "http://proxy.example:3128/@x"};
+
+	for (size_t i = 0; i < lengthof(fine); i++)
+		ok(url_proxy_problem(fine[i], true) == NULL && url_proxy_problem(fine[i], false) == NULL,
+		   "%s is a proxy", fine[i]);
+	for (size_t i = 0; i < lengthof(with_user); i++)
+		ok(url_proxy_problem(with_user[i], true) == NULL &&
+			   url_proxy_problem(with_user[i], false) != NULL,
+		   "%s is one where a password may stand", with_user[i]);
+	for (size_t i = 0; i < lengthof(refused); i++)
+	{
+		const char *problem = url_proxy_problem(refused[i], true);
+
+		ok(problem != NULL && url_proxy_problem(refused[i], false) != NULL, "proxy %zu is none: %s",
+		   i, problem != NULL ? problem : "");
+	}
+}
+
+static void
 test_names(void)
 {
 	char long_name[1000];
@@ -177,6 +225,7 @@ main(void)
 {
 	test_redirects();
 	test_paths();
+	test_proxies();
 	test_names();
 	return tap_done();
 }
