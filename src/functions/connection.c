@@ -35,6 +35,7 @@
 #include "store/outbox.h"
 #include "store/shared_state.h"
 #include "store/store.h"
+#include "worker/diagnosis.h"
 #include "worker/provider_call.h"
 #include "worker/refresh.h"
 #include "worker/revocation.h"
@@ -463,6 +464,7 @@ connection_require_reconnect_of_connector(const Connector *connector, const char
 	int count;
 	ConnectionKey *keys = store_keys_of_connector(connector_id, &count);
 	TimestampTz now = GetCurrentTimestamp();
+	const char *detail = diagnose_reason(reason);
 
 	for (int i = 0; i < count; i++)
 	{
@@ -477,7 +479,7 @@ connection_require_reconnect_of_connector(const Connector *connector, const char
 		connection_end_grant(&connection, reason, now);
 		store_update_connection(&connection);
 		event_record(keys[i].app_user, connector_id, keys[i].connection_name, "reconnect_required",
-					 reason);
+					 detail);
 	}
 }
 

@@ -45,7 +45,6 @@ static const char *scope_parameter(const OAuthClient *client);
 static void init_params(ParamList *params, int n_extra);
 static void add_param(ParamList *params, const char *name, const char *value);
 static void add_client_authentication(const OAuthClient *client, ParamList *params);
-static char *basic_authorization(const OAuthClient *client);
 static void finish_request(const OAuthClient *client, const char *url, ParamList *params,
 						   OAuthRequest *request);
 
@@ -307,7 +306,7 @@ add_client_authentication(const OAuthClient *client, ParamList *params)
 }
 
 /* §2.3.1: form-encoded first, so that a ':' in the id cannot move the border */
-static char *
+char *
 basic_authorization(const OAuthClient *client)
 {
 	const char *secret = client->client_secret != NULL ? client->client_secret : "";

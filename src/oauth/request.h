@@ -68,6 +68,9 @@ extern void build_refresh_request(const OAuthClient *client, const char *refresh
 extern void build_revocation_request(const OAuthClient *client, const char *token,
 									 const char *token_type_hint, OAuthRequest *request);
 
+/* The value of the Authorization header (RFC 6749 §2.3.1); secret memory */
+extern char *basic_authorization(const OAuthClient *client);
+
 /* Overwrites the secrets of a request; their memory goes with its context. */
 extern void oauth_request_free(OAuthRequest *request);
 

@@ -20,6 +20,7 @@
 
 #include "base/secret.h"
 #include "oauth/body.h"
+#include "oauth/echo.h"
 #include "oauth/response.h"
 #include "oauth/scope.h"
 
@@ -86,6 +87,7 @@ static void skip_byte_order_mark(const char **body, size_t *len);
 static bool has_prefix_nocase(const char *text, const char *prefix);
 static const char *read_error(const BodyObject *root, char error[MAX_ERROR_CODE + 1],
 							  const BodyMember **description);
+static void read_description(const BodyMember *member, char description[MAX_ERROR_DESCRIPTION + 1]);
 static TokenOutcome error_outcome(int status, const char *code);
 static TokenOutcome wordless_outcome(int status, size_t body_len, const BodyObject *root);
 static const char *read_tokens(const OAuthClient *client, const BodyObject *root,
@@ -283,6 +285,17 @@ read_error(const BodyObject *root, char error[MAX_ERROR_CODE + 1], const BodyMem
 	return code;
 }
 
+/* In the server's own words, but for what may be a token */
+static void
+read_description(const BodyMember *member, char description[MAX_ERROR_DESCRIPTION + 1])
+{
+	description[0] = '\0';
+	if (member == NULL)
+		return;
+	sanitize_provider_text(member->text, member->len, description, MAX_ERROR_DESCRIPTION + 1);
+	echo_mask_tokens(description);
+}
+
 /*
  * Of an error code under a status that leaves the word to it.  Codes are of one case
  * (RFC 6749 §5.2), which not every server knows.
@@ -344,11 +357,10 @@ parse_token_response(const OAuthClient *client, int status, const char *content_
 
 	refusal = read_body(client, status >= 400, content_type, body, body_len, &root);
 	code = read_error(root, response->error, &description);
-	/* admins read it: not where a server echoes what it was sent */
-	if (description != NULL && (client->client_secret == NULL || description->text == NULL ||
-								strstr(description->text, client->client_secret) == NULL))
-		sanitize_provider_text(description->text, description->len, response->error_description,
-							   sizeof(response->error_description));
+	read_description(description, response->error_description);
+	/* people read them */
+	echo_mask_client(response->error, client);
+	echo_mask_client(response->error_description, client);
 
 	/* first the statuses under which nothing in the body is definite */
 	if (status == 429)
@@ -667,7 +679,8 @@ token_response_cleanse(TokenResponse *response)
 
 RevocationOutcome
 classify_revocation_response(int status, const char *body, size_t body_len,
-							 char error[MAX_ERROR_CODE + 1])
+							 char error[MAX_ERROR_CODE + 1],
+							 char error_description[MAX_ERROR_DESCRIPTION + 1])
 {
 	/* what providers say of a token that is dead already; RFC 7009 says 200 */
 	static const char *const dead[] = {"invalid_token", "token_revoked", "token_expired"};
@@ -682,6 +695,7 @@ classify_revocation_response(int status, const char *body, size_t body_len,
 	if (body != NULL && body_len > 0)
 		read_json_body(body, body_len, NULL, &root);
 	code = read_error(root, error, &description);
+	read_description(description, error_description);
 
 	if (status == 408 || status == 425 || status == 429 || (status >= 500 && status <= 599))
 		outcome = REVOCATION_RETRY;

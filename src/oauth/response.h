@@ -34,7 +34,10 @@ typedef struct TokenResponse
 {
 	TokenOutcome outcome;
 
-	/* printable ASCII, truncated; empty when the provider said nothing */
+	/*
+	 * Printable ASCII, truncated; empty when the provider said nothing.  Without what the
+	 * client authenticates with; the caller takes out what else it sent (oauth/echo.h).
+	 */
 	char error[MAX_ERROR_CODE + 1];
 	char error_description[MAX_ERROR_DESCRIPTION + 1];
 
@@ -87,8 +90,11 @@ typedef enum RevocationOutcome
 	REVOCATION_REFUSED /* a definite refusal: trying again is pointless */
 } RevocationOutcome;
 
-extern RevocationOutcome classify_revocation_response(int status, const char *body, size_t body_len,
-													  char error[MAX_ERROR_CODE + 1]);
+/* error and error_description as in a TokenResponse */
+extern RevocationOutcome
+classify_revocation_response(int status, const char *body, size_t body_len,
+							 char error[MAX_ERROR_CODE + 1],
+							 char error_description[MAX_ERROR_DESCRIPTION + 1]);
 
 /*
  * A provider's words, fit to show: printable ASCII, everything else '?',

@@ -93,15 +93,19 @@ is_change(const char *event)
 	return strcmp(event, "connector_updated") == 0 || strcmp(event, "connector_resumed") == 0;
 }
 
-/* A person who says no, at the provider or here, is no trouble of the connector's. */
+/*
+ * A person who says no, at the provider or here, is no trouble of the connector's; and that
+ * it is stopped was told with the cause when it was.
+ */
 static bool
 is_failure(const char *event, const char *detail)
 {
 	static const char *const events[] = {"connect_failed",     "refresh_failing",
 										 "reconnect_required", "connector_stopped",
 										 "revocation_failed",  "invalid_id_token"};
-	static const char *const persons_own[] = {"access_denied", "consent_required", "login_required",
-											  "interaction_required", "account_selection_required"};
+	static const char *const others[] = {
+		"access_denied",        "consent_required",           "login_required",
+		"interaction_required", "account_selection_required", "connector_stopped"};
 	size_t length = detail != NULL ? strcspn(detail, ":") : 0;
 
 	if (!is_one_of(events, lengthof(events), event, strlen(event)))
@@ -109,7 +113,7 @@ is_failure(const char *event, const char *detail)
 	if (strcmp(event, "reconnect_required") == 0 && length == strlen("invalid_grant") &&
 		strncmp(detail, "invalid_grant", length) == 0)
 		return false;
-	return !is_one_of(persons_own, lengthof(persons_own), detail, length);
+	return !is_one_of(others, lengthof(others), detail, length);
 }
 
 static void

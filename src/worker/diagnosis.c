@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "worker/diagnosis.h"
 
-/* Text of a stranger's, for a person to read */
+/* Text of a stranger's, for a person to read, who must not take it for ours */
 static const char *
 quoted(const char *text)
 {
@@ -18,7 +18,23 @@ quoted(const char *text)
 	for (char *c = shown; *c != '\0'; c++)
 		if (*c < ' ' || *c > '~')
 			*c = '?';
+		else if (*c == '"')
+			*c = '\'';
 	return psprintf("\"%s\"", shown);
+}
+
+/* What the provider says of an error, each empty where it says nothing */
+static void
+append_words(StringInfo why, const char *error, const char *description)
+{
+	if (error[0] != '\0')
+		appendStringInfo(why, ", error %s",
+						 strspn(error, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+									   "0123456789_-.") == strlen(error)
+							 ? error
+							 : quoted(error));
+	if (description[0] != '\0')
+		appendStringInfo(why, ": %s", quoted(description));
 }
 
 const char *
@@ -50,20 +66,29 @@ diagnose_silence(const char *what, const char *url, const HttpResponse *response
 	return psprintf("the %s %s: %s%s", what, quoted(url), response->error, mend);
 }
 
+/* of: what was sent */
 static const char *
-mend_refusal(const HttpResponse *response, const TokenResponse *tokens)
+mend_refusal(RefusedGrant of, const HttpResponse *response, const TokenResponse *tokens)
 {
+	bool is_code = of == REFUSED_CODE;
+
 	if (tokens->outcome == TOKEN_INVALID_CLIENT)
 		return "correct client_id or client_secret with update_connector(), or "
 			   "token_endpoint_auth_method in the definition";
-	if (strcmp(tokens->error, "invalid_grant") == 0)
-		return "the code was used, has expired, or was given to another redirect URI or client: "
-			   "compare client_id and redirect_uris with what is registered at the provider";
+	if (tokens->outcome == TOKEN_INVALID_GRANT)
+		return is_code ? "the code was used, has expired, or was given to another redirect URI or "
+						 "client: compare client_id and redirect_uris with what is registered at "
+						 "the provider"
+					   : "the provider has ended the grant, or gave it to another client_id: the "
+						 "person connects again";
+	if (tokens->outcome == TOKEN_RATE_LIMITED)
+		return "it is tried again; max_concurrent_requests_per_connector if it is too much at once";
 	if (strcmp(tokens->error, "invalid_scope") == 0)
 		return "correct scopes with update_connector()";
 	if (strcmp(tokens->error, "unauthorized_client") == 0 ||
 		strcmp(tokens->error, "unsupported_grant_type") == 0)
-		return "allow the client the authorization code grant at the provider";
+		return is_code ? "allow the client the authorization code grant at the provider"
+					   : "allow the client the refresh token grant at the provider";
 	if (tokens->malformed != NULL && strstr(tokens->malformed, "token_type") != NULL)
 		return "token_types of the definition lists those that are accepted besides Bearer";
 	if (tokens->error[0] == '\0' && (response->status == 404 || response->status == 405 ||
@@ -73,24 +98,75 @@ mend_refusal(const HttpResponse *response, const TokenResponse *tokens)
 }
 
 const char *
-diagnose_refusal(const OAuthClient *client, const HttpResponse *response,
+diagnose_refusal(const OAuthClient *client, RefusedGrant of, const HttpResponse *response,
 				 const TokenResponse *tokens)
 {
-	const char *mend = mend_refusal(response, tokens);
+	const char *mend = mend_refusal(of, response, tokens);
 	StringInfoData why;
 
 	initStringInfo(&why);
 	appendStringInfo(&why, "the token endpoint %s answered with HTTP status %d",
 					 quoted(client->token_endpoint), response->status);
+	/* a constant text of ours */
 	if (tokens->malformed != NULL)
 		appendStringInfo(&why, ", and %s", tokens->malformed);
-	if (tokens->error[0] != '\0')
-		appendStringInfo(&why, ", error %s", tokens->error);
-	if (tokens->error_description[0] != '\0')
-		appendStringInfo(&why, ": %s", tokens->error_description);
+	append_words(&why, tokens->error, tokens->error_description);
 	if (mend != NULL)
 		appendStringInfo(&why, "; %s", mend);
 	return why.data;
+}
+
+const char *
+diagnose_revocation(const OAuthClient *client, const HttpResponse *response, const char *error,
+					const char *description)
+{
+	StringInfoData why;
+
+	if (response->outcome != HTTP_ANSWERED)
+		return diagnose_silence("revocation endpoint", client->revocation_endpoint, response);
+	initStringInfo(&why);
+	appendStringInfo(&why, "the revocation endpoint %s answered with HTTP status %d",
+					 quoted(client->revocation_endpoint), response->status);
+	append_words(&why, error, description);
+	if (strcmp(error, "unsupported_token_type") == 0)
+		appendStringInfoString(&why, "; the provider revokes no tokens of this kind");
+	else if (response->status == 401 || strcmp(error, "invalid_client") == 0)
+		appendStringInfoString(&why, "; client_id or client_secret were wrong when it was queued");
+	else if (error[0] == '\0' && response->status < 500)
+		appendStringInfoString(&why, "; revocation_endpoint of the definition may be wrong");
+	return why.data;
+}
+
+const char *
+diagnose_reason(const char *reason)
+{
+	static const struct
+	{
+		const char *reason;
+		const char *why;
+	} known[] = {
+		{"no_refresh_token",
+		 "the provider gave nothing to renew the token with; ask for it by a scope such as "
+		 "offline_access, or authorization_params and consent_params of the definition"},
+		{"endpoints_changed",
+		 "an admin changed a URL that tokens go to; where the provider has only moved, a "
+		 "superuser calls allow_endpoint_change() before that"},
+		{"account_changed", "the refresh was answered with an ID token of another account, and "
+							"what came with it is revoked; the person connects again"},
+		{"connector_stopped",
+		 "the provider refuses its client; correct it with update_connector()"},
+		{"connector_changed",
+		 "it was changed outside update_connector(); call that with everything "
+		 "but the name given anew"},
+		{"unreadable",
+		 "what is stored cannot be opened; see root key in check_health(), else restore "
+		 "the row from a backup, or the person connects again"},
+	};
+
+	for (int i = 0; i < (int) lengthof(known); i++)
+		if (strcmp(known[i].reason, reason) == 0)
+			return psprintf("%s: %s", reason, known[i].why);
+	return reason;
 }
 
 const char *
@@ -143,9 +219,9 @@ diagnose_signature(const OAuthClient *client, const char *text, const char *id_t
 		return psprintf("%s: it is by %s, with the client secret, which is not supported; have the "
 						"provider sign by RS256 or ES256",
 						text, name);
+	/* not by its name, which could be another each time: an event is recorded once */
 	if (algorithm == 0)
-		return psprintf("%s: it is by %s, which is no algorithm that is accepted", text,
-						quoted(name != NULL ? name : ""));
+		return psprintf("%s: it is by no algorithm that is known here, or by none", text);
 	return psprintf("%s: it is by %s, and accepted is %s; if the provider is to sign so, "
 					"id_token_signed_response_alg of the definition",
 					text, name, algorithm_names(client->id_token_algorithms));

@@ -17,9 +17,21 @@
 extern const char *diagnose_silence(const char *what, const char *url,
 									const HttpResponse *response);
 
-/* The token endpoint's answer to a code brings no tokens. */
-extern const char *diagnose_refusal(const OAuthClient *client, const HttpResponse *response,
-									const TokenResponse *tokens);
+/* The token endpoint's answer to a code or refresh token brings no tokens. */
+typedef enum RefusedGrant
+{
+	REFUSED_CODE,
+	REFUSED_REFRESH_TOKEN
+} RefusedGrant;
+extern const char *diagnose_refusal(const OAuthClient *client, RefusedGrant of,
+									const HttpResponse *response, const TokenResponse *tokens);
+
+/* A token was not revoked.  description may be empty where it is not for the event. */
+extern const char *diagnose_revocation(const OAuthClient *client, const HttpResponse *response,
+									   const char *error, const char *description);
+
+/* A reason of our own for an event, with why and the mend behind it; another one as it is */
+extern const char *diagnose_reason(const char *reason);
 
 /* The keys were answered, but not as keys. */
 extern const char *diagnose_keys(const OAuthClient *client, const HttpResponse *response);

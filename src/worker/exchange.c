@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "base/record.h"
+#include "oauth/echo.h"
 #include "oauth/id_token.h"
 #include "store/adoption.h"
 #include "store/authorization.h"
@@ -372,6 +373,16 @@ note_answer(const Flight *flight)
 		circuit_note_failure(flight->connector_id, flight->app_user, flight->sent_at);
 }
 
+/* Admins read what the provider says, which may repeat what it was sent. */
+static void
+mask_sent(const ExchangeDetails *details, TokenResponse *tokens)
+{
+	const char *const sent[] = {details->callback.code, details->code_verifier};
+
+	echo_mask(tokens->error, sent, lengthof(sent));
+	echo_mask(tokens->error_description, sent, lengthof(sent));
+}
+
 static bool
 exchange_answered(Flight *flight, const HttpResponse *response)
 {
@@ -404,7 +415,8 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 						 response->body, response->body_len, tokens);
 	if (tokens->outcome != TOKEN_GRANTED)
 	{
-		details->why = diagnose_refusal(&flight->connector->client, response, tokens);
+		mask_sent(details, tokens);
+		details->why = diagnose_refusal(&flight->connector->client, REFUSED_CODE, response, tokens);
 		(void) rate_count("refused", flight->app_user, flight->connector_id, "", REFUSED_PERIOD,
 						  flight->answered_at);
 	}

@@ -385,12 +385,17 @@ collect_new(Flight **batch)
 static bool
 take_response(Flight *flight, const HttpResponse *response)
 {
+	MemoryContext old = MemoryContextSwitchTo(flight->context);
+	bool goes_on;
+
 	flight->http_outcome = response->outcome;
 	flight->local_trouble = response->local_trouble;
 	/* what is due is due again at once, and would find things as they are */
 	failed |= response->local_trouble;
 	failure_log(flight->kind->name, flight->connector_id, response);
-	return flight->kind->answered(flight, response);
+	goes_on = flight->kind->answered(flight, response);
+	MemoryContextSwitchTo(old);
+	return goes_on;
 }
 
 static void

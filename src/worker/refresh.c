@@ -15,6 +15,7 @@
 
 #include "base/record.h"
 #include "base/settings.h"
+#include "oauth/echo.h"
 #include "oauth/id_token.h"
 #include "store/adoption.h"
 #include "store/connection.h"
@@ -25,6 +26,7 @@
 #include "store/keyring.h"
 #include "store/store.h"
 #include "worker/circuit.h"
+#include "worker/diagnosis.h"
 #include "worker/flight.h"
 #include "worker/granted.h"
 #include "worker/jwks.h"
@@ -367,6 +369,8 @@ static bool
 refresh_answered(Flight *flight, const HttpResponse *response)
 {
 	RefreshDetails *details = flight->details;
+	const OAuthClient *client = &flight->connector->client;
+	TokenResponse *tokens = &flight->tokens;
 
 	/*
 	 * What a provider did whose answer was lost is unknown.  Those that rotate
@@ -375,22 +379,31 @@ refresh_answered(Flight *flight, const HttpResponse *response)
 	if (response->outcome == HTTP_UNANSWERED && details->lost++ < RESENDS &&
 		!TimestampDifferenceExceeds(flight->first_sent_at, GetCurrentTimestamp(), RESEND_WINDOW))
 	{
-		build_refresh_request(&flight->connector->client, details->refresh_token, &flight->request);
+		build_refresh_request(client, details->refresh_token, &flight->request);
 		return true;
 	}
 	if (response->outcome != HTTP_ANSWERED)
 	{
 		strlcpy(flight->problem, response->error, sizeof(flight->problem));
+		details->why = diagnose_silence("token endpoint", client->token_endpoint, response);
 		return false;
 	}
-	parse_token_response(&flight->connector->client, response->status, response->content_type,
-						 response->body, response->body_len, &flight->tokens);
-	if (flight->tokens.outcome == TOKEN_GRANTED)
+	parse_token_response(client, response->status, response->content_type, response->body,
+						 response->body_len, tokens);
+	if (tokens->outcome == TOKEN_GRANTED)
+	{
 		details->id_token = check_id_token(flight);
-	if (flight->tokens.outcome == TOKEN_MALFORMED && flight->tokens.malformed != NULL)
-		strlcpy(flight->problem, flight->tokens.malformed, sizeof(flight->problem));
-	else if (flight->tokens.error[0] != '\0')
-		strlcpy(flight->problem, flight->tokens.error, sizeof(flight->problem));
+		if (details->id_token != ID_TOKEN_ACCEPTED && details->id_token != ID_TOKEN_OTHER_SUBJECT)
+			details->why = diagnose_id_token(client, details->id_token, tokens->id_token);
+		return false;
+	}
+	echo_mask(tokens->error, (const char *const *) &details->refresh_token, 1);
+	echo_mask(tokens->error_description, (const char *const *) &details->refresh_token, 1);
+	details->why = diagnose_refusal(client, REFUSED_REFRESH_TOKEN, response, tokens);
+	if (tokens->outcome == TOKEN_MALFORMED && tokens->malformed != NULL)
+		strlcpy(flight->problem, tokens->malformed, sizeof(flight->problem));
+	else if (tokens->error[0] != '\0')
+		strlcpy(flight->problem, tokens->error, sizeof(flight->problem));
 	else
 		snprintf(flight->problem, sizeof(flight->problem), "HTTP status %d", response->status);
 	return false;
@@ -533,9 +546,10 @@ store_granted(Flight *flight)
 	connection_seal_tokens(&connection, tokens->access_token, refresh_token);
 	store_update_connection(&connection);
 	if (details->id_token != ID_TOKEN_ACCEPTED)
-		event_record_once(flight->app_user, flight->connector_id, flight->connection_name,
-						  "invalid_id_token", id_token_result_text(details->id_token),
-						  connection.connected_at);
+		event_record_once(
+			flight->app_user, flight->connector_id, flight->connection_name, "invalid_id_token",
+			details->why != NULL ? details->why : id_token_result_text(details->id_token),
+			connection.connected_at);
 	if (tokens->expires_in < 0 && expires_in >= 0 && !tokens->expires_in_ignored)
 		event_record_once(flight->app_user, flight->connector_id, flight->connection_name,
 						  "expires_in_missing", "the lifetime of the token before counts on",

@@ -25,6 +25,7 @@ typedef struct RefreshDetails
 	char **requested; /* scopes; none of one that was saved, which is settled */
 	int n_requested;
 	IdTokenResult id_token; /* of the one that came; accepted when none did */
+	const char *why;        /* what came of it, for events; NULL: nothing more is known */
 	int lost;               /* answers, in a row */
 	bool probing;           /* of a stopped connector */
 	bool counted;           /* by the circuit */

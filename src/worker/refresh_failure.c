@@ -18,6 +18,7 @@
 #include "store/event.h"
 #include "store/store.h"
 #include "worker/circuit.h"
+#include "worker/diagnosis.h"
 #include "worker/rate.h"
 #include "worker/refresh_details.h"
 #include "worker/refresh_failure.h"
@@ -52,6 +53,19 @@ note_failure(Flight *flight)
 	details->counted = true;
 }
 
+/* What an event says: a reason that is a code, and what came of the call if one was made */
+static const char *
+event_detail(const Flight *flight, const char *reason)
+{
+	const RefreshDetails *details = flight->details;
+
+	if (details->why == NULL)
+		return diagnose_reason(reason);
+	/* a reason that is no code is in it */
+	return flight->tokens.error[0] == '\0' ? details->why
+										   : psprintf("%s: %s", reason, details->why);
+}
+
 static void
 note_client_refusal(const Flight *flight)
 {
@@ -74,7 +88,8 @@ note_client_refusal(const Flight *flight)
 	store_stop_connector(flight->connector_id, "invalid_client", now,
 						 TimestampTzPlusMilliseconds(now, Min(delay, PROBE_INTERVAL_MAX)));
 	if (!details->probing)
-		event_record("", flight->connector_id, NULL, "connector_stopped", "invalid_client");
+		event_record("", flight->connector_id, NULL, "connector_stopped",
+					 event_detail(flight, "invalid_client"));
 }
 
 /*
@@ -102,8 +117,8 @@ lock_same_grant(Flight *flight, Connection *connection)
 	return false;
 }
 
-void
-refresh_require_reconnect(Flight *flight, const char *reason)
+static void
+require_reconnect(Flight *flight, const char *reason, const char *detail)
 {
 	Connection connection = {0};
 
@@ -113,7 +128,13 @@ refresh_require_reconnect(Flight *flight, const char *reason)
 	connection_end_grant(&connection, reason, GetCurrentTimestamp());
 	store_update_connection(&connection);
 	event_record(flight->app_user, flight->connector_id, flight->connection_name,
-				 "reconnect_required", reason);
+				 "reconnect_required", detail);
+}
+
+void
+refresh_require_reconnect(Flight *flight, const char *reason)
+{
+	require_reconnect(flight, reason, event_detail(flight, reason));
 }
 
 /*
@@ -134,7 +155,7 @@ begin_failure(Flight *flight, Connection *connection)
 
 /* Writes it: not before delay (ms) again. */
 static void
-finish_failure(Flight *flight, Connection *connection, const char *reason, const char *detail,
+finish_failure(Flight *flight, Connection *connection, const char *reason, const char *problem,
 			   int64 delay)
 {
 	TimestampTz now = GetCurrentTimestamp();
@@ -143,7 +164,7 @@ finish_failure(Flight *flight, Connection *connection, const char *reason, const
 	{
 		connection->failing_since = now;
 		event_record(flight->app_user, flight->connector_id, flight->connection_name,
-					 "refresh_failing", detail);
+					 "refresh_failing", event_detail(flight, problem));
 	}
 	connection->status_reason = unconstify(char *, reason);
 	connection->refresh_at = TimestampTzPlusMilliseconds(now, delay);
@@ -227,7 +248,10 @@ note_refusal(Flight *flight, const char *problem, int64 delay)
 		connection.refusals++;
 	if (verdict == REFUSAL_LASTING || connection.refusals >= REFUSALS_TO_GIVE_UP)
 	{
-		refresh_require_reconnect(flight, problem);
+		require_reconnect(flight, problem,
+						  psprintf("%s; the person connects again, or, if it was the provider's "
+								   "mistake, retry_connections()",
+								   event_detail(flight, problem)));
 		return;
 	}
 	finish_failure(flight, &connection, problem, problem,
@@ -333,6 +357,6 @@ refresh_put_off(Flight *flight)
 				 flight->app_user, flight->connector_id, flight->connection_name, UNREADABLE_REASON,
 				 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), UNREADABLE_DELAY)))
 		event_record_once(flight->app_user, flight->connector_id, flight->connection_name,
-						  "refresh_failing", UNREADABLE_REASON,
+						  "refresh_failing", diagnose_reason(UNREADABLE_REASON),
 						  GetCurrentTimestamp() - USECS_PER_DAY);
 }

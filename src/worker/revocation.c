@@ -18,6 +18,7 @@
 #include "base/secret.h"
 #include "base/settings.h"
 #include "base/url.h"
+#include "oauth/echo.h"
 #include "store/adoption.h"
 #include "store/connection.h"
 #include "store/connection_token.h"
@@ -28,6 +29,7 @@
 #include "store/outbox.h"
 #include "store/store.h"
 #include "worker/circuit.h"
+#include "worker/diagnosis.h"
 #include "worker/flight.h"
 #include "worker/revocation.h"
 #include "worker/roster.h"
@@ -43,7 +45,8 @@ typedef struct RevocationDetails
 	char *access_token;
 	char *refresh_token;
 	RevocationOutcome revoked;
-	char error[MAX_ERROR_CODE + 1];
+	const char *why;      /* it was not, for the event */
+	const char *why_bare; /* the same without words that may be about a person */
 } RevocationDetails;
 
 /* Of this transaction, whichever call of it; one that a subtransaction took back wakes in vain. */
@@ -334,6 +337,16 @@ revocation_prepare(Flight *flight)
 	return true;
 }
 
+/* What the provider says may repeat what it was sent. */
+static void
+mask_sent(const RevocationDetails *details, const OAuthClient *client, char *said)
+{
+	const char *const sent[] = {details->refresh_token, details->access_token};
+
+	echo_mask(said, sent, lengthof(sent));
+	echo_mask_client(said, client);
+}
+
 /*
  * The refresh token goes first, and ends the grant.  RFC 7009 §2.1 leaves it open
  * whether that ends the access token as well, so that goes next; where it did, servers
@@ -343,16 +356,20 @@ static bool
 revocation_answered(Flight *flight, const HttpResponse *response)
 {
 	RevocationDetails *details = flight->details;
+	const OAuthClient *client = &flight->connector->client;
+	char error[MAX_ERROR_CODE + 1] = "";
+	char description[MAX_ERROR_DESCRIPTION + 1] = "";
 
 	if (response->outcome == HTTP_ANSWERED)
 		details->revoked = classify_revocation_response(response->status, response->body,
-														response->body_len, details->error);
+														response->body_len, error, description);
 	else
-	{
 		details->revoked =
 			response->outcome == HTTP_FORBIDDEN ? REVOCATION_REFUSED : REVOCATION_RETRY;
-		strlcpy(details->error, "no answer", sizeof(details->error));
-	}
+	mask_sent(details, client, error);
+	mask_sent(details, client, description);
+	details->why = diagnose_revocation(client, response, error, description);
+	details->why_bare = diagnose_revocation(client, response, error, "");
 	if (details->refresh_revoked && details->revoked == REVOCATION_REFUSED)
 		details->revoked = REVOCATION_DONE;
 	if (!details->refresh_token_next || details->revoked != REVOCATION_DONE)
@@ -362,8 +379,7 @@ revocation_answered(Flight *flight, const HttpResponse *response)
 	details->refresh_revoked = true;
 	if (details->access_token == NULL)
 		return false;
-	build_revocation_request(&flight->connector->client, details->access_token, "access_token",
-							 &flight->request);
+	build_revocation_request(client, details->access_token, "access_token", &flight->request);
 	return true;
 }
 
@@ -407,7 +423,7 @@ revocation_apply(Flight *flight)
 		finish(row, "revoked", NULL);
 	else
 		finish(row, "revocation_failed",
-			   details->error[0] != '\0' ? details->error : "refused by the provider");
+			   row->connection_name != NULL ? details->why : details->why_bare);
 	return true;
 }
 

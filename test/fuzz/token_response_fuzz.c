@@ -1,4 +1,4 @@
-/* sources: src/oauth/response.c src/oauth/body.c src/oauth/scope.c src/base/text.c */
+/* sources: src/oauth/response.c src/oauth/body.c src/oauth/scope.c src/base/text.c src/oauth/echo.c src/oauth/request.c src/base/base64.c */
 /*
  * token_response_fuzz.c
  *	  A provider that answers anything at all to a token or revocation request.
@@ -100,6 +100,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	OAuthClient client = {0};
 	TokenResponse response;
 	char error[MAX_ERROR_CODE + 1];
+	char error_description[MAX_ERROR_DESCRIPTION + 1];
 	const char *body;
 	int status;
 	int i;
@@ -112,6 +113,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	client.form_token_response = (data[1] & 0x08) != 0;
 	client.zero_expires_in = data[1] & 0x10 ? ZERO_IS_UNKNOWN : ZERO_IS_EXPIRED;
 	client.default_expires_in = data[1] & 0x20 ? 3600 : -1;
+	client.client_id = "app";
+	client.client_secret = data[1] & 0x40 ? "s3cret of the app" : NULL;
 	client.token_types = types;
 	client.n_token_types = 1;
 	client.token_response_values = values;
@@ -121,6 +124,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	parse_token_response(&client, status, "text/html", body, size, &response);
 	check_response(&client, status, &response);
+	CHECK(strstr(response.error_description, "s3cret o") == NULL || client.client_secret == NULL);
 	token_response_cleanse(&response);
 	for (i = 0; i < response.n_scopes; i++)
 		pfree(response.scopes[i]);
@@ -132,8 +136,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		pfree(response.values);
 	forget_secrets();
 
-	classify_revocation_response(status, body, size, error);
+	classify_revocation_response(status, body, size, error, error_description);
 	check_text(error, MAX_ERROR_CODE);
+	check_text(error_description, MAX_ERROR_DESCRIPTION);
 	forget_secrets();
 	return 0;
 }

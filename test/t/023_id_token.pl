@@ -336,8 +336,8 @@ foreach my $i (0 .. $#refreshed)
 	my ($last) = reverse $fault->requests('/token');
 	like($last->{body}, $i == 0 ? qr/refresh_token=refresh-\d/ : qr/refresh_token=refresh-after-@{[ $i - 1 ]}\b/, 'for the refresh token that came last');
 	$token = $fresh;
-	push @told, { event => 'invalid_id_token', connection_name => 'default', detail => $detail } if defined $detail;
-	is_deeply([ rows($node, 'app_admin', "SELECT event, connection_name, detail FROM appuser_connectors.connection_events
+	push @told, { event => 'invalid_id_token', connection_name => 'default', says => $detail } if defined $detail;
+	is_deeply([ rows($node, 'app_admin', "SELECT event, connection_name, split_part(split_part(detail, ';', 1), ' than issuer', 1) AS says FROM appuser_connectors.connection_events
 		WHERE app_user = 'frank' AND event <> 'connected' ORDER BY occurred_at") ], [@told], defined $detail ? 'and an event says what is wrong with it' : 'and no event');
 }
 is(requests_of('refreshed'), 1, 'no key was fetched for them');
@@ -372,7 +372,7 @@ foreach my $what (sort keys %other)
 	unlike($message, qr/another-(access|refresh)/, 'without a token');
 	is((failure($node, 'app_service', "$read)"))[0], 'UC002', 'nothing is served from then on');
 	is_deeply(row($node, 'app_admin', "SELECT event, detail FROM appuser_connectors.connection_events WHERE connector_id = '$connector' AND app_user = '$person' AND event NOT IN ('connected', 'revoked')"),
-		{ event => 'reconnect_required', detail => 'account_changed' }, 'an event tells');
+		{ event => 'reconnect_required', detail => 'account_changed: the refresh was answered with an ID token of another account, and what came with it is revoked; the person connects again' }, 'an event tells');
 	wait_until('the tokens are revoked', sub { revocations() == 0 });
 	is_deeply([ grep { /$connector$/ } revoked() ], [ "another-refresh-$connector", "another-access-$connector" ], 'what came with it is revoked');
 	is(connect_with($connector, app_user => $person, id_token => claiming(iss => $tenant->('a')))->{failure}, undef, 'and grace may connect again');

@@ -61,11 +61,11 @@ my $endpoint = quotemeta '"' . $faulty->url . '/token"';
 
 answers(status => 401, body => { error => 'invalid_client', error_description => 'Invalid client secret.' });
 told('a wrong client secret', 'connector_misconfigured',
-	qr/the token endpoint $endpoint answered with HTTP status 401, error invalid_client: Invalid client secret\.; correct client_id or client_secret with update_connector\(\), or token_endpoint_auth_method/, $faulty, %definition);
+	qr/the token endpoint $endpoint answered with HTTP status 401, error invalid_client: "Invalid client secret\."; correct client_id or client_secret with update_connector\(\), or token_endpoint_auth_method/, $faulty, %definition);
 told('a wrong client secret at a real provider', 'connector_misconfigured', qr/.*HTTP status 401, error invalid_client.*client_secret with update_connector/, $real, client_secret => 'wrong', iss => $real->url);
 told('a wrong client id at a real provider', 'connector_misconfigured', qr/.*HTTP status 40[01], error invalid_client.*correct client_id/, $real, client_id => 'nobody', client_secret => 'a secret', iss => $real->url);
 answers(status => 400, body => { error => 'invalid_grant', error_description => 'redirect_uri mismatch' });
-told('another redirect URI than is registered', 'invalid_grant', qr/.*HTTP status 400, error invalid_grant: redirect_uri mismatch; .*redirect_uris with what is registered/, $faulty, %definition);
+told('another redirect URI than is registered', 'invalid_grant', qr/.*HTTP status 400, error invalid_grant: "redirect_uri mismatch"; .*redirect_uris with what is registered/, $faulty, %definition);
 told('an issuer with a slash more', 'issuer_mismatch', qr{the callback's iss is "https://issuer\.example/", the definition's issuer "https://issuer\.example"; .*letter by letter}, $faulty,
 	definition => { issuer => 'https://issuer.example' }, iss => 'https://issuer.example/');
 told('an issuer that is promised and does not come', 'issuer_mismatch', qr/the callback has no iss.*authorization_response_iss_parameter_supported/, $faulty,
@@ -119,7 +119,7 @@ told_by_id_token('a clock that is slow', qr/issued in the future, or never; comp
 told_by_id_token('a clock that is fast', qr/expired; compare this server's clock with the provider's/, iat => time - 7200, exp => time - 3600);
 told_by_id_token('another algorithm of ID tokens than is accepted', qr/its signature is refused: it is by RS512, and accepted is RS256, PS256, ES256, ES384, EdDSA; .*id_token_signed_response_alg/, alg => 'RS512');
 told_by_id_token('ID tokens signed with the client secret', qr/its signature is refused: it is by HS256, with the client secret, which is not supported; have the provider sign by RS256/, alg => 'HS256');
-told_by_id_token('an algorithm that nobody knows', qr/its signature is refused: it is by "no\?ne", which is no algorithm/, alg => "no\nne");
+told_by_id_token('an algorithm that nobody knows', qr/its signature is refused: it is by no algorithm that is known here, or by none/, alg => "no\nne");
 told_by_id_token('a client id of another\'s ID tokens', qr/for another client than client_id, "app"/, aud => 'another');
 
 # One person's failure is no alarm where others have connected; several people's is, until it goes well again.

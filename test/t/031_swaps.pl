@@ -244,7 +244,7 @@ foreach my $tampering ([ $their_row, "another database's row" ], [ "$their_row; 
 
 # The worker, who comes across it by itself, leaves it and goes on with the others.
 $log_start = -s $node->logfile;
-my $count_events = "SELECT count(*) FROM $ns.connection_events WHERE event = 'refresh_failing' AND detail = 'unreadable' AND app_user = 'alice'";
+my $count_events = "SELECT count(*) FROM $ns.connection_events WHERE event = 'refresh_failing' AND detail LIKE 'unreadable: %' AND app_user = 'alice'";
 my $events = query($node, 'app_admin', $count_events);
 query($node, 'postgres', "BEGIN; $their_row; UPDATE $ns.connections SET refresh_at = now() - interval '1 minute' WHERE app_user IN ('alice', 'bob'); COMMIT");
 wait_until('bob is refreshed', sub { access_token($node, 'bob', 'one') ne $token{'bob one default'} });

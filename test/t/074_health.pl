@@ -85,6 +85,10 @@ $node->safe_psql('postgres', "INSERT INTO $events VALUES ('five', gen_random_uui
 %health = health();
 is_deeply([ $health{'connector app'}{ok}, $health{'connector app'}{detail} =~ s/at [^;]*: no/at …: no/r ], [ JSON::PP::true, 'Last failure: refresh_failing of 1 person, at …: no more is known.' ],
 	'one whose tokens cannot be renewed just now is told, and no alarm');
+$node->safe_psql('postgres', "INSERT INTO $events VALUES ('six', gen_random_uuid(), 'app', 'default', 'refresh_failing', 'connector_stopped: it is', now(), true),
+	('six', gen_random_uuid(), 'app', 'default', 'reconnect_required', 'invalid_grant: so it is', now(), true), ('six', gen_random_uuid(), 'app', 'default', 'connect_failed', 'access_denied', now(), true)");
+%health = health();
+like($health{'connector app'}{detail}, qr/refresh_failing of 1 person.*no more is known/, 'what follows from another, or is a person\'s own, is none');
 $node->safe_psql('postgres', "DELETE FROM $events WHERE app_user <> 'alice'");
 foreach my $role (qw(app_service app_user_role app_nobody))
 {
