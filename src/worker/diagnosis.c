@@ -47,6 +47,8 @@ diagnose_silence(const char *what, const char *url, const HttpResponse *response
 				   ? "; if it may be called: allowed_networks or allowed_hosts"
 				   : "; http is for development, by allow_insecure_loopback, else by allowed_hosts "
 					 "and allowed_networks";
+	else if (strstr(response->error, "(appuser_connectors.proxy) is not known") != NULL)
+		mend = "; the server log says what is wrong with the setting, or the file that it names";
 	else if (strstr(response->error, "appuser_connectors.proxy") != NULL)
 		mend = strstr(response->error, "answered 407") != NULL ||
 					   strstr(response->error, "answered 401") != NULL

@@ -244,7 +244,7 @@ pass('what no_proxy lists is called without it');
 
 # ------------------------------------------------------- a proxy that cannot be known
 set(proxy => put_proxy('open', "http://127.0.0.1:$bad_port", 0644), no_proxy => '');
-fails_until('a file that others can read: nothing is sent', 'app', qr/the proxy \(appuser_connectors\.proxy\) is not known/);
+fails_until('a file that others can read: nothing is sent', 'app', qr/the proxy \(appuser_connectors\.proxy\) is not known; the server log says/);
 like(slurp_file($node->logfile), qr/ERROR:  the file of secret "proxies\/open" cannot be trusted/, 'the server log says which');
 my $seen = tokens();
 attempt('dora');

@@ -220,7 +220,7 @@ my $definition = encode({ %{ $provider->definition }, token_endpoint => $fault->
 		revocation_endpoint => $fault->url . '/token/revocation' });
 my $register = 'SELECT appuser_connectors.register_connector($1, $2, $3, ARRAY[\'openid\', \'read\'], ARRAY[\'http://127.0.0.1:7999/callback\'], $2)';
 
-mkdir "$secrets_directory/$_" or die $! foreach qw(clients issuers);
+mkdir "$secrets_directory/$_" or die $! foreach qw(clients issuers proxies);
 open my $reference, '>', "$secrets_directory/clients/client" or die $!;
 chmod 0600, $reference;
 print $reference 'origin: ' . $fault->url . "\n", $client_secret{file};
@@ -409,6 +409,25 @@ my $kept = begin_flow('kept', 'post');
 is(worked($service->as('kept', [ $finish, @$kept{qw(state code iss)}, undef ]), 'one more connects'), 't', 'and stays');
 begin_flow('late', 'post', random_text());    # under way to the end
 
+# Through a proxy that wants credentials, and refuses them
+my $proxy_password = random_text();
+my $gate = start_fault_server(certificate => undef);
+$gate->rules({ path => '*', status => 407 });
+open $reference, '>', "$secrets_directory/proxies/egress" or die $!;
+chmod 0600, $reference;
+print $reference $gate->url =~ s{//}{//server:$proxy_password\@}r, "\n";
+close $reference;
+worked($admin->ask('SELECT appuser_connectors.register_provider($1, $2)', 'outside',
+		encode({ authorization_endpoint => 'https://idp.proxied.test/auth', token_endpoint => 'https://idp.proxied.test/token' })), 'a provider behind a proxy');
+worked($admin->ask($register, 'outside', 'outside', $client_secret{first}), 'its connector');
+ok(ref $super->ask("ALTER SYSTEM SET appuser_connectors.proxy = 'file:egress'") eq 'ARRAY', 'the proxy, by its file');
+$node->reload;
+wait_until('it is asked', sub {
+		push @states, url_parameters(worked($service->as('kept', [ 'SELECT appuser_connectors.connect_app_user($1)', 'outside' ]), 'a flow behind it'))->{state};
+		is(worked($service->as('kept', [ $finish, $states[-1], random_text(), undef, undef ]), 'its callback'), 'f', 'fails');
+		return scalar $gate->requests });
+is(($gate->requests)[0]{headers}{'proxy-authorization'}, 'Basic ' . encode_base64("server:$proxy_password", ''), 'with the password');
+
 # ---------------------------------------------------------------- what is there to find
 my @requests = map { my $h = $_->{headers}; { body => $_->{body} // '', authorization => ref $h eq 'HASH' ? $h->{authorization} : '' } } $fault->requests('/token');
 my @verifiers = map { $_->{body} =~ /(?:^|&)code_verifier=([^&]+)/ ? $1 : () } @requests;
@@ -418,6 +437,7 @@ my %secrets = (
 	'root key' => [$root_key],
 	'JWT' => \@jwts,
 	'key of JWTs' => [ $hmac_key ],
+	'proxy\'s key' => [$proxy_password],
 	'state' => \@states,
 	'browser binding' => \@bindings,
 	'nonce' => \@nonces,
@@ -550,7 +570,7 @@ sub dumped
 
 my $changes = dumped("SELECT data FROM pg_logical_slot_get_changes('canary', NULL, NULL)");
 like($changes, qr/appuser_connectors\.connections: INSERT/, 'logical decoding has the changes');
-like($changes, qr/appuser_connectors\.$_: INSERT/, "of $_, too") foreach qw(connectors authorizations pending_answers revocations);
+like($changes, qr/appuser_connectors\.$_: INSERT/, "of $_, too") foreach qw(registered_connectors authorizations pending_answers revocations);
 clean('what logical decoding says', put('decoded', $changes));
 clean('pg_stats', put('stats', dumped('SELECT * FROM pg_stats') . dumped('SELECT * FROM pg_statistic_ext_data')));
 clean('pg_stat_statements', put('statements', dumped('SELECT query FROM pg_stat_statements')));
