@@ -37,7 +37,8 @@ append_words(StringInfo why, const char *error, const char *description)
 		appendStringInfo(why, ": %s", quoted(description));
 }
 
-const char *
+/* There was no answer; what: such as "token endpoint" */
+static const char *
 diagnose_silence(const char *what, const char *url, const HttpResponse *response)
 {
 	const char *mend = "";
@@ -68,9 +69,24 @@ diagnose_silence(const char *what, const char *url, const HttpResponse *response
 	return psprintf("the %s %s: %s%s", what, quoted(url), response->error, mend);
 }
 
+static bool
+has_endpoint_of_its_own(const OAuthClient *client, RefusedGrant of)
+{
+	return of == REFUSED_REFRESH_TOKEN && client->refresh_endpoint != NULL;
+}
+
+const char *
+diagnose_no_answer(const OAuthClient *client, RefusedGrant of, const HttpResponse *response)
+{
+	return has_endpoint_of_its_own(client, of)
+			   ? diagnose_silence("refresh endpoint", client->refresh_endpoint, response)
+			   : diagnose_silence("token endpoint", client->token_endpoint, response);
+}
+
 /* of: what was sent */
 static const char *
-mend_refusal(RefusedGrant of, const HttpResponse *response, const TokenResponse *tokens)
+mend_refusal(const OAuthClient *client, RefusedGrant of, const HttpResponse *response,
+			 const TokenResponse *tokens)
 {
 	bool is_code = of == REFUSED_CODE;
 
@@ -95,7 +111,9 @@ mend_refusal(RefusedGrant of, const HttpResponse *response, const TokenResponse 
 		return "token_types of the definition lists those that are accepted besides Bearer";
 	if (tokens->error[0] == '\0' && (response->status == 404 || response->status == 405 ||
 									 (tokens->malformed != NULL && response->status < 500)))
-		return "token_endpoint of the definition may be wrong";
+		return has_endpoint_of_its_own(client, of)
+				   ? "refresh_endpoint of the definition may be wrong"
+				   : "token_endpoint of the definition may be wrong";
 	return NULL;
 }
 
@@ -103,12 +121,14 @@ const char *
 diagnose_refusal(const OAuthClient *client, RefusedGrant of, const HttpResponse *response,
 				 const TokenResponse *tokens)
 {
-	const char *mend = mend_refusal(of, response, tokens);
+	const char *mend = mend_refusal(client, of, response, tokens);
+	bool own = has_endpoint_of_its_own(client, of);
 	StringInfoData why;
 
 	initStringInfo(&why);
-	appendStringInfo(&why, "the token endpoint %s answered with HTTP status %d",
-					 quoted(client->token_endpoint), response->status);
+	appendStringInfo(
+		&why, "the %s endpoint %s answered with HTTP status %d", own ? "refresh" : "token",
+		quoted(own ? client->refresh_endpoint : client->token_endpoint), response->status);
 	/* a constant text of ours */
 	if (tokens->malformed != NULL)
 		appendStringInfo(&why, ", and %s", tokens->malformed);

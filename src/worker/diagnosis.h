@@ -13,16 +13,14 @@
 #include "oauth/id_token.h"
 #include "oauth/response.h"
 
-/* There was no answer; what: such as "token endpoint" */
-extern const char *diagnose_silence(const char *what, const char *url,
-									const HttpResponse *response);
-
-/* The token endpoint's answer to a code or refresh token brings no tokens. */
+/* A code or refresh token was sent, and no answer came, or one that brings no tokens. */
 typedef enum RefusedGrant
 {
 	REFUSED_CODE,
 	REFUSED_REFRESH_TOKEN
 } RefusedGrant;
+extern const char *diagnose_no_answer(const OAuthClient *client, RefusedGrant of,
+									  const HttpResponse *response);
 extern const char *diagnose_refusal(const OAuthClient *client, RefusedGrant of,
 									const HttpResponse *response, const TokenResponse *tokens);
 

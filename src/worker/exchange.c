@@ -392,8 +392,7 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 	if (details->phase != PHASE_CODE)
 		return keys_answered(flight, response);
 	if (response->outcome != HTTP_ANSWERED)
-		details->why =
-			diagnose_silence("token endpoint", flight->connector->client.token_endpoint, response);
+		details->why = diagnose_no_answer(&flight->connector->client, REFUSED_CODE, response);
 	switch (response->outcome)
 	{
 		case HTTP_ANSWERED:

@@ -385,7 +385,7 @@ refresh_answered(Flight *flight, const HttpResponse *response)
 	if (response->outcome != HTTP_ANSWERED)
 	{
 		strlcpy(flight->problem, response->error, sizeof(flight->problem));
-		details->why = diagnose_silence("token endpoint", client->token_endpoint, response);
+		details->why = diagnose_no_answer(client, REFUSED_REFRESH_TOKEN, response);
 		return false;
 	}
 	parse_token_response(client, response->status, response->content_type, response->body,

@@ -140,7 +140,13 @@ my $state = url_parameters(authorization_url($node, 'alice', 'gone'))->{state};
 callback($node, 'alice', { state => $state, code => 'code' });
 $gone->stop;
 refresh('alice', 'gone');
-is(event('alice', 'gone')->{detail}, 'the token endpoint "' . $gone->url . '/token": no connection could be made; this server\'s way out (DNS, firewall), or the host in the definition', 'a server that is gone');
+is(event('alice', 'gone')->{detail}, 'the token endpoint "' . $gone->url . '/token": no connection could be made; this server\'s way out (DNS, firewall, proxy), or the host in the definition', 'a server that is gone');
+
+connector('elsewhere', refresh_endpoint => $server->url . '/refresh');
+connect_to('alice', 'elsewhere');
+$server->rules({ path => '/refresh', status => 404, headers => $html, body => '<html>' });
+refresh('alice', 'elsewhere');
+is(event('alice', 'elsewhere')->{detail}, 'the refresh endpoint "' . $server->url . '/refresh" answered with HTTP status 404; refresh_endpoint of the definition may be wrong', 'one whose refreshes go elsewhere');
 
 # Revocations
 sub revoked
