@@ -55,8 +55,9 @@ text_is_quoted(const char *text)
 static bool
 is_bracketed(const char *text)
 {
-	static const char *const pairs[][2] = {{"<", ">"}, {"“", "”"}, {"‘", "’"}, {"„", "“"},
-										   {"‚", "‘"}, {"«", "»"}, {"‹", "›"}, {"”", "”"}};
+	static const char *const pairs[][2] = {{"<", ">"}, {"${", "}"}, {"{{", "}}"}, {"“", "”"},
+										   {"‘", "’"}, {"„", "“"},  {"‚", "‘"},   {"«", "»"},
+										   {"‹", "›"}, {"”", "”"}};
 	size_t length = strlen(text);
 
 	for (size_t i = 0; i < lengthof(pairs); i++)
@@ -99,7 +100,7 @@ text_pasted_problem(const char *text, bool may_be_quoted)
 	if (text_has_controls(text))
 		return "It holds a control character, such as a tab or the end of a line.";
 	if (is_bracketed(text) || (!may_be_quoted && text_is_quoted(text)))
-		return "It is between quotes or angle brackets.";
+		return "It is between quotes, or a placeholder that was not filled in.";
 	return NULL;
 }
 

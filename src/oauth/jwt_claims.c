@@ -75,7 +75,7 @@ claims_template_problem(const char *app_user_template)
 		if (*c < 0x20 || *c > 0x7e)
 			return "It holds other characters than printable ASCII.";
 	if (text_pasted_problem(app_user_template, false) != NULL)
-		return "It begins or ends with a blank, or is between quotes or angle brackets.";
+		return "It begins or ends with a blank, or is between quotes.";
 	for (;;)
 	{
 		if (!next_part(&rest, &part))

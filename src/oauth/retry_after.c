@@ -99,10 +99,18 @@ parse_retry_after(const char *value, int64_t now)
 	digits = strspn(value, "0123456789");
 	if (digits > 0)
 	{
-		if (value[digits + strspn(value + digits, " \t")] != '\0')
+		const char *rest = value + digits;
+		bool fraction = false;
+
+		/* a fraction, which nobody is to send, and some do: rounded up */
+		if (*rest == '.')
+			for (rest++; *rest >= '0' && *rest <= '9'; rest++)
+				fraction |= *rest != '0';
+		if (rest[strspn(rest, " \t")] != '\0')
 			return -1;
 		for (i = 0; i < digits && seconds <= MAX_RETRY_AFTER; i++)
 			seconds = seconds * 10 + (value[i] - '0');
+		seconds += fraction;
 	}
 	else
 	{

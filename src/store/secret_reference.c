@@ -217,7 +217,8 @@ secret_resolve_client(char *secret, const char *const *urls, int n_urls)
 	char *rest;
 	int n_lines = 0;
 
-	if (strncmp(secret, PREFIX, strlen(PREFIX)) != 0)
+	/* no secret begins with "File:" */
+	if (pg_strncasecmp(secret, PREFIX, strlen(PREFIX)) != 0)
 		return secret;
 	contents = read_secret(CLIENTS, name);
 	for (int i = 0; i < n_urls; i++)

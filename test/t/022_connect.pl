@@ -474,6 +474,7 @@ foreach my $reference ([ 'client', 'a secret: 100%+/&=' ], [ 'windows', 'a secre
 	admin('update_connector', connector_id => $connector, client_secret => 'file:client');
 	is(finish(url($connector))->{client_secret}, 'a secret: 100%+/&=', 'also in update_connector');
 }
+like(admin_fails('a reference in capitals is one', '58P01', 'register_connector', %given, connector_id => 'bad', client_secret => 'File:missing'), qr/clients\/missing/, 'and no secret');
 foreach my $reference ('missing', 'link', 'fifo', 'directory', 'directory/inside', '../outside', "$outside/secret", '.', '..', '.hidden', '', 'empty', 'newline', 'long', "client\n", 'cl*ent', '%63lient')
 {
 	my $message = admin_fails("file:" . $reference =~ s/\n/?/r, ($reference =~ /^(missing|link|fifo|directory)$/ ? '58P01' : '22023'), 'register_connector', %given, connector_id => 'bad', client_secret => "file:$reference");
