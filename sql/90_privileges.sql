@@ -65,3 +65,23 @@ GRANT EXECUTE ON FUNCTION appuser_connectors.session_app_user() TO appuser_conne
 GRANT SELECT (issuer, audiences, algorithms, app_user_template, clock_skew, jwks, jwks_uri, fetched_jwks, fetched_at, token_types,
 			  created_at, updated_at)
 	ON appuser_connectors.issuers TO appuser_connectors_admin;
+
+-- PostgreSQL refuses whoever may not call a function before that can say who may: its comment does.
+DO $$
+DECLARE
+	command pg_catalog.text;
+BEGIN
+	FOR command IN
+		SELECT pg_catalog.format('COMMENT ON FUNCTION %s IS %L', p.oid::pg_catalog.regprocedure,
+								 pg_catalog.format('%s For %s.', pg_catalog.obj_description(p.oid, 'pg_proc'),
+								 pg_catalog.string_agg(a.grantee::pg_catalog.regrole::pg_catalog.text, ', '
+													   ORDER BY a.grantee::pg_catalog.regrole::pg_catalog.text COLLATE pg_catalog."C")))
+		FROM pg_catalog.pg_proc AS p, pg_catalog.aclexplode(p.proacl) AS a
+		WHERE p.pronamespace OPERATOR(pg_catalog.=) 'appuser_connectors'::pg_catalog.regnamespace::pg_catalog.oid
+		  AND a.grantee OPERATOR(pg_catalog.<>) ALL (ARRAY[p.proowner, 'appuser_connectors_owner'::pg_catalog.regrole::pg_catalog.oid])
+		GROUP BY p.oid
+	LOOP
+		EXECUTE command;
+	END LOOP;
+END
+$$;

@@ -21,6 +21,11 @@ ORDER BY p.proname COLLATE "C", p.oid::regprocedure::text COLLATE "C";
 -- A comment on everything
 SELECT p.oid::regprocedure AS uncommented FROM pg_proc AS p
 WHERE p.pronamespace = 'appuser_connectors'::regnamespace AND coalesce(obj_description(p.oid, 'pg_proc'), '') = '';
+SELECT p.oid::regprocedure AS does_not_say_whom_it_is_for
+FROM pg_proc AS p, LATERAL (SELECT string_agg(a.grantee::regrole::text, ', ' ORDER BY a.grantee::regrole::text COLLATE "C") AS roles
+	FROM aclexplode(p.proacl) AS a WHERE a.grantee NOT IN (p.proowner, 'appuser_connectors_owner'::regrole)) AS may
+WHERE p.pronamespace = 'appuser_connectors'::regnamespace AND may.roles IS NOT NULL
+AND obj_description(p.oid, 'pg_proc') NOT LIKE '%. For ' || replace(may.roles, '_', '\_') || '.';
 SELECT c.oid::regclass AS uncommented FROM pg_class AS c
 WHERE c.relnamespace = 'appuser_connectors'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'p', 'S')
 AND coalesce(obj_description(c.oid, 'pg_class'), '') = '';
