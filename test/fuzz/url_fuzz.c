@@ -95,6 +95,27 @@ part_of(const char *url, CURLUPart part)
 	return copy;
 }
 
+/* Cut in two, as http/rules.c does, it is the host and port that libcurl reads. */
+static void
+check_proxy(const char *url)
+{
+	const char *authority = strstr(url, "://");
+	const char *at = strrchr(url, '@');
+	const char *bare = url;
+
+	if (url_proxy_problem(url, true) != NULL)
+		return;
+	CHECK((at == NULL) == (url_proxy_problem(url, false) == NULL));
+	CHECK(strpbrk(url, "\r\n\t \\#?") == NULL);
+	if (at != NULL)
+		bare = psprintf("%.*s%s", (int) (authority + 3 - url), url, at + 1);
+	CHECK(url_proxy_problem(bare, false) == NULL);
+	CHECK(part_of(url, CURLUPART_HOST)[0] != '\0' && part_of(url, CURLUPART_PORT)[0] != '\0');
+	CHECK(strcmp(part_of(url, CURLUPART_HOST), part_of(bare, CURLUPART_HOST)) == 0);
+	CHECK(strcmp(part_of(url, CURLUPART_PORT), part_of(bare, CURLUPART_PORT)) == 0);
+	CHECK(strcmp(part_of(url, CURLUPART_PATH), "/") == 0);
+}
+
 static void
 check_match(const char *registered, const char *given)
 {
@@ -148,6 +169,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_endpoint(text);
 	check_redirect(text);
 	check_local_path(text);
+	check_proxy(text);
 	second = text + strcspn(text, "\n");
 	if (*second != '\0')
 		*second++ = '\0';
