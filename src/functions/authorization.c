@@ -35,6 +35,7 @@
 #include "store/connection.h"
 #include "store/connection_config.h"
 #include "store/connector.h"
+#include "store/connector_endpoint.h"
 #include "store/identity.h"
 #include "store/installation.h"
 #include "store/keyring.h"
@@ -322,6 +323,21 @@ lacks_refresh_token(const char *app_user, const char *connector_id, const char *
 		   (connection.refresh_token == NULL || connection.reconnect_required);
 }
 
+/* The provider's URLs need them. */
+static void
+require_fields(const Connector *connector, Jsonb *connection_config)
+{
+	const char *field = connector_lacks_field(connector, CONFIG_FROM_USER, connection_config);
+
+	if (field != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("connection_config lacks field \"%s\"", field),
+						errdetail("The provider's endpoints have it in their URLs; there is no "
+								  "value, or none that can stand there."),
+						errhint("Ask the app user for it, and give it to "
+								"connect_app_user(connection_config => …).")));
+}
+
 Datum
 connect_app_user(PG_FUNCTION_ARGS)
 {
@@ -333,6 +349,7 @@ connect_app_user(PG_FUNCTION_ARGS)
 	AuthorizationParams params = {0};
 	Connector *connector;
 	OAuthClient client;
+	const char *lacking;
 	StringInfoData url;
 	TimestampTz now = GetCurrentTimestamp();
 
@@ -377,6 +394,7 @@ connect_app_user(PG_FUNCTION_ARGS)
 	authorization.connection_config =
 		config_begin(&connector->client, connector->connection_config,
 					 bounded_jsonb_arg(fcinfo, 5, "connection_config", MAX_CONFIG_BYTES));
+	require_fields(connector, authorization.connection_config);
 	if (!PG_ARGISNULL(6))
 	{
 		char *binding = optional_text(fcinfo, 6);
@@ -401,6 +419,10 @@ connect_app_user(PG_FUNCTION_ARGS)
 		if (strcmp(authorization.scopes[i], "openid") == 0)
 			params.nonce = random_text();
 	authorization.party = authorization_party(connector);
+	(void) connector_bind(connector, authorization.connection_config, &lacking);
+	if (connector->client.authorization_endpoint == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("connection_config makes no URL of the authorization endpoint")));
 	authorization_seal(&authorization, params.code_verifier, params.nonce);
 	store_insert_authorization(&authorization);
 	remember_own_flow(authorization.state_hash);

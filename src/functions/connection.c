@@ -30,6 +30,7 @@
 #include "store/connection.h"
 #include "store/connection_token.h"
 #include "store/connector.h"
+#include "store/connector_endpoint.h"
 #include "store/event.h"
 #include "store/identity.h"
 #include "store/outbox.h"
@@ -474,7 +475,8 @@ connection_require_reconnect_of_connector(const Connector *connector, const char
 		if (!store_wait_connection(keys[i].app_user, connector_id, keys[i].connection_name,
 								   &connection) ||
 			connection.reconnect_required ||
-			strcmp(connection.endpoints, connector->endpoints) == 0)
+			strcmp(connection.endpoints,
+				   connector_endpoints_for(connector, connection.connection_config)) == 0)
 			continue;
 		connection_end_grant(&connection, reason, now);
 		store_update_connection(&connection);
@@ -504,7 +506,8 @@ connection_retry_all_of_connector(const Connector *connector, const char *app_us
 		if (strcmp(keys[i].connector_id, connector_id) != 0 ||
 			!store_wait_connection(keys[i].app_user, connector_id, keys[i].connection_name,
 								   &connection) ||
-			!connection.reconnect_required || !connector_receives(connector, connection.endpoints))
+			!connection.reconnect_required ||
+			!connector_receives(connector, connection.endpoints, connection.connection_config))
 			continue;
 		why = connection.status_reason != NULL ? connection.status_reason : "";
 		if ((reason != NULL && strcmp(why, reason) != 0) || strcmp(why, "account_changed") == 0)

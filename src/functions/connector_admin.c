@@ -25,6 +25,7 @@
 #include "store/connection.h"
 #include "store/connection_config.h"
 #include "store/connector.h"
+#include "store/connector_endpoint.h"
 #include "store/event.h"
 #include "store/provider.h"
 #include "store/secret_reference.h"
@@ -122,6 +123,31 @@ check_secret(const char *client_secret)
 						 "appuser_connectors.update_connector().")));
 }
 
+/* Fields that stand in the provider's URLs */
+static void
+check_fields(const Connector *connector)
+{
+	const char *lacking =
+		connector_lacks_field(connector, CONFIG_FROM_ADMIN, connector->connection_config);
+	OAuthClient declared = {0};
+
+	if (lacking != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("connection_config lacks field \"%s\"", lacking),
+				 errdetail("The provider's endpoints have it in their URLs, and it is an admin who "
+						   "gives it."),
+				 errhint("Call it with connection_config => '{\"%s\": \"…\"}'.", lacking)));
+	definition_read_fields(NULL, connector->options_json, &declared);
+	for (int i = 0; i < declared.n_config_fields; i++)
+		if (connector_endpoint_uses(connector, declared.config_fields[i].name))
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("field \"%s\" cannot be declared by the connector's options",
+								   declared.config_fields[i].name),
+							errdetail("The provider's endpoints have it in their URLs, so its "
+									  "definition says what it may be.")));
+}
+
 /* What must be true of a connector, new or changed */
 static void
 check_connector(const Connector *connector, const char *client_secret)
@@ -131,6 +157,7 @@ check_connector(const Connector *connector, const char *client_secret)
 	check_object("connection_config", connector->connection_config);
 	provider_check_options(connector->options);
 	config_check_fixed(&connector->client, connector->connection_config);
+	check_fields(connector);
 	if (connector->n_redirect_uris == 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("redirect_uris must name at least one URI"),
@@ -324,26 +351,29 @@ static void
 check_destination(const Connector *before, Connector *after, bool secret_given)
 {
 	bool moved = strcmp(before->endpoints, after->endpoints) != 0;
-	bool by_catalogue =
-		before->built_in && after->built_in && strcmp(before->provider, after->provider) == 0;
+	bool by_catalogue = before->built_in && after->built_in &&
+						strcmp(before->provider, after->provider) == 0 &&
+						connector_same_fixed_fields(before, after);
 	bool by_superuser = before->allowed_endpoints != NULL &&
 						strcmp(before->allowed_endpoints, after->endpoints) == 0;
 
 	if (before->client.client_secret != NULL && !secret_given &&
 		(!same_resource(&before->client, &after->client) ||
 		 (!by_catalogue &&
-		  ((moved && !by_superuser) || !same_requests(&before->client, &after->client)))))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("client_secret must be given anew"),
-				 moved ? errdetail("The URLs that the secret is sent to change from \"%s\" to "
-								   "\"%s\".",
-								   before->endpoints, after->endpoints)
-					   : errdetail("How the client authenticates, the body's format or the "
-								   "parameters that are sent with the secret change."),
-				 errhint("Give client_secret in the same call of update_connector(). Where the "
-						 "provider has moved, a superuser may call "
-						 "appuser_connectors.allow_endpoint_change() instead.")));
+		  ((moved && !by_superuser) || !same_requests(&before->client, &after->client) ||
+		   !connector_same_fields(before, after)))))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("client_secret must be given anew"),
+			 moved ? errdetail("The URLs that the secret is sent to change from \"%s\" to "
+							   "\"%s\".",
+							   before->endpoints, after->endpoints)
+				   : errdetail("How the client authenticates, the body's format, the parameters "
+							   "that are sent with the secret or what a field in its URLs may "
+							   "hold change."),
+			 errhint("Give client_secret in the same call of update_connector(). Where the "
+					 "provider has moved, a superuser may call "
+					 "appuser_connectors.allow_endpoint_change() instead.")));
 	after->allowed_endpoints = NULL;
 	if (!moved)
 		return;
@@ -420,7 +450,7 @@ update_connector(PG_FUNCTION_ARGS)
 				 strcmp(before.endpoints, connector->endpoints) != 0
 					 ? psprintf("endpoints: %s", connector->endpoints)
 					 : NULL);
-	if (!opened || !connector_receives(connector, before.endpoints))
+	if (!opened || !connector_remembers(connector, before.endpoints))
 		connection_require_reconnect_of_connector(connector, "endpoints_changed");
 	PG_RETURN_VOID();
 }

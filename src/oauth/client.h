@@ -52,6 +52,7 @@ typedef enum ConfigSource
 typedef struct ConfigField
 {
 	const char *name;
+	const char *parameter; /* of the callback, where it is called otherwise */
 	ConfigSource source;
 	const char *pattern;        /* begins with ^ and ends with $; NULL: none */
 	const char *const *choices; /* NULL: any */

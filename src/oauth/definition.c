@@ -14,13 +14,14 @@
 
 #include "crypto/jwt.h"
 #include "oauth/definition.h"
+#include "oauth/url_template.h"
 
 static const Member definition_members[] = {
 	/* RFC 8414, RFC 7591, RFC 9207 */
 	{"issuer", MEMBER_NAME, NULL},
-	{"authorization_endpoint", MEMBER_ENDPOINT, NULL},
-	{"token_endpoint", MEMBER_ENDPOINT, NULL},
-	{"revocation_endpoint", MEMBER_ENDPOINT, NULL},
+	{"authorization_endpoint", MEMBER_ENDPOINT_TEMPLATE, NULL},
+	{"token_endpoint", MEMBER_ENDPOINT_TEMPLATE, NULL},
+	{"revocation_endpoint", MEMBER_ENDPOINT_TEMPLATE, NULL},
 	{"userinfo_endpoint", MEMBER_ENDPOINT, NULL},
 	{"jwks_uri", MEMBER_ENDPOINT, NULL},
 	{"token_endpoint_auth_method", MEMBER_CHOICE, "client_secret_basic|client_secret_post|none"},
@@ -29,7 +30,7 @@ static const Member definition_members[] = {
 	 "RS256|RS384|RS512|PS256|PS384|PS512|ES256|ES384|ES512|EdDSA"},
 	/* the extension's own */
 	{"name", MEMBER_TEXT, NULL},
-	{"refresh_endpoint", MEMBER_ENDPOINT, NULL},
+	{"refresh_endpoint", MEMBER_ENDPOINT_TEMPLATE, NULL},
 	{"pkce", MEMBER_CHOICE, "S256|off"},
 	{"nonce", MEMBER_CHOICE, "required|optional"},
 	{"iss_parameter", MEMBER_CHOICE, "checked|ignored"},
@@ -86,6 +87,51 @@ scope_parameter_problem(const JsonValue *definition)
 	return NULL;
 }
 
+/* What stands in a URL is declared, with what it may be, and known when the URL is used. */
+static const DefinitionProblem *
+url_fields_problem(const JsonValue *definition)
+{
+	static const struct
+	{
+		const char *name;
+		ConfigSource last; /* of those that are known by then */
+	} urls[] = {{"authorization_endpoint", CONFIG_FROM_USER},
+				{"token_endpoint", CONFIG_FROM_CALLBACK},
+				{"refresh_endpoint", CONFIG_FROM_TOKEN_RESPONSE},
+				{"revocation_endpoint", CONFIG_FROM_TOKEN_RESPONSE}};
+	OAuthClient client = {0};
+
+	definition_read_fields(definition, NULL, &client);
+	for (int i = 0; i < (int) lengthof(urls); i++)
+	{
+		const char *url = definition_text(definition, urls[i].name);
+		int n_names = 0;
+		const char **names = url != NULL ? url_template_fields(url, &n_names) : NULL;
+
+		for (int j = 0; j < n_names; j++)
+		{
+			const ConfigField *field = NULL;
+
+			for (int k = 0; k < client.n_config_fields; k++)
+				if (strcmp(client.config_fields[k].name, names[j]) == 0)
+					field = &client.config_fields[k];
+			if (field == NULL && strcmp(names[j], "client_id") == 0)
+				continue;
+			if (field == NULL || (field->pattern == NULL && field->choices == NULL))
+				return definition_problem_make(
+					DEFINITION_INVALID_VALUE, urls[i].name,
+					psprintf("connection_config_fields must declare \"%s\", with a pattern or an "
+							 "enum.",
+							 names[j]));
+			if (field->source > urls[i].last)
+				return definition_problem_make(
+					DEFINITION_INVALID_VALUE, urls[i].name,
+					psprintf("Field \"%s\" is not known yet when this URL is used.", names[j]));
+		}
+	}
+	return NULL;
+}
+
 const DefinitionProblem *
 definition_problem(const JsonValue *definition)
 {
@@ -96,7 +142,9 @@ definition_problem(const JsonValue *definition)
 						  definition_text(definition, "token_endpoint") == NULL))
 		found = definition_problem_make(DEFINITION_LACKS_ENDPOINT, NULL,
 										"authorization_endpoint and token_endpoint are required.");
-	return found != NULL ? found : scope_parameter_problem(definition);
+	if (found == NULL)
+		found = scope_parameter_problem(definition);
+	return found != NULL ? found : url_fields_problem(definition);
 }
 
 const DefinitionProblem *

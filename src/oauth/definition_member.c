@@ -22,6 +22,7 @@
 #include "oauth/definition_member.h"
 #include "oauth/request.h"
 #include "oauth/scope.h"
+#include "oauth/url_template.h"
 
 #define MAX_FIELD_NAME 64 /* bytes */
 #define MAX_PATTERN 256   /* bytes */
@@ -33,6 +34,7 @@ static const Member field_members[] = {
 	{"source", MEMBER_CHOICE, FIELD_SOURCES},
 	{"pattern", MEMBER_TEXT, NULL},
 	{"enum", MEMBER_TEXTS, NULL},
+	{"parameter", MEMBER_NAME, NULL},
 	{"title", MEMBER_TEXT, NULL},
 	{"default", MEMBER_TEXT, NULL},
 };
@@ -142,6 +144,10 @@ value_problem(const Member *member, const JsonValue *value)
 
 	switch (member->kind)
 	{
+		case MEMBER_ENDPOINT_TEMPLATE:
+			if (text != NULL && url_is_template(text))
+				return url_template_problem(text);
+			/* FALLTHROUGH */
 		case MEMBER_ENDPOINT:
 			return text == NULL ? "It must be a string." : url_endpoint_problem(text);
 		case MEMBER_TEXT:
@@ -262,6 +268,7 @@ config_field_read(const JsonValue *field)
 	read.pattern = definition_text(field, "pattern");
 	read.choices = definition_texts(field, "enum", &read.n_choices);
 	read.default_value = definition_text(field, "default");
+	read.parameter = definition_text(field, "parameter");
 	return read;
 }
 

@@ -12,7 +12,8 @@
 
 typedef enum MemberKind
 {
-	MEMBER_ENDPOINT, /* a URL that url_endpoint_problem accepts */
+	MEMBER_ENDPOINT,          /* a URL that url_endpoint_problem accepts */
+	MEMBER_ENDPOINT_TEMPLATE, /* the same, or one with fields in it */
 	MEMBER_TEXT,
 	MEMBER_NAME,       /* a text that others compare byte by byte */
 	MEMBER_PARAM_NAME, /* that is not one of ours */

@@ -23,7 +23,6 @@
 static int compile(const char *pattern, regex_t *compiled);
 static bool matches(const char *pattern, const char *value);
 static bool is_choice(const ConfigField *field, const char *value);
-static const ConfigField *find_field(const OAuthClient *client, const char *name);
 static char *given_text(const JsonbValue *value);
 static char *known_fields(const OAuthClient *client);
 
@@ -120,8 +119,8 @@ config_value_fits(const ConfigField *field, const char *value)
 		   is_choice(field, value) && (field->pattern == NULL || matches(field->pattern, value));
 }
 
-static const ConfigField *
-find_field(const OAuthClient *client, const char *name)
+const ConfigField *
+config_find_field(const OAuthClient *client, const char *name)
 {
 	for (int i = 0; i < client->n_config_fields; i++)
 		if (strcmp(client->config_fields[i].name, name) == 0)
@@ -132,9 +131,36 @@ find_field(const OAuthClient *client, const char *name)
 const ConfigField *
 config_field(const OAuthClient *client, const char *name, ConfigSource source)
 {
-	const ConfigField *field = find_field(client, name);
+	const ConfigField *field = config_find_field(client, name);
 
 	return field != NULL && field->source == source ? field : NULL;
+}
+
+const ConfigField *
+config_callback_field(const OAuthClient *client, const char *parameter)
+{
+	for (int i = 0; i < client->n_config_fields; i++)
+	{
+		const ConfigField *field = &client->config_fields[i];
+
+		if (field->source == CONFIG_FROM_CALLBACK &&
+			strcmp(field->parameter != NULL ? field->parameter : field->name, parameter) == 0)
+			return field;
+	}
+	return NULL;
+}
+
+char *
+config_text(Jsonb *config, const char *name)
+{
+	JsonbValue buffer;
+	JsonbValue *value = NULL;
+
+	if (config != NULL && JB_ROOT_IS_OBJECT(config))
+		value = getKeyJsonValueFromContainer(&config->root, name, strlen(name), &buffer);
+	return value != NULL && value->type == jbvString
+			   ? pnstrdup(value->val.string.val, value->val.string.len)
+			   : NULL;
 }
 
 /* NULL for what is no string */
@@ -188,7 +214,7 @@ config_check_fixed(const OAuthClient *client, Jsonb *fixed)
 		return;
 	while (next_member(&iterator, fixed, &name, &value))
 	{
-		const ConfigField *field = find_field(client, name);
+		const ConfigField *field = config_find_field(client, name);
 
 		if (field != NULL)
 			require_fit(field, given_text(&value));

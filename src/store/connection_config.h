@@ -31,9 +31,18 @@ extern Jsonb *config_begin(const OAuthClient *client, Jsonb *fixed, Jsonb *given
 /* Does a value that came with a callback or token response fit?  Raises nothing but a cancel. */
 extern bool config_value_fits(const ConfigField *field, const char *value);
 
+/* The text that a configuration (NULL: none) gives a field; NULL: none */
+extern char *config_text(Jsonb *config, const char *name);
+
+/* The field of that name; NULL when none is declared */
+extern const ConfigField *config_find_field(const OAuthClient *client, const char *name);
+
 /* The field of that name and source; NULL when none is declared */
 extern const ConfigField *config_field(const OAuthClient *client, const char *name,
 									   ConfigSource source);
+
+/* The one that this parameter of a callback gives; NULL: none */
+extern const ConfigField *config_callback_field(const OAuthClient *client, const char *parameter);
 
 /* {} with values over what is there (NULL: nothing) */
 extern Jsonb *config_put_values(Jsonb *config, const NameValue *values, int count);

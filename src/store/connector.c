@@ -24,14 +24,12 @@
 #include "store/keyring.h"
 #include "store/provider.h"
 #include "store/store.h"
+#include "store/url_field.h"
 
 #define CONNECTOR_COLUMNS                                                                          \
 	"connector_id, provider, name, client_id, client_secret, scopes, redirect_uris, "              \
 	"connection_config, options, definition, stopped_at, stopped_reason, probe_at, updated_at, "   \
 	"built_in, allowed_endpoints, former_endpoints"
-
-/* Moves of a connector whose connections have not been refreshed since; more are cut off. */
-#define MAX_FORMER_ENDPOINTS 8
 
 /* What a client without a secret has sealed in its place */
 #define SECRET_PRESENT 'S'
@@ -305,31 +303,6 @@ connector_endpoints(const char *token_endpoint, const char *revocation_endpoint,
 					refresh_endpoint != NULL ? refresh_endpoint : "");
 }
 
-bool
-connector_receives(const Connector *connector, const char *endpoints)
-{
-	if (strcmp(connector->endpoints, endpoints) == 0)
-		return true;
-	for (int i = 0; i < connector->n_former_endpoints; i++)
-		if (strcmp(connector->former_endpoints[i], endpoints) == 0)
-			return true;
-	return false;
-}
-
-void
-connector_keep_endpoints(Connector *connector, const char *endpoints)
-{
-	char **kept = palloc(sizeof(char *) * (connector->n_former_endpoints + 1));
-	int count = 0;
-
-	for (int i = Max(connector->n_former_endpoints - MAX_FORMER_ENDPOINTS + 1, 0);
-		 i < connector->n_former_endpoints; i++)
-		kept[count++] = connector->former_endpoints[i];
-	kept[count++] = pstrdup(endpoints);
-	connector->former_endpoints = kept;
-	connector->n_former_endpoints = count;
-}
-
 void
 connector_derive(Connector *connector)
 {
@@ -345,6 +318,14 @@ connector_derive(Connector *connector)
 	if (pkce != NULL)
 		client->pkce = strcmp(pkce, "off") != 0;
 	client->resource = definition_text(connector->options_json, "resource");
+	client->authorization_endpoint =
+		url_field_fix(client, connector->connection_config, client->authorization_endpoint);
+	client->token_endpoint =
+		url_field_fix(client, connector->connection_config, client->token_endpoint);
+	client->refresh_endpoint =
+		url_field_fix(client, connector->connection_config, client->refresh_endpoint);
+	client->revocation_endpoint =
+		url_field_fix(client, connector->connection_config, client->revocation_endpoint);
 	connector->endpoints = connector_endpoints(client->token_endpoint, client->revocation_endpoint,
 											   client->refresh_endpoint);
 	connector->refresh_margin = (int) definition_seconds(definition, "refresh_margin", -1);

@@ -34,7 +34,7 @@ typedef struct Connector
 	char *stopped_reason;
 	TimestampTz probe_at;
 
-	/* see connector_receives */
+	/* see connector_endpoint.h */
 	bool built_in;           /* the definition is the extension's own */
 	char *allowed_endpoints; /* where a superuser lets it move next; NULL: nowhere */
 	char **former_endpoints;
@@ -44,7 +44,7 @@ typedef struct Connector
 	const JsonValue *definition_json;
 	const JsonValue *options_json;
 	OAuthClient client;
-	char *endpoints;    /* the URLs that secrets and tokens go to, whole */
+	char *endpoints;    /* the URLs that secrets and tokens go to; see connector_endpoint.h */
 	int refresh_margin; /* seconds; -1: the setting's */
 	bool revocation_ends_grant;
 } Connector;
@@ -72,16 +72,6 @@ extern void connector_derive(Connector *connector);
 
 /* Seals a client secret (NULL: none) to what the connector says now. */
 extern bytea *connector_seal_secret(const Connector *connector, const char *client_secret);
-
-/*
- * May tokens that were granted at these endpoints be sent to where the connector
- * points now?  Only if it is still there, or was moved by the extension's own
- * catalogue or with a superuser's word.  Of an open connector.
- */
-extern bool connector_receives(const Connector *connector, const char *endpoints);
-
-/* Remembers that tokens granted at these endpoints may be sent to its present ones. */
-extern void connector_keep_endpoints(Connector *connector, const char *endpoints);
 
 /* The endpoints of a client as they are compared and bound: whole URLs */
 extern char *connector_endpoints(const char *token_endpoint, const char *revocation_endpoint,

@@ -10,6 +10,7 @@
 
 #include "base/errors.h"
 #include "base/text.h"
+#include "oauth/url_template.h"
 #include "base/url.h"
 #include "store/connection_config.h"
 #include "store/endpoint.h"
@@ -84,7 +85,12 @@ check_addresses(const JsonValue *definition)
 										 "revocation_endpoint", "jwks_uri"};
 
 	for (int i = 0; i < (int) lengthof(called); i++)
-		endpoint_check_address(called[i], definition_text(definition, called[i]));
+	{
+		const char *url = definition_text(definition, called[i]);
+
+		if (url != NULL && !url_is_template(url))
+			endpoint_check_address(called[i], url);
+	}
 }
 
 void

@@ -11,6 +11,9 @@
  *     origin: https://oauth2.googleapis.com
  *     endpoint: https://git.example/oauth/token
  *     the secret
+ *
+ * Where a provider's URL has fields in it that are known only later, the line names the
+ * origin as the definition writes it: "origin: https://{subdomain}.zendesk.com".
  */
 #include "postgres.h"
 
@@ -24,6 +27,7 @@
 #include "base/secret.h"
 #include "base/settings.h"
 #include "base/url.h"
+#include "oauth/url_template.h"
 #include "store/secret_file.h"
 #include "store/secret_reference.h"
 
@@ -185,7 +189,7 @@ take_line(char **rest, const char *label)
 static bool
 is_allowed(char *lines, const char *url)
 {
-	const char *origin = url_origin(url);
+	const char *origin = url_is_template(url) ? url_template_origin(url) : url_origin(url);
 	char *rest = lines;
 	const char *value;
 
@@ -193,7 +197,8 @@ is_allowed(char *lines, const char *url)
 	{
 		if ((value = take_line(&rest, "origin:")) != NULL)
 		{
-			const char *allowed = url_origin(value);
+			const char *allowed =
+				url_is_template(value) ? url_template_origin(value) : url_origin(value);
 
 			if (origin != NULL && allowed != NULL && strcmp(origin, allowed) == 0 &&
 				strpbrk(strstr(value, "://") + 3, "/?#") == NULL)
@@ -224,7 +229,8 @@ secret_resolve_client(char *secret, const char *const *urls, int n_urls)
 	for (int i = 0; i < n_urls; i++)
 		if (urls[i] != NULL && !is_allowed(secret_copy(contents, strlen(contents)), urls[i]))
 		{
-			const char *origin = url_origin(urls[i]);
+			const char *origin =
+				url_is_template(urls[i]) ? url_template_origin(urls[i]) : url_origin(urls[i]);
 
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -18,6 +18,7 @@
 #include "store/authorization.h"
 #include "store/authorization_secret.h"
 #include "store/connection_config.h"
+#include "store/connector_endpoint.h"
 #include "worker/circuit.h"
 #include "worker/diagnosis.h"
 #include "worker/exchange.h"
@@ -114,8 +115,7 @@ take_callback_values(const OAuthClient *client, ExchangeDetails *details)
 
 	for (int i = 0; i < callback->n_params; i++)
 	{
-		const ConfigField *field =
-			config_field(client, callback->params[i].name, CONFIG_FROM_CALLBACK);
+		const ConfigField *field = config_callback_field(client, callback->params[i].name);
 
 		if (field == NULL)
 			continue;
@@ -124,7 +124,7 @@ take_callback_values(const OAuthClient *client, ExchangeDetails *details)
 			details->why = psprintf("the callback's \"%s\" does not fit", field->name);
 			return false;
 		}
-		kept[n_kept++] = callback->params[i];
+		kept[n_kept++] = (NameValue){field->name, callback->params[i].value};
 	}
 	details->connection_config = config_put_values(details->connection_config, kept, n_kept);
 	return true;
@@ -190,6 +190,7 @@ begin_exchange(Flight *flight, Authorization *authorization)
 	ExchangeDetails *details = flight->details;
 	const Callback *callback = &details->callback;
 	Connector *connector;
+	const char *lacking;
 
 	flight_set_connection(flight, authorization->connector_id, authorization->connection_name);
 	details->return_to = authorization->return_to;
@@ -248,6 +249,11 @@ begin_exchange(Flight *flight, Authorization *authorization)
 	details->fixed_config = connector->connection_config;
 	if (!take_callback_values(&connector->client, details))
 		return exchange_fail_at_once(flight, "invalid_response", details->why);
+	if (!connector_bind(connector, details->connection_config, &lacking))
+		return exchange_fail_at_once(
+			flight, "invalid_response",
+			psprintf("the token endpoint needs \"%s\", which the callback does not bring",
+					 lacking != NULL ? lacking : ""));
 	if (expects_id_token(flight) && jwks_get(connector->client.jwks_uri) == NULL)
 		request_keys(flight, PHASE_KEYS);
 	else

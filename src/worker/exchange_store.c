@@ -12,6 +12,7 @@
 #include "store/connection.h"
 #include "store/connection_config.h"
 #include "store/connection_token.h"
+#include "store/connector_endpoint.h"
 #include "store/event.h"
 #include "store/store.h"
 #include "worker/exchange_details.h"
@@ -104,12 +105,13 @@ take_over(const Flight *flight, const Connection *former, StringInfo detail)
 
 	if (former->account == NULL || details->account.subject[0] == '\0')
 		return NULL;
-	if (former->refresh_token != NULL && connector_receives(flight->connector, former->endpoints))
+	if (former->refresh_token != NULL &&
+		connector_receives(flight->connector, former->endpoints, former->connection_config))
 		refresh_token = connection_open_refresh_token(former);
 	if (connection_is_of(former, details->account.subject, details->account.issuer))
 		return refresh_token;
 
-	if (connector_receives(flight->connector, former->endpoints))
+	if (connector_receives(flight->connector, former->endpoints, former->connection_config))
 	{
 		access_token = connection_open_access_token(former);
 		not_revoked = access_token == NULL && refresh_token == NULL ? "its tokens cannot be opened"
@@ -205,7 +207,7 @@ exchange_apply(Flight *flight)
 		token_refresh_at(flight->connector, refresh_token != NULL, now, connection.expires_at);
 	connection.failures = connection.refusals = 0;
 	connection.failing_since = DT_NOEND;
-	connection.endpoints = flight->connector->endpoints;
+	connection.endpoints = connector_endpoints_for(flight->connector, connection.connection_config);
 	connection_seal_tokens(&connection, tokens->access_token, refresh_token);
 	if (tokens->expires_in_ignored)
 		append_detail(&detail, "an absurd expires_in was ignored");

@@ -17,11 +17,13 @@
 #include "base/settings.h"
 #include "oauth/echo.h"
 #include "oauth/id_token.h"
+#include "oauth/url_template.h"
 #include "store/adoption.h"
 #include "store/connection.h"
 #include "store/connection_config.h"
 #include "store/connection_token.h"
 #include "store/connector.h"
+#include "store/connector_endpoint.h"
 #include "store/event.h"
 #include "store/keyring.h"
 #include "store/store.h"
@@ -207,6 +209,7 @@ refresh_prepare(Flight *flight)
 	Connection connection = {0};
 	Connector *connector;
 	TimestampTz now = GetCurrentTimestamp();
+	const char *lacking;
 	bool resting;
 
 	if (installation_state() != INSTALLATION_OURS)
@@ -307,10 +310,18 @@ refresh_prepare(Flight *flight)
 					timestamptz_to_str(circuit_open_until(flight->connector_id)));
 		return false;
 	}
-	if (!connector_receives(connector, connection.endpoints))
+	if (!connector_receives(connector, connection.endpoints, connection.connection_config))
 	{
 		/* never collect refresh tokens at another server than the person chose */
 		refresh_require_reconnect(flight, "endpoints_changed");
+		return false;
+	}
+	if (!connector_bind(connector, connection.connection_config, &lacking) ||
+		(connector->client.refresh_endpoint != NULL &&
+		 url_is_template(connector->client.refresh_endpoint)))
+	{
+		flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED,
+					"The endpoint of refreshes lacks a field of connection_config.");
 		return false;
 	}
 	/* providers count them, and lock out the client that makes too many */
@@ -542,7 +553,7 @@ store_granted(Flight *flight)
 	connection.failures = connection.refusals = 0;
 	connection.failing_since = DT_NOEND;
 	connection.status_reason = NULL;
-	connection.endpoints = flight->connector->endpoints;
+	connection.endpoints = connector_endpoints_for(flight->connector, connection.connection_config);
 	connection_seal_tokens(&connection, tokens->access_token, refresh_token);
 	store_update_connection(&connection);
 	if (details->id_token != ID_TOKEN_ACCEPTED)

@@ -19,10 +19,12 @@
 #include "base/settings.h"
 #include "base/url.h"
 #include "oauth/echo.h"
+#include "oauth/url_template.h"
 #include "store/adoption.h"
 #include "store/connection.h"
 #include "store/connection_token.h"
 #include "store/connector.h"
+#include "store/connector_endpoint.h"
 #include "store/event.h"
 #include "store/installation.h"
 #include "store/keyring.h"
@@ -91,13 +93,14 @@ queue_tokens(const Connector *connector, const Connection *connection, const cha
 					  .account_issuer = connection->account_issuer,
 					  .grant_id = connection->grant_id,
 					  .created_at = GetCurrentTimestamp()};
+	const char *endpoint = connector_revocation_endpoint(connector, connection->connection_config);
 	StringInfoData record;
 
-	if (connector->client.revocation_endpoint == NULL)
+	if (endpoint == NULL)
 		return false;
 	random_uuid(&row.id);
 	record_init(&record, 2 * MAX_TOKEN_BYTES + 8192);
-	record_put_text(&record, connector->client.revocation_endpoint);
+	record_put_text(&record, endpoint);
 	record_put_text(&record, connector->client.client_id);
 	record_put_text(&record, connector->client.client_secret);
 	record_put_int(&record, connector->client.auth_method);
@@ -140,7 +143,8 @@ revocation_queue_deleted(Connector *connector, const Connection *deleted, const 
 		revoked.connection_name = NULL;
 	if (access_token == NULL)
 		detail = "not revoked: the stored tokens cannot be opened";
-	else if (!connector_open(connector) || !connector_receives(connector, deleted->endpoints))
+	else if (!connector_open(connector) ||
+			 !connector_receives(connector, deleted->endpoints, deleted->connection_config))
 		detail = "not revoked: the connector's endpoints have changed";
 	else if (!revocation_queue(connector, &revoked, access_token, refresh_token))
 		detail = "not revoked: the provider has no revocation endpoint";
@@ -247,8 +251,12 @@ same_client(const OAuthClient *a, const OAuthClient *b)
 	char *origin = a->revocation_endpoint != NULL ? url_origin(a->revocation_endpoint) : NULL;
 	char *other = b->revocation_endpoint != NULL ? url_origin(b->revocation_endpoint) : NULL;
 
-	return strcmp(a->client_id, b->client_id) == 0 && origin != NULL && other != NULL &&
-		   strcmp(origin, other) == 0;
+	if (strcmp(a->client_id, b->client_id) != 0)
+		return false;
+	/* each connection has its own: it may be this one */
+	if (a->revocation_endpoint != NULL && url_is_template(a->revocation_endpoint))
+		return true;
+	return origin != NULL && other != NULL && strcmp(origin, other) == 0;
 }
 
 /*

@@ -36,7 +36,7 @@ FROM unnest(ARRAY[
 	'{"token_types": [1]}', '{"token_types": "bearer"}', '{"default_expires_in": -1}',
 	'{"default_expires_in": "60"}', '{"default_expires_in": 1e12}', '{"refresh_margin": true}',
 	'{"revocation_ends_grant": "yes"}']::jsonb[]) AS member;
-SELECT pg_temp.refusal($$SELECT appuser_connectors.register_provider('bad', '{"token_endpont": "https://a.example/"}')$$);
+SELECT regexp_replace(pg_temp.refusal($$SELECT appuser_connectors.register_provider('bad', '{"token_endpont": "https://a.example/"}')$$), 'endpoint, .*', 'endpoint, ...') AS refusal;
 SELECT pg_temp.refusal(format('SELECT appuser_connectors.register_provider(%L, %L)', name, definition))
 FROM (VALUES ('bad', '[]'), ('bad', '"https://a.example"'), ('bad', 'null'), ('bad', '{}'), ('', '{}'),
 	(repeat('x', 101), '{}'), (NULL, '{}'), ('bad', NULL)) AS v(name, definition);
