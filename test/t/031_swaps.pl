@@ -263,7 +263,7 @@ restore();
 # itself tells.
 my %member = (
 	issuer => $evil->url, authorization_endpoint => $evil->url . '/auth', token_endpoint => $evil->url . '/token',
-	revocation_endpoint => $evil->url . '/token/revocation', jwks_uri => $evil->url . '/jwks', userinfo_endpoint => $evil->url . '/me',
+	revocation_endpoint => $evil->url . '/token/revocation', refresh_endpoint => $evil->url . '/token', jwks_uri => $evil->url . '/jwks', userinfo_endpoint => $evil->url . '/me',
 	token_endpoint_auth_method => 'client_secret_post', authorization_response_iss_parameter_supported => JSON::PP::false,
 	id_token_signed_response_alg => 'EdDSA', name => 'Other', pkce => 'off', nonce => 'optional', iss_parameter => 'ignored', scope_parameter => 'user_scope', scope_separator => ',',
 	authorization_params => { request_uri => $evil->url }, token_params => { audience => 'x' }, refresh_params => { audience => 'x' },

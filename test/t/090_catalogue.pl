@@ -8,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use AppuserConnectors;
+use PatternSample qw(sample);
 use Test::More;
 
 my $ns = 'appuser_connectors';
@@ -30,16 +31,31 @@ is(admin("SELECT count(*) FROM $ns.providers WHERE built_in AND unsupported IS N
 note(admin("SELECT count(*) FILTER (WHERE unsupported IS NULL) || ' providers, ' || count(*) FILTER (WHERE sources_agree) || ' with two sources or more' FROM $ns.providers WHERE built_in"));
 note(admin("SELECT string_agg('not supported: ' || provider || ': ' || unsupported, E'\\n') FROM $ns.providers WHERE unsupported IS NOT NULL"));
 
-# Each by its name alone.
-my $refused = admin("DO \$\$
+# Each by its name, with the fields that are the admin's to give.
+sub fields
+{
+	my ($definition) = @_;
+	my $declared = $definition->{connection_config_fields} // {};
+	my %given;
+
+	foreach my $name (grep { ($declared->{$_}{source} // 'admin') eq 'admin' && !exists $declared->{$_}{default} } keys %$declared)
+	{
+		$given{$name} = $declared->{$name}{enum} ? $declared->{$name}{enum}[0] : sample($declared->{$name}{pattern} // '^x$');
+	}
+	return \%given;
+}
+
+my %configs = map { $_->{provider} => fields($_->{definition}) }
+  rows($node, 'app_admin', "SELECT provider, definition FROM $ns.providers WHERE built_in AND unsupported IS NULL");
+admin("DO \$\$
 	DECLARE
 		p record;
 		message text;
 	BEGIN
-		FOR p IN SELECT * FROM $ns.providers WHERE built_in AND unsupported IS NULL LOOP
+		FOR p IN SELECT v.provider, v.definition, c.value AS config FROM $ns.providers AS v JOIN jsonb_each(" . AppuserConnectors::quote(\%configs) . ") AS c ON c.key = v.provider LOOP
 			BEGIN
 				PERFORM $ns.register_connector(p.provider, 'client', CASE WHEN p.definition ->> 'token_endpoint_auth_method' = 'none' THEN NULL ELSE 'secret' END,
-					'{}', '{https://app.example/cb}');
+					'{}', '{https://app.example/cb}', connection_config => p.config);
 			EXCEPTION WHEN OTHERS THEN
 				GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
 				RAISE EXCEPTION '%: %', p.provider, message;
