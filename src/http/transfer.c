@@ -73,6 +73,9 @@ http_transfer_goes_on(HttpTransfer *transfer, CURLcode code, long elapsed_ms)
 {
 	long left = transfer->rules->request_timeout_ms - elapsed_ms;
 
+	/* a name that could not be asked for is not one that nobody knows */
+	if (code == CURLE_COULDNT_RESOLVE_HOST && no_descriptor_left())
+		return false;
 	transfer->looked_up_ms = elapsed_ms;
 	return http_connection_goes_on(&transfer->connection, transfer->easy, code) &&
 		   curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, left > 1 ? left : 1L) == CURLE_OK;
@@ -383,7 +386,8 @@ is_local_trouble(const HttpTransfer *transfer, CURLcode code)
 		case HTTP_NOT_SENT:
 			/* why a name is not resolved, the resolver does not say */
 			return transfer->connection.no_resources ||
-				   (code == CURLE_COULDNT_RESOLVE_HOST && no_descriptor_left());
+				   ((code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY) &&
+					no_descriptor_left());
 		default:
 			return false;
 	}

@@ -10,6 +10,7 @@
 #endif
 #include <dlfcn.h>
 #include <netdb.h>
+#include <sys/resource.h>
 
 #include "http_client.h"
 
@@ -489,6 +490,35 @@ test_tls(void)
 	fault_server_stop(&secure);
 }
 
+/* Without file descriptors nothing is looked up, and nothing goes past the look-up. */
+static void
+test_resources(void)
+{
+	struct rlimit limit;
+	struct rlimit exhausted;
+	HttpResponse response;
+	int before;
+	int next;
+
+	proxy = url_of(&plain, "http", "127.0.0.1");
+	policy(false, "", certificate("ca"), 5000);
+	tunnel_rules();
+	getrlimit(RLIMIT_NOFILE, &limit);
+	exhausted = limit;
+	next = dup(0);
+	close(next);
+	exhausted.rlim_cur = (rlim_t) next;
+	setrlimit(RLIMIT_NOFILE, &exhausted);
+	ask(&response, "https://fresh.proxied.test/token");
+	setrlimit(RLIMIT_NOFILE, &limit);
+	ok(response.outcome == HTTP_NOT_SENT && response.local_trouble,
+	   "a name that could not be asked for is this machine's trouble: %s", response.error);
+	http_response_free(&response);
+	before = lookups;
+	ok(outcome_at("fresh.proxied.test") == HTTP_ANSWERED && lookups > before,
+	   "and is looked up later");
+}
+
 /* What becomes of a request that has gone through the tunnel is as ever. */
 static void
 test_provider(void)
@@ -549,6 +579,7 @@ main(void)
 	test_addresses();
 	test_exceptions();
 	test_tls();
+	test_resources();
 	test_provider();
 	http_shutdown();
 	fault_server_stop(&provider);
