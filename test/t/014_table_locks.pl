@@ -82,6 +82,43 @@ my $token = $session->result;
 is(asked('alice'), 1, 'connectors locked for 1.5 s: a refresh that waits asks once');
 is(userinfo($provider, $token)->{sub}, 'alice', 'and is done after that');
 
+# --------------------------------------- the commands themselves, on whatever table
+# REINDEX keeps its locks until the end of the transaction; VACUUM FULL, while it waits for a
+# reader, keeps everybody else waiting behind it.  Both put other files in the place of those
+# that the worker and the callers have known.
+my $reader = PsqlSession->new($node);
+my $vacuum = PsqlSession->new($node);
+my $other = PsqlSession->new($node, 'app_service');
+
+foreach my $table (qw(installation encryption_keys registered_connectors connections authorizations pending_answers revocations connection_events))
+{
+	foreach my $how ('REINDEX', 'VACUUM FULL')
+	{
+		my $what = "$how of $table";
+		my $flow = callback_query('erin');
+
+		expire('alice');
+		$provider->order({ reset => JSON::PP::true });
+		if ($how eq 'REINDEX') { $root->ask("BEGIN; REINDEX TABLE appuser_connectors.$table") }
+		else
+		{
+			$reader->ask("BEGIN; SELECT count(*) FROM appuser_connectors.$table");
+			$vacuum->send("VACUUM FULL appuser_connectors.$table");
+			wait_until('it waits', sub { superuser("SELECT count(*) FROM pg_stat_activity WHERE pid = " . $vacuum->pid . " AND wait_event_type = 'Lock'") == 1 });
+		}
+		$session->send(token_query('alice'));
+		$other->send($flow);
+		$root->ask('SELECT pg_sleep(0.6)');
+		if ($how eq 'REINDEX') { $root->ask('COMMIT') }
+		else { $reader->ask('COMMIT'); $vacuum->result }
+		my $token = $session->result;
+		like($other->result, qr/connected/, "$what for 0.6 s: a callback that waits is done after that");
+		is_deeply([ map { asked($_) } 'alice', 'erin' ], [ 1, 1 ], "$what: and a refresh, each by one call");
+		is(userinfo($provider, $token)->{sub}, 'alice', "$what: whose token is good");
+	}
+}
+$_->close foreach $reader, $vacuum, $other;
+
 # ------------------------------------------------- who does not wait so long
 
 my $query = callback_query("dave");
