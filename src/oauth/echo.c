@@ -178,7 +178,8 @@ echo_mask_tokens(char *text)
 		size_t len = strspn(text + i, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 									  "0123456789-._~+/=");
 
-		if (len >= MIN_TOKEN)
+		/* which has figures; a long code in words has none */
+		if (len >= MIN_TOKEN && strcspn(text + i, "0123456789") < len)
 			mark(&marks, i, len);
 		i += len + 1;
 	}

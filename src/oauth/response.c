@@ -282,6 +282,7 @@ read_error(const BodyObject *root, char error[MAX_ERROR_CODE + 1], const BodyMem
 	if (*description != NULL && (*description)->kind != BODY_STRING)
 		*description = NULL;
 	sanitize_provider_text(code, strlen(code), error, MAX_ERROR_CODE + 1);
+	echo_mask_tokens(error);
 	return code;
 }
 

@@ -99,8 +99,13 @@ mend_refusal(const OAuthClient *client, RefusedGrant of, const HttpResponse *res
 						 "the provider"
 					   : "the provider has ended the grant, or gave it to another client_id: the "
 						 "person connects again";
+	if (tokens->outcome == TOKEN_UNAVAILABLE && response->status >= 500 && !is_code)
+		return "it is tried again";
 	if (tokens->outcome == TOKEN_RATE_LIMITED)
-		return "it is tried again; max_concurrent_requests_per_connector if it is too much at once";
+		return is_code ? "the person begins again; max_concurrent_requests_per_connector if it is "
+						 "too much at once"
+					   : "it is tried again; max_concurrent_requests_per_connector if it is too "
+						 "much at once";
 	if (strcmp(tokens->error, "invalid_scope") == 0)
 		return "correct scopes with update_connector()";
 	if (strcmp(tokens->error, "unauthorized_client") == 0 ||
@@ -278,10 +283,13 @@ diagnose_id_token(const OAuthClient *client, IdTokenResult result, const char *i
 const char *
 diagnose_callback_error(const char *error)
 {
+	const char *mend = "";
+
 	if (strcmp(error, "invalid_scope") == 0)
-		return "the provider does not know a scope: correct scopes with update_connector()";
+		mend = "; the provider does not know a scope: correct scopes with update_connector()";
 	if (strcmp(error, "unauthorized_client") == 0 ||
 		strcmp(error, "unsupported_response_type") == 0)
-		return "allow the client the authorization code grant at the provider";
-	return NULL;
+		mend = "; allow the client the authorization code grant at the provider";
+	/* which is anybody's to make up */
+	return psprintf("the browser came back with this error%s", mend);
 }

@@ -37,7 +37,7 @@ extern const char *diagnose_keys(const OAuthClient *client, const HttpResponse *
 /* The callback's iss (NULL: none) is not the definition's issuer. */
 extern const char *diagnose_issuer(const OAuthClient *client, const char *iss);
 
-/* An error that the browser brought; NULL: it says itself what it is */
+/* An error that the browser brought */
 extern const char *diagnose_callback_error(const char *error);
 
 extern const char *diagnose_id_token(const OAuthClient *client, IdTokenResult result,

@@ -83,7 +83,7 @@ foreach my $case (
 		qr/^unauthorized_client: the token endpoint $endpoint answered with HTTP status 400, error unauthorized_client; allow the client the refresh token grant at the provider$/ ],
 	[ 'words of its own', [ status => 400, body => { error => 'not today' } ], 'refresh_failing', 'not today', 'UC003',
 		qr/^not today: the token endpoint $endpoint answered with HTTP status 400, error "not today"$/ ],
-	[ 'a server out of order', [ status => 503, body => 'Down' ], 'refresh_failing', 'HTTP status 503', 'UC003', qr/^the token endpoint $endpoint answered with HTTP status 503$/ ],
+	[ 'a server out of order', [ status => 503, body => 'Down' ], 'refresh_failing', 'HTTP status 503', 'UC003', qr/^the token endpoint $endpoint answered with HTTP status 503; it is tried again$/ ],
 	[ 'a page that is not there', [ status => 404, headers => $html, body => '<html>' ], 'refresh_failing', 'HTTP status 404', 'UC003',
 		qr/^the token endpoint $endpoint answered with HTTP status 404; token_endpoint of the definition may be wrong$/ ],
 	[ 'a page in place of tokens', [ status => 200, headers => $html, body => '<html>' ], 'refresh_failing', 'the body is a web page', 'UC003',
@@ -199,7 +199,7 @@ foreach my $case (
 }
 foreach my $case (
 	[ 'a code that is the client secret', $secret, '***' ], [ 'a code with a line of its own', "x\nERROR: y", 'x?ERROR: y' ],
-	[ 'a long code', 'x' x 5000, 'x' x 64 ], [ 'a reason of ours', 'endpoints_changed', 'endpoints_changed' ])
+	[ 'a long code', 'x' x 5000, 'x' x 64 ], [ 'a code that is somebody\'s token', "$jwt", '***' ], [ 'a reason of ours', 'endpoints_changed', 'endpoints_changed' ])
 {
 	my ($what, $code, $shown) = @$case;
 	my @got = answered('hostile', status => 400, body => { error => $code });

@@ -60,7 +60,7 @@ sub asked { return scalar @{ $stub->ctl->{asked} }; }
 # ------------------------------------------------------------------------------ events
 is_deeply(flows(120, 'mallory', "error => 'error_' || i", names => 1), { map { ("error_$_" => 1) } 1 .. 120 }, 'a person ends many flows, each with another error');
 is(events('mallory'), $EVENTS, 'so many events are kept of them');
-is(superuser("SELECT count(*) FROM appuser_connectors.connection_events WHERE detail LIKE 'error_$EVENTS (more%are not recorded%'"), 1, 'the last says that there were more');
+is(superuser("SELECT count(*) FROM appuser_connectors.connection_events WHERE detail LIKE 'error_$EVENTS: % (more%are not recorded%'"), 1, 'the last says that there were more');
 flows(1, 'alice', "error => 'access_denied'");
 is(events('alice'), 1, "another person's are recorded");
 

@@ -97,6 +97,9 @@ test_tokens(void)
 	strcpy(words, "1//0gXk-_3456789012345678901234567890123456789");
 	echo_mask_tokens(words);
 	ok(strcmp(words, "***") == 0, "alone");
+	strcpy(words, "the_provider_says_in_so_many_words_that_it_is_not_so");
+	echo_mask_tokens(words);
+	ok(strstr(words, "***") == NULL, "and no code in words, however long");
 	strcpy(words, "AADSTS70000: Trace ID: 5cd5cbdd-4b6a-4a3c-9d0e-2f1f0c1c2b00 Timestamp: "
 				  "2026-11-30T22:24:46Z see https://docs.example/errors/70000?code=x");
 	echo_mask_tokens(words);
