@@ -251,27 +251,46 @@ check_return_to(const Connector *connector, const char *return_to)
 							"{\"return_to\": [\"https://…\"]}.")));
 }
 
-/* Each scope once, those of the connector first */
-static char **
-union_scopes(const Connector *connector, ArrayType *more, int *count)
+/* Adds those that are not there yet. */
+static void
+add_scopes(char **scopes, int *count, char *const *more, int n_more)
 {
-	int n_more = 0;
-	char **extra = more != NULL ? array_to_texts(more, &n_more) : NULL;
-	char **scopes = palloc(sizeof(char *) * (connector->n_scopes + n_more + 1));
-
-	connector_check_scopes(extra, n_more);
-	*count = 0;
-	for (int i = 0; i < connector->n_scopes + n_more; i++)
+	for (int i = 0; i < n_more; i++)
 	{
-		char *scope =
-			i < connector->n_scopes ? connector->scopes[i] : extra[i - connector->n_scopes];
 		bool known = false;
 
 		for (int j = 0; j < *count && !known; j++)
-			known = strcmp(scopes[j], scope) == 0;
+			known = strcmp(scopes[j], more[i]) == 0;
 		if (!known)
-			scopes[(*count)++] = scope;
+			scopes[(*count)++] = more[i];
 	}
+}
+
+/*
+ * Each scope once: those of the connector, or of its definition where it names none; what
+ * the provider needs in any case; and what this flow asks for.
+ */
+static char **
+union_scopes(const Connector *connector, ArrayType *more, int *count)
+{
+	int n_extra = 0;
+	int n_defaults;
+	int n_required;
+	char **extra = more != NULL ? array_to_texts(more, &n_extra) : NULL;
+	const char **defaults =
+		definition_texts(connector->definition_json, "default_scopes", &n_defaults);
+	const char **required =
+		definition_texts(connector->definition_json, "required_scopes", &n_required);
+	char **scopes =
+		palloc(sizeof(char *) * (connector->n_scopes + n_defaults + n_required + n_extra + 1));
+
+	connector_check_scopes(extra, n_extra);
+	*count = 0;
+	add_scopes(scopes, count, connector->scopes, connector->n_scopes);
+	if (connector->n_scopes == 0)
+		add_scopes(scopes, count, unconstify(char **, defaults), n_defaults);
+	add_scopes(scopes, count, unconstify(char **, required), n_required);
+	add_scopes(scopes, count, extra, n_extra);
 	connector_check_scopes(scopes, *count);
 	return scopes;
 }

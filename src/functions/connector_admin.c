@@ -20,6 +20,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "base/url.h"
+#include "oauth/request.h"
 #include "functions/connection.h"
 #include "store/adoption.h"
 #include "store/connection.h"
@@ -178,11 +179,14 @@ check_connector(const Connector *connector, const char *client_secret)
 							errdetail("%s", problem)));
 	}
 	connector_check_scopes(connector->scopes, connector->n_scopes);
-	if (connector->client.auth_method != CLIENT_AUTH_NONE &&
+	if ((connector->client.auth_method != CLIENT_AUTH_NONE ||
+		 client_has_secret_header(&connector->client)) &&
 		(client_secret == NULL || client_secret[0] == '\0'))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("client_secret is required"),
-				 errdetail("The provider's token_endpoint_auth_method is not none.")));
+				 connector->client.auth_method != CLIENT_AUTH_NONE
+					 ? errdetail("The provider's token_endpoint_auth_method is not none.")
+					 : errdetail("A header of the provider's token_headers holds it.")));
 	check_secret(client_secret);
 }
 
@@ -311,12 +315,18 @@ changed_object(FunctionCallInfo fcinfo, int i, const char *name, int max, Jsonb 
 }
 
 static bool
+same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool
 same_params(const NameValue *a, int n_a, const NameValue *b, int n_b)
 {
 	if (n_a != n_b)
 		return false;
 	for (int i = 0; i < n_a; i++)
-		if (strcmp(a[i].name, b[i].name) != 0 || strcmp(a[i].value, b[i].value) != 0)
+		if (strcmp(a[i].name, b[i].name) != 0 || !same_text(a[i].value, b[i].value))
 			return false;
 	return true;
 }
@@ -325,7 +335,14 @@ same_params(const NameValue *a, int n_a, const NameValue *b, int n_b)
 static bool
 same_requests(const OAuthClient *a, const OAuthClient *b)
 {
-	return a->auth_method == b->auth_method && a->token_body_format == b->token_body_format &&
+	return a->auth_method == b->auth_method && a->basic_raw == b->basic_raw &&
+		   a->token_body_format == b->token_body_format && a->token_by_get == b->token_by_get &&
+		   same_params(a->token_headers, a->n_token_headers, b->token_headers,
+					   b->n_token_headers) &&
+		   same_params(a->token_param_names, a->n_token_param_names, b->token_param_names,
+					   b->n_token_param_names) &&
+		   same_params(a->refresh_param_names, a->n_refresh_param_names, b->refresh_param_names,
+					   b->n_refresh_param_names) &&
 		   same_params(a->token_params, a->n_token_params, b->token_params, b->n_token_params) &&
 		   same_params(a->refresh_params, a->n_refresh_params, b->refresh_params,
 					   b->n_refresh_params);
@@ -335,9 +352,7 @@ same_requests(const OAuthClient *a, const OAuthClient *b)
 static bool
 same_resource(const OAuthClient *a, const OAuthClient *b)
 {
-	if (a->resource == NULL || b->resource == NULL)
-		return a->resource == b->resource;
-	return strcmp(a->resource, b->resource) == 0;
+	return same_text(a->resource, b->resource);
 }
 
 /*
@@ -362,18 +377,18 @@ check_destination(const Connector *before, Connector *after, bool secret_given)
 		 (!by_catalogue &&
 		  ((moved && !by_superuser) || !same_requests(&before->client, &after->client) ||
 		   !connector_same_fields(before, after)))))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("client_secret must be given anew"),
-			 moved ? errdetail("The URLs that the secret is sent to change from \"%s\" to "
-							   "\"%s\".",
-							   before->endpoints, after->endpoints)
-				   : errdetail("How the client authenticates, the body's format, the parameters "
-							   "that are sent with the secret or what a field in its URLs may "
-							   "hold change."),
-			 errhint("Give client_secret in the same call of update_connector(). Where the "
-					 "provider has moved, a superuser may call "
-					 "appuser_connectors.allow_endpoint_change() instead.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("client_secret must be given anew"),
+				 moved ? errdetail("The URLs that the secret is sent to change from \"%s\" to "
+								   "\"%s\".",
+								   before->endpoints, after->endpoints)
+					   : errdetail("How the client authenticates, the request's form, the "
+								   "parameters and headers that are sent with the secret or what a "
+								   "field in its URLs may hold change."),
+				 errhint("Give client_secret in the same call of update_connector(). Where the "
+						 "provider has moved, a superuser may call "
+						 "appuser_connectors.allow_endpoint_change() instead.")));
 	after->allowed_endpoints = NULL;
 	if (!moved)
 		return;

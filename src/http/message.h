@@ -30,13 +30,21 @@ typedef struct HttpPolicy
 	bool proxy_unknown;   /* there is one, whose URL cannot be had: nothing is sent to it */
 } HttpPolicy;
 
+typedef struct HttpHeader
+{
+	const char *name;
+	const char *value;
+} HttpHeader;
+
 typedef struct HttpRequest
 {
-	const char *url;
+	const char *url;          /* may hold secrets */
 	const char *content_type; /* NULL with GET */
 	const char *body;         /* NULL = GET; copied, and the copy cleansed */
 	size_t body_len;
 	const char *authorization; /* Authorization header's value, or NULL; copied */
+	const HttpHeader *headers; /* more; copied */
+	int n_headers;
 } HttpRequest;
 
 typedef enum HttpOutcome

@@ -287,6 +287,9 @@ set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions
 		(request->authorization != NULL &&
 		 !add_header(transfer, "Authorization", request->authorization)))
 		return false;
+	for (int i = 0; i < request->n_headers; i++)
+		if (!add_header(transfer, request->headers[i].name, request->headers[i].value))
+			return false;
 	SET(CURLOPT_HTTPHEADER, transfer->headers);
 
 #undef SET

@@ -23,9 +23,18 @@ typedef enum TokenEndpointAuthMethod
 typedef enum TokenBodyFormat
 {
 	TOKEN_BODY_FORM, /* application/x-www-form-urlencoded, RFC 6749 */
-	TOKEN_BODY_JSON  /* a JSON object of strings, where a provider
+	TOKEN_BODY_JSON, /* a JSON object of strings, where a provider
 								 * needs it */
+	TOKEN_BODY_QUERY /* none: the parameters are in the URL */
 } TokenBodyFormat;
+
+/* RFC 7636 §4.2 */
+typedef enum PkceMethod
+{
+	PKCE_OFF,
+	PKCE_S256,
+	PKCE_PLAIN
+} PkceMethod;
 
 /* What an expires_in of 0 says */
 typedef enum ZeroExpiresIn
@@ -74,8 +83,15 @@ typedef struct OAuthClient
 	const char *client_secret; /* NULL with CLIENT_AUTH_NONE */
 	TokenEndpointAuthMethod auth_method;
 	TokenBodyFormat token_body_format;
+	bool token_by_get;              /* of exchanges and refreshes, with the parameters in the URL */
+	bool basic_raw;                 /* client_secret_basic without form encoding */
+	const NameValue *token_headers; /* of requests to these endpoints, besides ours */
+	int n_token_headers;
 
-	bool pkce;         /* S256, or nothing */
+	const char *response_type;          /* NULL: code */
+	const char *authorization_fragment; /* without #; if it ends in ?, the parameters follow */
+
+	PkceMethod pkce;
 	bool iss_required; /* authorization_response_iss_parameter_supported */
 	bool iss_ignored;  /* a callback's iss may say anything */
 
@@ -83,6 +99,9 @@ typedef struct OAuthClient
 
 	const char *scope_parameter; /* "scope", or "user_scope" … */
 	const char *scope_separator; /* " ", "," … */
+	bool scope_in_authorization; /* which requests it is sent in */
+	bool scope_in_exchange;
+	bool scope_in_refresh;
 
 	const NameValue *implied_scopes; /* pairs: who holds the first holds the second too */
 	int n_implied_scopes;
@@ -92,7 +111,15 @@ typedef struct OAuthClient
 
 	const char *resource; /* RFC 8707; NULL: none */
 
-	/* extra parameters; an entry with an empty value is sent empty */
+	/* what the provider calls a parameter; a value of NULL: it is not sent */
+	const NameValue *authorization_param_names;
+	int n_authorization_param_names;
+	const NameValue *token_param_names;
+	int n_token_param_names;
+	const NameValue *refresh_param_names;
+	int n_refresh_param_names;
+
+	/* extra parameters; an entry with an empty value is sent empty, and {random} anew each time */
 	const NameValue *authorization_params;
 	int n_authorization_params;
 	const NameValue *consent_params; /* over those, to be asked for consent anew */

@@ -14,7 +14,14 @@
 
 #include "crypto/jwt.h"
 #include "oauth/definition.h"
+#include "oauth/request.h"
 #include "oauth/url_template.h"
+
+/* The parameters of each request that a provider may call otherwise */
+#define AUTHORIZATION_NAMES                                                                        \
+	"response_type|client_id|redirect_uri|state|nonce|code_challenge|code_challenge_method"
+#define EXCHANGE_NAMES "grant_type|code|redirect_uri|code_verifier|client_id|client_secret|scope"
+#define REFRESH_NAMES "grant_type|refresh_token|client_id|client_secret|scope"
 
 static const Member definition_members[] = {
 	/* RFC 8414, RFC 7591, RFC 9207 */
@@ -31,20 +38,31 @@ static const Member definition_members[] = {
 	/* the extension's own */
 	{"name", MEMBER_TEXT, NULL},
 	{"refresh_endpoint", MEMBER_ENDPOINT_TEMPLATE, NULL},
-	{"pkce", MEMBER_CHOICE, "S256|off"},
+	{"pkce", MEMBER_CHOICE, "S256|plain|off"},
 	{"nonce", MEMBER_CHOICE, "required|optional"},
 	{"iss_parameter", MEMBER_CHOICE, "checked|ignored"},
-	{"scope_parameter", MEMBER_PARAM_NAME, NULL},
+	{"scope_parameter", MEMBER_NAME, NULL},
 	{"scope_separator", MEMBER_TEXT, NULL},
+	{"default_scopes", MEMBER_SCOPES, NULL},
+	{"required_scopes", MEMBER_SCOPES, NULL},
+	{"scope_requests", MEMBER_CHOICES, "authorization|exchange|refresh"},
 	{"implied_scopes", MEMBER_SCOPE_ARRAYS, NULL},
 	{"scope_aliases", MEMBER_SCOPE_NAMES, NULL},
 	{"unreturned_scopes", MEMBER_SCOPES, NULL},
 	{"callback_scope_parameter", MEMBER_NAME, NULL},
-	{"authorization_params", MEMBER_AUTHORIZATION_PARAMS, NULL},
-	{"consent_params", MEMBER_AUTHORIZATION_PARAMS, NULL},
-	{"token_params", MEMBER_TOKEN_PARAMS, NULL},
-	{"refresh_params", MEMBER_REFRESH_PARAMS, NULL},
-	{"token_body_format", MEMBER_CHOICE, "form|json"},
+	{"response_type", MEMBER_RESPONSE_TYPE, NULL},
+	{"authorization_fragment", MEMBER_FRAGMENT, NULL},
+	{"authorization_params", MEMBER_PARAMS, NULL},
+	{"consent_params", MEMBER_PARAMS, NULL},
+	{"token_params", MEMBER_PARAMS, NULL},
+	{"refresh_params", MEMBER_PARAMS, NULL},
+	{"authorization_param_names", MEMBER_PARAM_NAMES, AUTHORIZATION_NAMES},
+	{"token_param_names", MEMBER_PARAM_NAMES, EXCHANGE_NAMES},
+	{"refresh_param_names", MEMBER_PARAM_NAMES, REFRESH_NAMES},
+	{"basic_encoding", MEMBER_CHOICE, "form|raw"},
+	{"token_method", MEMBER_CHOICE, "POST|GET"},
+	{"token_headers", MEMBER_HEADERS, NULL},
+	{"token_body_format", MEMBER_CHOICE, "form|json|query"},
 	{"token_response_format", MEMBER_CHOICE, "json|form"},
 	{"token_path", MEMBER_NAME, NULL},
 	{"token_types", MEMBER_NAMES, NULL},
@@ -58,31 +76,38 @@ static const Member definition_members[] = {
 static const Member option_members[] = {
 	{"return_to", MEMBER_RETURN_TARGETS, NULL},
 	{"pkce", MEMBER_CHOICE, "S256|off"},
-	{"authorization_params", MEMBER_AUTHORIZATION_PARAMS, NULL},
+	{"authorization_params", MEMBER_PARAMS, NULL},
 	{"resource", MEMBER_ENDPOINT, NULL},
 	{"connection_config_fields", MEMBER_CONFIG_FIELDS, NULL},
 };
 
-/* The parameter that holds the scopes is ours too, whatever it is called. */
 static const DefinitionProblem *
-scope_parameter_problem(const JsonValue *definition)
+invalid(const char *name, const char *detail)
 {
-	static const char *const members[] = {"authorization_params", "consent_params",
-										  "refresh_params"};
-	const char *text = definition_text(definition, "scope_parameter");
-	const char *scope_parameter = text != NULL ? text : "scope";
+	return definition_problem_make(DEFINITION_INVALID_VALUE, name, detail);
+}
 
-	for (int i = 0; i < (int) lengthof(members); i++)
+/* What would not be sent is not taken either. */
+static const DefinitionProblem *
+params_problem(const JsonValue *object, const char *member, const OAuthClient *client,
+			   bool (*is_ours)(const OAuthClient *client, const char *name))
+{
+	int count;
+	NameValue *params = definition_params(object, member, &count);
+
+	for (int i = 0; i < count; i++)
 	{
-		int count;
-		NameValue *params = definition_params(definition, members[i], &count);
-
-		for (int j = 0; j < count; j++)
-			if (strcmp(params[j].name, scope_parameter) == 0)
-				return definition_problem_make(
-					DEFINITION_INVALID_VALUE, members[i],
-					"Scopes are asked for by the connector's own, and not at a "
-					"refresh.");
+		if (is_ours(client, params[i].name))
+			return invalid(member,
+						   psprintf("The parameter \"%s\" is not one that can be added to this "
+									"request.",
+									params[i].name));
+		/* that of an exchange is free where the browser's request has them */
+		if (client != NULL && is_ours != is_token_param &&
+			strcmp(params[i].name, client->scope_parameter) == 0)
+			return invalid(member,
+						   "Scopes are asked for by the connector's own; scope_requests says "
+						   "in which requests.");
 	}
 	return NULL;
 }
@@ -118,18 +143,87 @@ url_fields_problem(const JsonValue *definition)
 			if (field == NULL && strcmp(names[j], "client_id") == 0)
 				continue;
 			if (field == NULL || (field->pattern == NULL && field->choices == NULL))
-				return definition_problem_make(
-					DEFINITION_INVALID_VALUE, urls[i].name,
+				return invalid(
+					urls[i].name,
 					psprintf("connection_config_fields must declare \"%s\", with a pattern or an "
 							 "enum.",
 							 names[j]));
 			if (field->source > urls[i].last)
-				return definition_problem_make(
-					DEFINITION_INVALID_VALUE, urls[i].name,
+				return invalid(
+					urls[i].name,
 					psprintf("Field \"%s\" is not known yet when this URL is used.", names[j]));
 		}
 	}
 	return NULL;
+}
+
+/* Two of one request must not come to have one name. */
+static const DefinitionProblem *
+names_problem(const char *member, const char *standard, const NameValue *names, int n_names,
+			  const char *other)
+{
+	const char *called[16];
+	int count = 0;
+
+	if (other != NULL)
+		called[count++] = other;
+	for (const char *at = standard; at != NULL; at = strchr(at, '|'))
+	{
+		const char *name;
+
+		at += *at == '|';
+		name = pnstrdup(at, strcspn(at, "|"));
+		for (int i = 0; i < n_names; i++)
+			if (strcmp(names[i].name, name) == 0)
+			{
+				name = names[i].value;
+				break;
+			}
+		for (int i = 0; name != NULL && i < count; i++)
+			if (strcmp(called[i], name) == 0)
+				return invalid(member, psprintf("Two parameters would be called \"%s\".", name));
+		if (name != NULL)
+			called[count++] = name;
+	}
+	return NULL;
+}
+
+/* What members say together */
+static const DefinitionProblem *
+consistency_problem(const JsonValue *definition)
+{
+	OAuthClient client = {0};
+	const DefinitionProblem *found;
+
+	definition_read(definition, &client);
+	if (client.token_by_get && client.token_body_format == TOKEN_BODY_JSON)
+		return invalid("token_method", "A GET has no body: token_body_format must be query.");
+	for (int i = 0; i < client.n_authorization_param_names; i++)
+		if (strcmp(client.authorization_param_names[i].name, "nonce") == 0 &&
+			client.authorization_param_names[i].value == NULL && !client.nonce_optional)
+			return invalid("authorization_param_names",
+						   "If no nonce is sent none can come back: nonce must be optional.");
+	found = names_problem("authorization_param_names", AUTHORIZATION_NAMES,
+						  client.authorization_param_names, client.n_authorization_param_names,
+						  client.n_authorization_param_names > 0 ? client.scope_parameter : NULL);
+	if (found == NULL && is_authorization_param(&client, client.scope_parameter))
+		found = invalid("scope_parameter", "It must be the name of a parameter, and not one that "
+										   "has a meaning of its own.");
+	if (found == NULL)
+		found = names_problem("token_param_names", EXCHANGE_NAMES, client.token_param_names,
+							  client.n_token_param_names, NULL);
+	if (found == NULL)
+		found = names_problem("refresh_param_names", REFRESH_NAMES, client.refresh_param_names,
+							  client.n_refresh_param_names, NULL);
+	if (found == NULL)
+		found = params_problem(definition, "authorization_params", &client, is_authorization_param);
+	if (found == NULL)
+		found = params_problem(definition, "consent_params", &client, is_authorization_param);
+	if (found == NULL)
+		found = params_problem(definition, "token_params", &client, is_token_param);
+	if (found == NULL)
+		found = params_problem(definition, "refresh_params", &client, is_refresh_param);
+	return found;
 }
 
 const DefinitionProblem *
@@ -143,14 +237,19 @@ definition_problem(const JsonValue *definition)
 		found = definition_problem_make(DEFINITION_LACKS_ENDPOINT, NULL,
 										"authorization_endpoint and token_endpoint are required.");
 	if (found == NULL)
-		found = scope_parameter_problem(definition);
+		found = consistency_problem(definition);
 	return found != NULL ? found : url_fields_problem(definition);
 }
 
 const DefinitionProblem *
 options_problem(const JsonValue *options)
 {
-	return members_problem(options, option_members, lengthof(option_members));
+	const DefinitionProblem *found =
+		members_problem(options, option_members, lengthof(option_members));
+
+	return found != NULL
+			   ? found
+			   : params_problem(options, "authorization_params", NULL, is_authorization_param);
 }
 
 /* Of implied_scopes and scope_aliases: a name implies what it is another name for */
@@ -184,6 +283,12 @@ static bool
 text_is(const char *text, const char *value)
 {
 	return text != NULL && strcmp(text, value) == 0;
+}
+
+PkceMethod
+definition_pkce(const char *text)
+{
+	return text_is(text, "off") ? PKCE_OFF : text_is(text, "plain") ? PKCE_PLAIN : PKCE_S256;
 }
 
 /* Adds those of one object that are declared as they must be, or replaces those there. */
@@ -237,10 +342,17 @@ definition_read(const JsonValue *definition, OAuthClient *client)
 	client->auth_method = text_is(text, "client_secret_post") ? CLIENT_SECRET_POST
 						  : text_is(text, "none")             ? CLIENT_AUTH_NONE
 															  : CLIENT_SECRET_BASIC;
-	client->token_body_format = text_is(definition_text(definition, "token_body_format"), "json")
-									? TOKEN_BODY_JSON
-									: TOKEN_BODY_FORM;
-	client->pkce = !text_is(definition_text(definition, "pkce"), "off");
+	client->basic_raw = text_is(definition_text(definition, "basic_encoding"), "raw");
+	text = definition_text(definition, "token_body_format");
+	client->token_body_format = text_is(text, "json")    ? TOKEN_BODY_JSON
+								: text_is(text, "query") ? TOKEN_BODY_QUERY
+														 : TOKEN_BODY_FORM;
+	client->token_by_get = text_is(definition_text(definition, "token_method"), "GET");
+	client->token_headers =
+		definition_params(definition, "token_headers", &client->n_token_headers);
+	client->response_type = definition_text(definition, "response_type");
+	client->authorization_fragment = definition_text(definition, "authorization_fragment");
+	client->pkce = definition_pkce(definition_text(definition, "pkce"));
 	client->iss_required =
 		definition_bool(definition, "authorization_response_iss_parameter_supported", false);
 	client->iss_ignored = text_is(definition_text(definition, "iss_parameter"), "ignored");
@@ -249,12 +361,22 @@ definition_read(const JsonValue *definition, OAuthClient *client)
 	client->scope_parameter = text != NULL ? text : "scope";
 	text = definition_text(definition, "scope_separator");
 	client->scope_separator = text != NULL ? text : " ";
+	client->scope_in_authorization =
+		definition_lists(definition, "scope_requests", "authorization", true);
+	client->scope_in_exchange = definition_lists(definition, "scope_requests", "exchange", false);
+	client->scope_in_refresh = definition_lists(definition, "scope_requests", "refresh", false);
 
 	client->implied_scopes = scope_pairs(definition, &client->n_implied_scopes);
 	client->unreturned_scopes =
 		definition_texts(definition, "unreturned_scopes", &client->n_unreturned_scopes);
 	client->callback_scope_parameter = definition_text(definition, "callback_scope_parameter");
 
+	client->authorization_param_names = definition_names(definition, "authorization_param_names",
+														 &client->n_authorization_param_names);
+	client->token_param_names =
+		definition_names(definition, "token_param_names", &client->n_token_param_names);
+	client->refresh_param_names =
+		definition_names(definition, "refresh_param_names", &client->n_refresh_param_names);
 	client->authorization_params =
 		definition_params(definition, "authorization_params", &client->n_authorization_params);
 	client->consent_params =

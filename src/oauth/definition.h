@@ -19,6 +19,9 @@ extern const DefinitionProblem *options_problem(const JsonValue *options);
  */
 extern void definition_read(const JsonValue *definition, OAuthClient *client);
 
+/* What the member pkce of a definition or of options says; NULL: it is absent */
+extern PkceMethod definition_pkce(const char *text);
+
 /*
  * Fills the fields of connection_config that a definition and, in their place, a
  * connector's options (NULL: none) declare.  definition_read does so without options.

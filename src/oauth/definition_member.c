@@ -20,12 +20,15 @@
 #include "base/text.h"
 #include "base/url.h"
 #include "oauth/definition_member.h"
-#include "oauth/request.h"
 #include "oauth/scope.h"
 #include "oauth/url_template.h"
 
 #define MAX_FIELD_NAME 64 /* bytes */
 #define MAX_PATTERN 256   /* bytes */
+#define MAX_HEADERS 16
+#define MAX_HEADER_NAME 64
+#define MAX_HEADER_VALUE 1024
+#define MAX_FRAGMENT 256
 
 /* What a declaration of a field says; source is in the order of ConfigSource. */
 #define FIELD_SOURCES "admin|user|callback|token_response"
@@ -43,6 +46,12 @@ static bool is_choice(const char *choices, const char *text);
 static const char *strings_problem(const Member *member, const JsonValue *value,
 								   JsonTokenType type);
 static const char *params_problem(const Member *member, const JsonValue *value);
+static const char *param_names_problem(const Member *member, const JsonValue *value);
+static const char *headers_problem(const JsonValue *value);
+static const char *header_problem(const char *name, const char *value);
+static const char *choices_problem(const Member *member, const JsonValue *value);
+static bool is_response_type(const char *text);
+static bool is_fragment(const char *text);
 static const char *scopes_problem(const Member *member, const JsonValue *value);
 static const char *value_problem(const Member *member, const JsonValue *value);
 static const char *field_problem(const JsonValue *field);
@@ -83,7 +92,6 @@ strings_problem(const Member *member, const JsonValue *value, JsonTokenType type
 	return NULL;
 }
 
-/* What would not be sent is not taken either. */
 static const char *
 params_problem(const Member *member, const JsonValue *value)
 {
@@ -92,13 +100,146 @@ params_problem(const Member *member, const JsonValue *value)
 	if (wrong != NULL)
 		return wrong;
 	for (const JsonValue *param = value->first; param != NULL; param = param->next)
-		if (param->name[0] == '\0' || text_pasted_problem(param->name, false) != NULL ||
-			(member->kind == MEMBER_AUTHORIZATION_PARAMS ? is_authorization_param(param->name)
-			 : member->kind == MEMBER_TOKEN_PARAMS       ? is_token_param(param->name)
-														 : is_refresh_param(param->name)))
-			return psprintf("The parameter \"%s\" is not one that can be added to this request.",
-							param->name);
+		if (param->name[0] == '\0' || text_pasted_problem(param->name, false) != NULL)
+			return psprintf("\"%s\" is no name of a parameter.", param->name);
 	return NULL;
+}
+
+/*
+ * What ties an answer to its flow, or is what the request is for, may have another name
+ * but is not left out.
+ */
+static const char *
+param_names_problem(const Member *member, const JsonValue *value)
+{
+	static const char optional[] =
+		"response_type|client_id|redirect_uri|nonce|grant_type|client_secret";
+
+	if (value->type != JSON_TOKEN_OBJECT_START)
+		return "It must be an object of names of parameters.";
+	for (const JsonValue *name = value->first; name != NULL; name = name->next)
+	{
+		const char *called = json_string(name);
+
+		if (!is_choice(member->choices, name->name))
+			return psprintf("\"%s\" is not one of %s.", name->name, member->choices);
+		if (name->type == JSON_TOKEN_NULL && is_choice(optional, name->name))
+			continue;
+		if (called == NULL || called[0] == '\0' || text_pasted_problem(called, false) != NULL ||
+			strcmp(called, "request") == 0 || strcmp(called, "request_uri") == 0)
+			return psprintf("What \"%s\" is called here must be the name of a parameter%s.",
+							name->name,
+							is_choice(optional, name->name) ? ", or null if it is not sent" : "");
+	}
+	return NULL;
+}
+
+static const char *
+headers_problem(const JsonValue *value)
+{
+	if (value->type != JSON_TOKEN_OBJECT_START || value->n_children > MAX_HEADERS)
+		return psprintf("It must be an object of at most %d headers.", MAX_HEADERS);
+	for (const JsonValue *header = value->first; header != NULL; header = header->next)
+	{
+		const char *wrong = header_problem(header->name, json_string(header));
+
+		if (wrong != NULL)
+			return wrong;
+		for (const JsonValue *other = header->next; other != NULL; other = other->next)
+			if (pg_strcasecmp(header->name, other->name) == 0)
+				return psprintf("The header \"%s\" is there twice.", header->name);
+	}
+	return NULL;
+}
+
+/*
+ * A token and visible characters (RFC 9110 §5.6.2, §5.5); not what says where a request
+ * goes, how long it is, what is in it, who asks, or what happens to the connection.
+ */
+static const char *
+header_problem(const char *name, const char *value)
+{
+	static const char *const ours[] = {"authorization",
+									   "host",
+									   "transfer-encoding",
+									   "te",
+									   "trailer",
+									   "upgrade",
+									   "connection",
+									   "keep-alive",
+									   "cookie",
+									   "expect",
+									   "accept",
+									   "accept-encoding",
+									   "http2-settings"};
+	size_t length = strlen(name);
+	size_t value_length = value != NULL ? strlen(value) : 0;
+
+	if (length == 0 || length > MAX_HEADER_NAME ||
+		strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+					 "!#$%&'*+-.^_`|~") != length)
+		return "The name of a header has at most 64 letters, digits and \"-\".";
+	for (int i = 0; i < (int) lengthof(ours); i++)
+		if (pg_strcasecmp(name, ours[i]) == 0)
+			return psprintf("The header \"%s\" is not one that can be added.", name);
+	if (pg_strncasecmp(name, "content-", strlen("content-")) == 0 ||
+		pg_strncasecmp(name, "proxy-", strlen("proxy-")) == 0)
+		return psprintf("The header \"%s\" is not one that can be added.", name);
+	if (value_length == 0 || value_length > MAX_HEADER_VALUE || value[0] == ' ' ||
+		value[value_length - 1] == ' ')
+		return psprintf("The value of \"%s\" must be a string of 1 to %d bytes, without blanks at "
+						"its ends.",
+						name, MAX_HEADER_VALUE);
+	for (const char *c = value; *c != '\0'; c++)
+		if (*c < 0x20 || *c > 0x7e)
+			return psprintf("The value of \"%s\" has a character that no header may have.", name);
+	return NULL;
+}
+
+static const char *
+choices_problem(const Member *member, const JsonValue *value)
+{
+	bool fits = value->type == JSON_TOKEN_ARRAY_START;
+
+	for (const JsonValue *element = fits ? value->first : NULL; element != NULL;
+		 element = element->next)
+		fits &= json_string(element) != NULL && is_choice(member->choices, element->text);
+	return fits ? NULL : psprintf("It must be an array of some of %s.", member->choices);
+}
+
+/*
+ * Names separated by blanks (RFC 6749 §3.1.1), without "token": tokens would come through
+ * the browser.
+ */
+static bool
+is_response_type(const char *text)
+{
+	static const char letters[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+	const char *at = text;
+
+	while (*at != '\0')
+	{
+		size_t length = strspn(at, letters);
+
+		if (length == 0 || (length == strlen("token") && strncmp(at, "token", length) == 0))
+			return false;
+		at += length;
+		if (*at == ' ' && at[1] != '\0')
+			at++;
+	}
+	return at > text;
+}
+
+/* RFC 3986 §3.5, without escapes and parameters; a "?" at its end alone */
+static bool
+is_fragment(const char *text)
+{
+	size_t length = strlen(text);
+
+	return length > 0 && length <= MAX_FRAGMENT &&
+		   strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+						"-._~!$'()*+,;:@/") >= length - (text[length - 1] == '?');
 }
 
 /* NULL, or a sentence */
@@ -156,12 +297,6 @@ value_problem(const Member *member, const JsonValue *value)
 		case MEMBER_NAME:
 			return text == NULL || text[0] == '\0' ? "It must be a string that is not empty."
 												   : text_pasted_problem(text, false);
-		case MEMBER_PARAM_NAME:
-			return text == NULL || text[0] == '\0' || is_authorization_param(text) ||
-						   text_pasted_problem(text, false) != NULL
-					   ? "It must be the name of a parameter, and not one that has a meaning of "
-						 "its own."
-					   : NULL;
 		case MEMBER_BOOL:
 			return value->type != JSON_TOKEN_TRUE && value->type != JSON_TOKEN_FALSE
 					   ? "It must be true or false."
@@ -180,10 +315,24 @@ value_problem(const Member *member, const JsonValue *value)
 			return strings_problem(member, value, JSON_TOKEN_ARRAY_START);
 		case MEMBER_CONFIG_FIELDS:
 			return config_fields_problem(value);
-		case MEMBER_AUTHORIZATION_PARAMS:
-		case MEMBER_TOKEN_PARAMS:
-		case MEMBER_REFRESH_PARAMS:
+		case MEMBER_PARAMS:
 			return params_problem(member, value);
+		case MEMBER_PARAM_NAMES:
+			return param_names_problem(member, value);
+		case MEMBER_HEADERS:
+			return headers_problem(value);
+		case MEMBER_RESPONSE_TYPE:
+			return text != NULL && is_response_type(text)
+					   ? NULL
+					   : "It must be names separated by blanks, without \"token\".";
+		case MEMBER_FRAGMENT:
+			return text != NULL && is_fragment(text)
+					   ? NULL
+					   : psprintf("It must be at most %d letters, digits and other characters of a "
+								  "path, with \"?\" at its end at most.",
+								  MAX_FRAGMENT);
+		case MEMBER_CHOICES:
+			return choices_problem(member, value);
 		case MEMBER_SCOPES:
 		case MEMBER_SCOPE_NAMES:
 		case MEMBER_SCOPE_ARRAYS:

@@ -15,15 +15,17 @@ typedef enum MemberKind
 	MEMBER_ENDPOINT,          /* a URL that url_endpoint_problem accepts */
 	MEMBER_ENDPOINT_TEMPLATE, /* the same, or one with fields in it */
 	MEMBER_TEXT,
-	MEMBER_NAME,       /* a text that others compare byte by byte */
-	MEMBER_PARAM_NAME, /* that is not one of ours */
+	MEMBER_NAME, /* a text that others compare byte by byte */
 	MEMBER_BOOL,
 	MEMBER_SECONDS, /* a number, what is below a second is cut off */
 	MEMBER_TEXTS,   /* an array of strings */
 	MEMBER_NAMES,
-	MEMBER_AUTHORIZATION_PARAMS, /* objects of strings, whose names are not ours */
-	MEMBER_TOKEN_PARAMS,
-	MEMBER_REFRESH_PARAMS,
+	MEMBER_PARAMS,      /* an object of strings by names of parameters */
+	MEMBER_PARAM_NAMES, /* an object of such names, or null, by those in choices */
+	MEMBER_HEADERS,     /* an object of headers' values by their names */
+	MEMBER_RESPONSE_TYPE,
+	MEMBER_FRAGMENT,     /* of a URL */
+	MEMBER_CHOICES,      /* an array of some of the names in choices */
 	MEMBER_SCOPES,       /* an array of scopes */
 	MEMBER_SCOPE_NAMES,  /* an object of scopes by scopes */
 	MEMBER_SCOPE_ARRAYS, /* an object of arrays of scopes by scopes */

@@ -91,3 +91,32 @@ definition_params(const JsonValue *definition, const char *name, int *count)
 			params[(*count)++] = (NameValue){value->name, value->text};
 	return params;
 }
+
+NameValue *
+definition_names(const JsonValue *definition, const char *name, int *count)
+{
+	const JsonValue *object = definition_member(definition, name);
+	NameValue *names;
+
+	*count = 0;
+	if (object == NULL || object->type != JSON_TOKEN_OBJECT_START)
+		return NULL;
+	names = palloc(sizeof(NameValue) * (object->n_children + 1));
+	for (const JsonValue *value = object->first; value != NULL; value = value->next)
+		if (value->type == JSON_TOKEN_STRING || value->type == JSON_TOKEN_NULL)
+			names[(*count)++] = (NameValue){value->name, json_string(value)};
+	return names;
+}
+
+bool
+definition_lists(const JsonValue *definition, const char *name, const char *text, bool absent)
+{
+	const JsonValue *array = definition_member(definition, name);
+
+	if (array == NULL || array->type != JSON_TOKEN_ARRAY_START)
+		return absent;
+	for (const JsonValue *value = array->first; value != NULL; value = value->next)
+		if (value->type == JSON_TOKEN_STRING && strcmp(value->text, text) == 0)
+			return true;
+	return false;
+}

@@ -22,6 +22,13 @@ extern int64_t definition_seconds(const JsonValue *definition, const char *name,
 extern const char **definition_texts(const JsonValue *definition, const char *name, int *count);
 extern NameValue *definition_params(const JsonValue *definition, const char *name, int *count);
 
+/* The same of an object some of whose values may be null: what it says of these is NULL. */
+extern NameValue *definition_names(const JsonValue *definition, const char *name, int *count);
+
+/* Is it among the strings of an array?  absent: if there is no such array */
+extern bool definition_lists(const JsonValue *definition, const char *name, const char *text,
+							 bool absent);
+
 /* A number of seconds, 0 to MAX_SECONDS; false: it is none.  What is below a second is cut off. */
 extern bool definition_parse_seconds(const JsonValue *value, int64_t *seconds);
 

@@ -1,7 +1,7 @@
 /*
  * request.c
- *	  Building what an OAuth 2.0 client sends: the authorization URL and the
- *	  bodies and credentials of token and revocation requests.
+ *	  Building what an OAuth 2.0 client sends: the authorization URL, and token and
+ *	  revocation requests with their credentials, each as its provider wants them.
  *
  * RFC 6749 rules, with RFC 7636 (PKCE) and RFC 7009 (revocation).  Pure
  * functions over bytes; must not do I/O, raise errors, or know where a client
@@ -18,6 +18,7 @@
 
 #include "common/cryptohash.h"
 #include "common/sha2.h"
+#include "port.h"
 
 #include "base/base64.h"
 #include "base/secret.h"
@@ -29,8 +30,16 @@
 /* Parameters of the protocol itself in a request to the token endpoint */
 #define MAX_PROTOCOL_PARAMS 8
 
+/* A value that is made anew for each request */
+#define RANDOM_VALUE "{random}"
+
+/* The client secret as a header's value */
+#define SECRET_VALUE "{client_secret}"
+
 typedef struct ParamList
 {
+	const NameValue *names; /* by which the provider calls them */
+	int n_names;
 	NameValue *items;
 	int count;
 } ParamList;
@@ -39,14 +48,25 @@ static void init_secret_buffer(StringInfo buffer, size_t size);
 static void append_encoded(StringInfo out, const char *text, const char *space);
 static void append_json_string(StringInfo out, const char *text);
 static void append_query_param(StringInfo url, bool *first, const char *name, const char *value);
-static void append_scopes(StringInfo url, bool *first, const OAuthClient *client,
-						  const AuthorizationParams *params);
+static void append_protocol_param(StringInfo url, bool *first, const OAuthClient *client,
+								  const char *name, const char *value);
+static char *join_scopes(const OAuthClient *client, const char *const *scopes, int n_scopes);
 static const char *scope_parameter(const OAuthClient *client);
-static void init_params(ParamList *params, int n_extra);
+static const char *provider_name(const NameValue *names, int n_names, const char *name);
+static bool is_taken(const char *const *reserved, int n_reserved, const NameValue *names,
+					 int n_names, const char *name);
+static const char *extra_value(const char *value);
+static const char *header_value(const OAuthClient *client, const char *value);
+static void init_params(ParamList *params, const NameValue *names, int n_names, int n_extra);
 static void add_param(ParamList *params, const char *name, const char *value);
 static void add_client_authentication(const OAuthClient *client, ParamList *params);
+static void add_extra(ParamList *params, const NameValue *extra);
+static void append_form(StringInfo out, const ParamList *params);
+static void append_json(StringInfo out, const ParamList *params);
+static void put_into_url(const char *url, const ParamList *params, size_t size,
+						 OAuthRequest *request);
 static void finish_request(const OAuthClient *client, const char *url, ParamList *params,
-						   OAuthRequest *request);
+						   TokenBodyFormat format, OAuthRequest *request);
 
 static const char hex[] = "0123456789ABCDEF";
 
@@ -163,39 +183,102 @@ append_query_param(StringInfo url, bool *first, const char *name, const char *va
 	append_encoded(url, value, "%20");
 }
 
+/* What the provider calls it; NULL: it does not want it */
+static const char *
+provider_name(const NameValue *names, int n_names, const char *name)
+{
+	for (int i = 0; i < n_names; i++)
+		if (strcmp(names[i].name, name) == 0)
+			return names[i].value;
+	return name;
+}
+
 static void
-append_scopes(StringInfo url, bool *first, const OAuthClient *client,
-			  const AuthorizationParams *params)
+append_protocol_param(StringInfo url, bool *first, const OAuthClient *client, const char *name,
+					  const char *value)
+{
+	const char *called =
+		provider_name(client->authorization_param_names, client->n_authorization_param_names, name);
+
+	if (called != NULL)
+		append_query_param(url, first, called, value);
+}
+
+static char *
+join_scopes(const OAuthClient *client, const char *const *scopes, int n_scopes)
 {
 	const char *separator = client->scope_separator != NULL ? client->scope_separator : " ";
-	StringInfoData scopes;
-	int i;
+	StringInfoData text;
 
-	initStringInfo(&scopes);
-	for (i = 0; i < params->n_scopes; i++)
+	initStringInfo(&text);
+	for (int i = 0; i < n_scopes; i++)
 	{
 		if (i > 0)
-			appendStringInfoString(&scopes, separator);
-		appendStringInfoString(&scopes, params->scopes[i]);
+			appendStringInfoString(&text, separator);
+		appendStringInfoString(&text, scopes[i]);
 	}
-	append_query_param(url, first, scope_parameter(client), scopes.data);
-	pfree(scopes.data);
+	return text.data;
+}
+
+static bool
+is_taken(const char *const *reserved, int n_reserved, const NameValue *names, int n_names,
+		 const char *name)
+{
+	for (int i = 0; i < n_reserved; i++)
+	{
+		const char *called = provider_name(names, n_names, reserved[i]);
+
+		if (called != NULL && strcmp(name, called) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* A request object would replace everything, state and challenge too (RFC 9101 §5). */
 bool
-is_authorization_param(const char *name)
+is_authorization_param(const OAuthClient *client, const char *name)
 {
-	static const char *const names[] = {
+	static const char *const reserved[] = {
 		"response_type",         "client_id", "redirect_uri", "state", "nonce", "code_challenge",
 		"code_challenge_method", "request",   "request_uri"};
-	int i;
 
-	for (i = 0; i < (int) lengthof(names); i++)
-	{
-		if (strcmp(name, names[i]) == 0)
+	return is_taken(reserved, lengthof(reserved),
+					client != NULL ? client->authorization_param_names : NULL,
+					client != NULL ? client->n_authorization_param_names : 0, name);
+}
+
+/* RFC 9562 §5.4.  Should there be no randomness it is empty, which the provider refuses. */
+static const char *
+extra_value(const char *value)
+{
+	uint8 bytes[16];
+
+	if (strcmp(value, RANDOM_VALUE) != 0)
+		return value;
+	if (!pg_strong_random(bytes, sizeof(bytes)))
+		return "";
+	bytes[6] = (bytes[6] & 0x0f) | 0x40;
+	bytes[8] = (bytes[8] & 0x3f) | 0x80;
+	return psprintf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+					bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7],
+					bytes[8], bytes[9], bytes[10], bytes[11], bytes[12], bytes[13], bytes[14],
+					bytes[15]);
+}
+
+static const char *
+header_value(const OAuthClient *client, const char *value)
+{
+	if (strcmp(value, SECRET_VALUE) == 0)
+		return client->client_secret != NULL ? client->client_secret : "";
+	return extra_value(value);
+}
+
+bool
+client_has_secret_header(const OAuthClient *client)
+{
+	for (int i = 0; i < client->n_token_headers; i++)
+		if (strcmp(client->token_headers[i].value, SECRET_VALUE) == 0)
 			return true;
-	}
 	return false;
 }
 
@@ -204,86 +287,110 @@ build_authorization_url(const OAuthClient *client, const AuthorizationParams *pa
 						StringInfo url)
 {
 	const char *endpoint = client->authorization_endpoint;
+	const char *fragment = client->authorization_fragment;
 
 	/* an endpoint has no fragment (§3.1); one here would swallow the query */
 	size_t len = strcspn(endpoint, "#");
 	const char *query = memchr(endpoint, '?', len);
+	bool follows_fragment =
+		fragment != NULL && fragment[0] != '\0' && fragment[strlen(fragment) - 1] == '?';
 	bool first;
-	int i;
 
 	appendBinaryStringInfo(url, endpoint, (int) len);
-	if (query == NULL)
+	if (follows_fragment)
+		appendStringInfo(url, "#%s", fragment);
+	else if (query == NULL)
 		appendStringInfoChar(url, '?');
-	first = query == NULL || endpoint[len - 1] == '?' || endpoint[len - 1] == '&';
+	first =
+		follows_fragment || query == NULL || endpoint[len - 1] == '?' || endpoint[len - 1] == '&';
 
-	append_query_param(url, &first, "response_type", "code");
-	append_query_param(url, &first, "client_id", client->client_id);
-	append_query_param(url, &first, "redirect_uri", params->redirect_uri);
-	if (params->n_scopes > 0)
-		append_scopes(url, &first, client, params);
-	append_query_param(url, &first, "state", params->state);
+	append_protocol_param(url, &first, client, "response_type",
+						  client->response_type != NULL ? client->response_type : "code");
+	append_protocol_param(url, &first, client, "client_id", client->client_id);
+	append_protocol_param(url, &first, client, "redirect_uri", params->redirect_uri);
+	/* none at all rather than an empty one, which some refuse */
+	if (params->n_scopes > 0 && client->scope_in_authorization)
+		append_query_param(url, &first, scope_parameter(client),
+						   join_scopes(client, params->scopes, params->n_scopes));
+	append_protocol_param(url, &first, client, "state", params->state);
 	if (params->code_verifier != NULL)
 	{
 		char challenge[CODE_CHALLENGE_LENGTH + 1];
+		bool plain = client->pkce == PKCE_PLAIN;
 
 		code_challenge_s256(params->code_verifier, challenge);
-		append_query_param(url, &first, "code_challenge", challenge);
-		append_query_param(url, &first, "code_challenge_method", "S256");
+		append_protocol_param(url, &first, client, "code_challenge",
+							  plain ? params->code_verifier : challenge);
+		append_protocol_param(url, &first, client, "code_challenge_method",
+							  plain ? "plain" : "S256");
 	}
 	if (params->nonce != NULL)
-		append_query_param(url, &first, "nonce", params->nonce);
+		append_protocol_param(url, &first, client, "nonce", params->nonce);
 
 	/* RFC 8707 §2.1 */
 	if (client->resource != NULL)
 		append_query_param(url, &first, "resource", client->resource);
 
-	for (i = 0; i < client->n_authorization_params; i++)
+	for (int i = 0; i < client->n_authorization_params; i++)
 	{
 		const NameValue *extra = &client->authorization_params[i];
 
-		if (!is_authorization_param(extra->name) &&
+		if (!is_authorization_param(client, extra->name) &&
 			strcmp(extra->name, scope_parameter(client)) != 0)
-			append_query_param(url, &first, extra->name, extra->value);
+			append_query_param(url, &first, extra->name, extra_value(extra->value));
 	}
+	if (fragment != NULL && !follows_fragment)
+		appendStringInfo(url, "#%s", fragment);
 }
 
 bool
-is_token_param(const char *name)
+is_token_param(const OAuthClient *client, const char *name)
 {
-	static const char *const names[] = {"grant_type",    "code",          "redirect_uri",
-										"code_verifier", "refresh_token", "client_id",
-										"client_secret"};
-	int i;
+	static const char *const reserved[] = {"grant_type",    "code",          "redirect_uri",
+										   "code_verifier", "refresh_token", "client_id",
+										   "client_secret", "scope"};
+	int n_reserved = lengthof(reserved) - (client != NULL && client->scope_in_exchange ? 0 : 1);
 
-	for (i = 0; i < (int) lengthof(names); i++)
-	{
-		if (strcmp(name, names[i]) == 0)
-			return true;
-	}
-	return false;
+	return is_taken(reserved, n_reserved, client != NULL ? client->token_param_names : NULL,
+					client != NULL ? client->n_token_param_names : 0, name);
 }
 
 /* Some servers want redirect_uri again at a refresh. */
 bool
-is_refresh_param(const char *name)
+is_refresh_param(const OAuthClient *client, const char *name)
 {
-	return strcmp(name, "redirect_uri") != 0 &&
-		   (is_token_param(name) || strcmp(name, "scope") == 0);
+	static const char *const reserved[] = {"grant_type", "code",          "code_verifier",
+										   "client_id",  "client_secret", "refresh_token",
+										   "scope"};
+
+	return is_taken(reserved, lengthof(reserved),
+					client != NULL ? client->refresh_param_names : NULL,
+					client != NULL ? client->n_refresh_param_names : 0, name);
 }
 
 static void
-init_params(ParamList *params, int n_extra)
+init_params(ParamList *params, const NameValue *names, int n_names, int n_extra)
 {
+	params->names = names;
+	params->n_names = n_names;
 	params->items = palloc(sizeof(NameValue) * (size_t) (MAX_PROTOCOL_PARAMS + n_extra));
 	params->count = 0;
 }
 
+/* One of the protocol's, by the name that the provider has for it */
 static void
 add_param(ParamList *params, const char *name, const char *value)
 {
-	params->items[params->count].name = name;
-	params->items[params->count].value = value;
-	params->count++;
+	const char *called = provider_name(params->names, params->n_names, name);
+
+	if (called != NULL)
+		params->items[params->count++] = (NameValue){called, value};
+}
+
+static void
+add_extra(ParamList *params, const NameValue *extra)
+{
+	params->items[params->count++] = (NameValue){extra->name, extra_value(extra->value)};
 }
 
 /* RFC 6749 §2.3.1: never two methods in one request */
@@ -305,7 +412,10 @@ add_client_authentication(const OAuthClient *client, ParamList *params)
 	}
 }
 
-/* §2.3.1: form-encoded first, so that a ':' in the id cannot move the border */
+/*
+ * §2.3.1: form-encoded first, so that a ':' in the id cannot move the border; some
+ * providers do not decode it.
+ */
 char *
 basic_authorization(const OAuthClient *client)
 {
@@ -314,9 +424,18 @@ basic_authorization(const OAuthClient *client)
 	StringInfoData header;
 
 	init_secret_buffer(&credentials, 3 * (strlen(client->client_id) + strlen(secret)) + 1);
-	append_form_encoded(&credentials, client->client_id);
-	appendStringInfoChar(&credentials, ':');
-	append_form_encoded(&credentials, secret);
+	if (client->basic_raw)
+	{
+		appendStringInfoString(&credentials, client->client_id);
+		appendStringInfoChar(&credentials, ':');
+		appendStringInfoString(&credentials, secret);
+	}
+	else
+	{
+		append_form_encoded(&credentials, client->client_id);
+		appendStringInfoChar(&credentials, ':');
+		append_form_encoded(&credentials, secret);
+	}
 
 	init_secret_buffer(&header, strlen("Basic ") + ((size_t) credentials.len + 2) / 3 * 4);
 	appendStringInfoString(&header, "Basic ");
@@ -326,58 +445,105 @@ basic_authorization(const OAuthClient *client)
 }
 
 static void
-finish_request(const OAuthClient *client, const char *url, ParamList *params, OAuthRequest *request)
+append_form(StringInfo out, const ParamList *params)
 {
-	bool json = client->token_body_format == TOKEN_BODY_JSON;
-	size_t size = 2;
-	int i;
+	for (int i = 0; i < params->count; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(out, '&');
+		append_form_encoded(out, params->items[i].name);
+		appendStringInfoChar(out, '=');
+		append_form_encoded(out, params->items[i].value);
+	}
+}
 
-	for (i = 0; i < params->count; i++)
+static void
+append_json(StringInfo out, const ParamList *params)
+{
+	appendStringInfoChar(out, '{');
+	for (int i = 0; i < params->count; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(out, ',');
+		append_json_string(out, params->items[i].name);
+		appendStringInfoChar(out, ':');
+		append_json_string(out, params->items[i].value);
+	}
+	appendStringInfoChar(out, '}');
+}
+
+static void
+put_into_url(const char *url, const ParamList *params, size_t size, OAuthRequest *request)
+{
+	size_t len = strcspn(url, "#");
+	bool has_query = memchr(url, '?', len) != NULL;
+	bool first = true;
+	StringInfoData whole;
+
+	init_secret_buffer(&whole, len + 1 + size);
+	appendBinaryStringInfo(&whole, url, (int) len);
+	if (!has_query)
+		appendStringInfoChar(&whole, '?');
+	else
+		first = url[len - 1] == '?' || url[len - 1] == '&';
+	for (int i = 0; i < params->count; i++)
+		append_query_param(&whole, &first, params->items[i].name, params->items[i].value);
+	request->url = request->secret_url = whole.data;
+}
+
+static void
+finish_request(const OAuthClient *client, const char *url, ParamList *params,
+			   TokenBodyFormat format, OAuthRequest *request)
+{
+	NameValue *headers = palloc(sizeof(NameValue) * (size_t) (client->n_token_headers + 1));
+	size_t size = 2;
+
+	for (int i = 0; i < params->count; i++)
 		size += MAX_ENCODED_PARAM(params->items[i].name, params->items[i].value);
 
+	memset(request, 0, sizeof(*request));
 	request->url = url;
-	request->content_type = json ? "application/json" : "application/x-www-form-urlencoded";
-	init_secret_buffer(&request->body, size);
-	if (json)
-		appendStringInfoChar(&request->body, '{');
-	for (i = 0; i < params->count; i++)
+	request->content_type =
+		format == TOKEN_BODY_JSON ? "application/json" : "application/x-www-form-urlencoded";
+	switch (format)
 	{
-		const NameValue *param = &params->items[i];
-
-		if (json)
-		{
-			if (i > 0)
-				appendStringInfoChar(&request->body, ',');
-			append_json_string(&request->body, param->name);
-			appendStringInfoChar(&request->body, ':');
-			append_json_string(&request->body, param->value);
-		}
-		else
-		{
-			if (i > 0)
-				appendStringInfoChar(&request->body, '&');
-			append_form_encoded(&request->body, param->name);
-			appendStringInfoChar(&request->body, '=');
-			append_form_encoded(&request->body, param->value);
-		}
+		case TOKEN_BODY_FORM:
+			init_secret_buffer(&request->body, size);
+			append_form(&request->body, params);
+			break;
+		case TOKEN_BODY_JSON:
+			init_secret_buffer(&request->body, size);
+			append_json(&request->body, params);
+			break;
+		case TOKEN_BODY_QUERY:
+			put_into_url(url, params, size, request);
+			if (client->token_by_get)
+				request->content_type = NULL;
+			else
+				init_secret_buffer(&request->body, 0);
+			break;
 	}
-	if (json)
-		appendStringInfoChar(&request->body, '}');
 	Assert((size_t) request->body.len <= size);
 	pfree(params->items);
 
+	for (int i = 0; i < client->n_token_headers; i++)
+		headers[i] = (NameValue){client->token_headers[i].name,
+								 header_value(client, client->token_headers[i].value)};
+	request->headers = headers;
+	request->n_headers = client->n_token_headers;
 	request->authorization =
 		client->auth_method == CLIENT_SECRET_BASIC ? basic_authorization(client) : NULL;
 }
 
 void
 build_code_request(const OAuthClient *client, const char *code, const char *redirect_uri,
-				   const char *code_verifier, OAuthRequest *request)
+				   const char *code_verifier, char *const *scopes, int n_scopes,
+				   OAuthRequest *request)
 {
 	ParamList params;
-	int i;
 
-	init_params(&params, client->n_token_params);
+	init_params(&params, client->token_param_names, client->n_token_param_names,
+				client->n_token_params);
 	add_param(&params, "grant_type", "authorization_code");
 	add_param(&params, "code", code);
 	add_param(&params, "redirect_uri", redirect_uri);
@@ -385,38 +551,43 @@ build_code_request(const OAuthClient *client, const char *code, const char *redi
 		add_param(&params, "code_verifier", code_verifier);
 	if (client->resource != NULL)
 		add_param(&params, "resource", client->resource); /* RFC 8707 §2.2 */
+	if (client->scope_in_exchange && n_scopes > 0)
+		add_param(&params, "scope", join_scopes(client, (const char *const *) scopes, n_scopes));
 	add_client_authentication(client, &params);
-	for (i = 0; i < client->n_token_params; i++)
-	{
-		if (!is_token_param(client->token_params[i].name))
-			add_param(&params, client->token_params[i].name, client->token_params[i].value);
-	}
-	finish_request(client, client->token_endpoint, &params, request);
+	for (int i = 0; i < client->n_token_params; i++)
+		if (!is_token_param(client, client->token_params[i].name))
+			add_extra(&params, &client->token_params[i]);
+	finish_request(client, client->token_endpoint, &params,
+				   client->token_by_get ? TOKEN_BODY_QUERY : client->token_body_format, request);
 }
 
 void
-build_refresh_request(const OAuthClient *client, const char *refresh_token, OAuthRequest *request)
+build_refresh_request(const OAuthClient *client, const char *refresh_token, char *const *scopes,
+					  int n_scopes, OAuthRequest *request)
 {
 	ParamList params;
-	int i;
 
-	init_params(&params, client->n_refresh_params);
+	init_params(&params, client->refresh_param_names, client->n_refresh_param_names,
+				client->n_refresh_params);
 	add_param(&params, "grant_type", "refresh_token");
 	add_param(&params, "refresh_token", refresh_token);
 	if (client->resource != NULL)
 		add_param(&params, "resource", client->resource);
+	if (client->scope_in_refresh && n_scopes > 0)
+		add_param(&params, "scope", join_scopes(client, (const char *const *) scopes, n_scopes));
 	add_client_authentication(client, &params);
-	for (i = 0; i < client->n_refresh_params; i++)
+	for (int i = 0; i < client->n_refresh_params; i++)
 	{
 		const NameValue *extra = &client->refresh_params[i];
 
-		if (!is_refresh_param(extra->name) && strcmp(extra->name, scope_parameter(client)) != 0)
-			add_param(&params, extra->name, extra->value);
+		if (!is_refresh_param(client, extra->name) &&
+			strcmp(extra->name, scope_parameter(client)) != 0)
+			add_extra(&params, extra);
 	}
-	finish_request(client,
-				   client->refresh_endpoint != NULL ? client->refresh_endpoint
-													: client->token_endpoint,
-				   &params, request);
+	finish_request(
+		client,
+		client->refresh_endpoint != NULL ? client->refresh_endpoint : client->token_endpoint,
+		&params, client->token_by_get ? TOKEN_BODY_QUERY : client->token_body_format, request);
 }
 
 void
@@ -425,17 +596,22 @@ build_revocation_request(const OAuthClient *client, const char *token, const cha
 {
 	ParamList params;
 
-	init_params(&params, 0);
+	init_params(&params, NULL, 0, 0);
 	add_param(&params, "token", token);
 	if (token_type_hint != NULL)
 		add_param(&params, "token_type_hint", token_type_hint);
 	add_client_authentication(client, &params);
-	finish_request(client, client->revocation_endpoint, &params, request);
+	/* RFC 7009 knows no other way, and no server is known to */
+	finish_request(client, client->revocation_endpoint, &params,
+				   client->token_body_format == TOKEN_BODY_JSON ? TOKEN_BODY_JSON : TOKEN_BODY_FORM,
+				   request);
 }
 
 void
 oauth_request_free(OAuthRequest *request)
 {
+	if (request->secret_url != NULL)
+		secret_cleanse(request->secret_url, strlen(request->secret_url));
 	if (request->body.data != NULL)
 		secret_cleanse(request->body.data, (size_t) request->body.maxlen);
 	if (request->authorization != NULL)

@@ -14,15 +14,18 @@
 #define CODE_CHALLENGE_LENGTH 43
 
 /*
- * A POST to be made.  body and authorization are secret memory: read them, and
- * never append to or free them.
+ * A request to be made: a GET if body.data is NULL, else a POST.  body, authorization and
+ * secret_url are secret memory: read them, and never append to or free them.
  */
 typedef struct OAuthRequest
 {
-	const char *url;
+	const char *url;  /* never to be shown if it is secret_url */
+	char *secret_url; /* with parameters, or NULL */
 	const char *content_type;
 	StringInfoData body;
 	char *authorization; /* value of the Authorization header, or NULL */
+	const NameValue *headers;
+	int n_headers;
 } OAuthRequest;
 
 typedef struct AuthorizationParams
@@ -37,16 +40,17 @@ typedef struct AuthorizationParams
 
 /*
  * Is this parameter of an authorization request ours, so that nothing an admin adds
- * may have its name?  The one that holds the scopes is too.
+ * may have its name?  The one that holds the scopes is too.  What the client's provider
+ * calls otherwise, or does not want, leaves its name free; client NULL: nothing is.
  */
-extern bool is_authorization_param(const char *name);
+extern bool is_authorization_param(const OAuthClient *client, const char *name);
 
 /*
- * The same of the exchange of a code, and of a refresh: that one never asks for scopes,
- * and what it may send that the protocol has no place for there it sends.
+ * The same of the exchange of a code, and of a refresh: what that may send that the
+ * protocol has no place for there it sends.
  */
-extern bool is_token_param(const char *name);
-extern bool is_refresh_param(const char *name);
+extern bool is_token_param(const OAuthClient *client, const char *name);
+extern bool is_refresh_param(const OAuthClient *client, const char *name);
 
 /*
  * The URL to send the browser to (RFC 6749 §4.1.1, RFC 7636 §4.3).  Query
@@ -55,14 +59,17 @@ extern bool is_refresh_param(const char *name);
 extern void build_authorization_url(const OAuthClient *client, const AuthorizationParams *params,
 									StringInfo url);
 
-/* RFC 6749 §4.1.3, RFC 7636 §4.5; code_verifier NULL without PKCE */
+/*
+ * RFC 6749 §4.1.3, RFC 7636 §4.5; code_verifier NULL without PKCE.  The scopes are sent to
+ * those that want them here as well.
+ */
 extern void build_code_request(const OAuthClient *client, const char *code,
 							   const char *redirect_uri, const char *code_verifier,
-							   OAuthRequest *request);
+							   char *const *scopes, int n_scopes, OAuthRequest *request);
 
-/* RFC 6749 §6; never asks for scopes */
+/* RFC 6749 §6; the scopes, which must have been granted, as above */
 extern void build_refresh_request(const OAuthClient *client, const char *refresh_token,
-								  OAuthRequest *request);
+								  char *const *scopes, int n_scopes, OAuthRequest *request);
 
 /* RFC 7009 §2.1; token_type_hint is "refresh_token" or "access_token" */
 extern void build_revocation_request(const OAuthClient *client, const char *token,
@@ -73,6 +80,9 @@ extern char *basic_authorization(const OAuthClient *client);
 
 /* Overwrites the secrets of a request; their memory goes with its context. */
 extern void oauth_request_free(OAuthRequest *request);
+
+/* Is the client secret in a header of its requests? */
+extern bool client_has_secret_header(const OAuthClient *client);
 
 /* BASE64URL(SHA256(ASCII(code_verifier))), RFC 7636 §4.2 */
 extern void code_challenge_s256(const char *code_verifier,

@@ -316,7 +316,7 @@ connector_derive(Connector *connector)
 	pkce = definition_text(connector->options_json, "pkce");
 	definition_read_fields(definition, connector->options_json, client);
 	if (pkce != NULL)
-		client->pkce = strcmp(pkce, "off") != 0;
+		client->pkce = definition_pkce(pkce);
 	client->resource = definition_text(connector->options_json, "resource");
 	client->authorization_endpoint =
 		url_field_fix(client, connector->connection_config, client->authorization_endpoint);

@@ -102,6 +102,8 @@ connector_bind(Connector *connector, Jsonb *connection_config, const char **lack
 		url_field_params(client, config, client->token_params, &client->n_token_params);
 	client->refresh_params =
 		url_field_params(client, config, client->refresh_params, &client->n_refresh_params);
+	client->token_headers =
+		url_field_params(client, config, client->token_headers, &client->n_token_headers);
 	client->authorization_endpoint =
 		url_field_expand(client, config, client->authorization_endpoint, &unused);
 	if (client->refresh_endpoint != NULL)

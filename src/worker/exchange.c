@@ -287,7 +287,8 @@ request_tokens(Flight *flight)
 
 	details->phase = PHASE_CODE;
 	build_code_request(&flight->connector->client, details->callback.code, details->redirect_uri,
-					   details->code_verifier, &flight->request);
+					   details->code_verifier, details->requested, details->n_requested,
+					   &flight->request);
 }
 
 /* True when the keys must be fetched again first. */

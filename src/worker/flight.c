@@ -405,8 +405,15 @@ send_request(Flight *flight)
 						   .content_type = flight->request.content_type,
 						   .body = flight->request.body.data,
 						   .body_len = flight->request.body.len,
-						   .authorization = flight->request.authorization};
+						   .authorization = flight->request.authorization,
+						   .n_headers = flight->request.n_headers};
+	HttpHeader *headers =
+		MemoryContextAlloc(flight->context, sizeof(HttpHeader) * (flight->request.n_headers + 1));
 
+	for (int i = 0; i < flight->request.n_headers; i++)
+		headers[i] =
+			(HttpHeader){flight->request.headers[i].name, flight->request.headers[i].value};
+	request.headers = headers;
 	flight->sent_at = GetCurrentTimestamp();
 	if (flight->first_sent_at == 0)
 	{

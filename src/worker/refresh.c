@@ -202,6 +202,15 @@ is_forced(const Connection *connection, TimestampTz now)
 		   connection->expires_at > now;
 }
 
+static void
+request_refresh(Flight *flight)
+{
+	const RefreshDetails *details = flight->details;
+
+	build_refresh_request(&flight->connector->client, details->refresh_token, details->scopes,
+						  details->n_scopes, &flight->request);
+}
+
 static bool
 refresh_prepare(Flight *flight)
 {
@@ -236,6 +245,7 @@ refresh_prepare(Flight *flight)
 	details->connected_at = connection.connected_at;
 	details->unclear = refresh_is_unclear(&connection);
 	details->inherited = connection.updated_at < MyStartTimestamp;
+	details->scopes = array_to_texts(connection.scopes, &details->n_scopes);
 	details->requested = array_to_texts(connection.requested_scopes, &details->n_requested);
 	if (connection.reconnect_required)
 	{
@@ -345,7 +355,7 @@ refresh_prepare(Flight *flight)
 		store_stop_connector(flight->connector_id,
 							 connector->stopped_reason ? connector->stopped_reason : "", now,
 							 TimestampTzPlusMilliseconds(now, STOPPED_DELAY));
-	build_refresh_request(&connector->client, details->refresh_token, &flight->request);
+	request_refresh(flight);
 	return true;
 }
 
@@ -390,7 +400,7 @@ refresh_answered(Flight *flight, const HttpResponse *response)
 	if (response->outcome == HTTP_UNANSWERED && details->lost++ < RESENDS &&
 		!TimestampDifferenceExceeds(flight->first_sent_at, GetCurrentTimestamp(), RESEND_WINDOW))
 	{
-		build_refresh_request(client, details->refresh_token, &flight->request);
+		request_refresh(flight);
 		return true;
 	}
 	if (response->outcome != HTTP_ANSWERED)

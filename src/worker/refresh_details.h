@@ -22,6 +22,8 @@ typedef struct RefreshDetails
 	char *account_issuer;
 	IdTokenAccount granted; /* whom the new tokens are for, if the ID token says another */
 	TimestampTz connected_at;
+	char **scopes; /* that were granted */
+	int n_scopes;
 	char **requested; /* scopes; none of one that was saved, which is settled */
 	int n_requested;
 	IdTokenResult id_token; /* of the one that came; accepted when none did */

@@ -98,7 +98,7 @@ check_request(const char *text, TokenBodyFormat format)
 		int j;
 
 		client.auth_method = methods[i];
-		build_code_request(&client, text, text, text, &request);
+		build_code_request(&client, text, text, text, NULL, 0, &request);
 		CHECK(request.body.len < request.body.maxlen);
 		CHECK(strlen(request.body.data) == (size_t) request.body.len);
 		for (j = 0; j < request.body.len; j++)

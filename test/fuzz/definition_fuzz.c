@@ -21,8 +21,11 @@ extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check_problem(const DefinitionProblem *problem);
 static void check_endpoint(const char *url);
 static int occurrences(const char *text, const char *part);
+static const char *called(const NameValue *names, int n_names, const char *name);
 static int params_named(const OAuthClient *client, const OAuthRequest *request, const char *name);
-static void check_body(const OAuthClient *client, const OAuthRequest *request, const char *grant);
+static bool is_plain(const char *name);
+static void check_body(const OAuthClient *client, const OAuthRequest *request, const char *endpoint,
+					   const NameValue *names, int n_names, const char *grant);
 static void check_requests(OAuthClient *client);
 static void check_options(const JsonValue *options);
 
@@ -126,33 +129,75 @@ occurrences(const char *text, const char *part)
 	return count;
 }
 
-/* How many parameters of this name a body has; nothing that is quoted looks like one. */
+/* What the provider calls a parameter; NULL: it is not sent */
+static const char *
+called(const NameValue *names, int n_names, const char *name)
+{
+	for (int i = 0; i < n_names; i++)
+		if (strcmp(names[i].name, name) == 0)
+			return names[i].value;
+	return name;
+}
+
+/* How many parameters of this name a request has; nothing that is quoted looks like one. */
 static int
 params_named(const OAuthClient *client, const OAuthRequest *request, const char *name)
 {
-	if (client->token_body_format == TOKEN_BODY_JSON)
+	StringInfoData encoded;
+
+	if (name == NULL)
+		return 0;
+	if (request->body.data != NULL && client->token_body_format == TOKEN_BODY_JSON)
 		return occurrences(psprintf(",%s", request->body.data + 1), psprintf(",\"%s\":", name));
-	return occurrences(psprintf("&%s", request->body.data), psprintf("&%s=", name));
+	initStringInfo(&encoded);
+	append_form_encoded(&encoded, name);
+	if (request->secret_url == NULL)
+		return occurrences(psprintf("&%s", request->body.data), psprintf("&%s=", encoded.data));
+	return occurrences(psprintf("&%s", strchr(request->url, '?') + 1),
+					   psprintf("&%s=", encoded.data));
+}
+
+static bool
+is_plain(const char *name)
+{
+	return name == NULL ||
+		   strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") ==
+			   strlen(name);
 }
 
 static void
-check_body(const OAuthClient *client, const OAuthRequest *request, const char *grant)
+check_body(const OAuthClient *client, const OAuthRequest *request, const char *endpoint,
+		   const NameValue *names, int n_names, const char *grant)
 {
 	static const char *const once[] = {"grant_type", "code", "refresh_token", "redirect_uri",
 									   "code_verifier"};
+	const char *secret = called(names, n_names, "client_secret");
 
-	CHECK(
-		strcmp(request->url, client->refresh_endpoint != NULL && strcmp(grant, "refresh_token") == 0
-								 ? client->refresh_endpoint
-								 : client->token_endpoint) == 0);
-	CHECK(params_named(client, request, grant) == 1);
-	for (int i = 0; i < (int) lengthof(once); i++)
-		CHECK(params_named(client, request, once[i]) <= 1);
-	CHECK(params_named(client, request, "client_secret") ==
-		  (client->auth_method == CLIENT_SECRET_POST ? 1 : 0));
+	CHECK(strncmp(request->url, endpoint, strlen(endpoint)) == 0);
+	if (strlen(request->url) <= URL_MAX_BYTES)
+		CHECK(strcmp(url_origin(request->url), url_origin(endpoint)) == 0);
+	CHECK((request->secret_url != NULL) ==
+		  (client->token_by_get || client->token_body_format == TOKEN_BODY_QUERY));
+	CHECK(request->secret_url != NULL || strcmp(request->url, endpoint) == 0);
+	CHECK(strpbrk(request->url, "# \r\n\"<>") == NULL);
+	CHECK((request->body.data == NULL) == client->token_by_get);
+	/* the endpoint's own query may have any names */
+	if (strchr(endpoint, '?') == NULL && is_plain(called(names, n_names, grant)))
+		CHECK(params_named(client, request, called(names, n_names, grant)) == 1);
+	for (int i = 0; i < (int) lengthof(once) && strchr(endpoint, '?') == NULL; i++)
+		if (is_plain(called(names, n_names, once[i])))
+			CHECK(params_named(client, request, called(names, n_names, once[i])) <= 1);
+	if (secret != NULL && is_plain(secret) && strchr(endpoint, '?') == NULL)
+		CHECK(params_named(client, request, secret) ==
+			  (client->auth_method == CLIENT_SECRET_POST ? 1 : 0));
 	CHECK((request->authorization != NULL) == (client->auth_method == CLIENT_SECRET_BASIC));
 	if (request->authorization != NULL)
 		CHECK(strpbrk(request->authorization, "\r\n") == NULL);
+	for (int i = 0; i < request->n_headers; i++)
+		CHECK(strpbrk(request->headers[i].name, ": \r\n") == NULL &&
+			  strpbrk(request->headers[i].value, "\r\n") == NULL &&
+			  pg_strcasecmp(request->headers[i].name, "host") != 0 &&
+			  pg_strcasecmp(request->headers[i].name, "authorization") != 0);
 }
 
 /* What such a client sends: to its endpoints, and what is ours only once. */
@@ -163,12 +208,13 @@ check_requests(OAuthClient *client)
 								  .redirect_uri = "https://app.example/callback",
 								  .code_verifier = "verifier",
 								  .nonce = "nonce"};
-	static const char *const once[] = {
-		"&client_id=", "&redirect_uri=",   "&state=",
-		"&nonce=",     "&code_challenge=", "&code_challenge_method="};
+	static const char *const once[] = {"client_id", "redirect_uri",   "state",
+									   "nonce",     "code_challenge", "code_challenge_method"};
+	char *scopes[] = {"a", "b"};
 	OAuthRequest request = {0};
 	StringInfoData url;
 	const char *query;
+	char *fragment;
 
 	client->client_id = "client";
 	client->client_secret = "secret";
@@ -180,15 +226,32 @@ check_requests(OAuthClient *client)
 	if (url.len <= URL_MAX_BYTES)
 		CHECK(strcmp(url_origin(url.data), url_origin(client->authorization_endpoint)) == 0);
 	query = url.data + strlen(client->authorization_endpoint);
-	CHECK(strpbrk(query, "# \r\n\"<>") == NULL);
+	CHECK(strpbrk(query, " \r\n\"<>") == NULL);
+	fragment = strchr(query, '#');
+	CHECK((fragment != NULL) == (client->authorization_fragment != NULL));
+	CHECK(fragment == NULL || strchr(fragment + 1, '#') == NULL);
+	query = psprintf("&%s", strchr(url.data, '?') != NULL ? query : "");
+	for (char *c = unconstify(char *, query); *c != '\0'; c++)
+		if (*c == '?')
+			*c = '&';
 	for (int i = 0; i < (int) lengthof(once); i++)
-		CHECK(occurrences(query, once[i]) == 1);
+	{
+		const char *name =
+			called(client->authorization_param_names, client->n_authorization_param_names, once[i]);
 
-	build_code_request(client, "code", params.redirect_uri, params.code_verifier, &request);
-	check_body(client, &request, "code");
+		if (name != NULL && is_plain(name))
+			CHECK(occurrences(query, psprintf("&%s=", name)) == 1);
+	}
+
+	build_code_request(client, "code", params.redirect_uri, params.code_verifier, scopes, 2,
+					   &request);
+	check_body(client, &request, client->token_endpoint, client->token_param_names,
+			   client->n_token_param_names, "code");
 	oauth_request_free(&request);
-	build_refresh_request(client, "token", &request);
-	check_body(client, &request, "refresh_token");
+	build_refresh_request(client, "token", scopes, 2, &request);
+	check_body(client, &request,
+			   client->refresh_endpoint != NULL ? client->refresh_endpoint : client->token_endpoint,
+			   client->refresh_param_names, client->n_refresh_param_names, "refresh_token");
 	oauth_request_free(&request);
 }
 

@@ -105,6 +105,12 @@ my %moves = (
 	'a secret in the body' => { token_endpoint_auth_method => 'client_secret_post' },
 	'no secret' => { token_endpoint_auth_method => 'none' },
 	'a JSON body' => { token_body_format => 'json' },
+	'parameters in the URL' => { token_body_format => 'query' },
+	'a GET' => { token_method => 'GET' },
+	'credentials as they are' => { basic_encoding => 'raw' },
+	'another header' => { token_headers => { 'X-Forward-To' => $evil->url } },
+	'another name for the secret' => { token_param_names => { client_secret => 'log_this' } },
+	'another name for the secret in refreshes' => { refresh_param_names => { client_secret => 'log_this' } },
 	'parameters of the code request' => { token_params => { forward_to => $evil->url } },
 	'parameters of refreshes' => { refresh_params => { forward_to => $evil->url } },
 );

@@ -54,7 +54,7 @@ admin("DO \$\$
 	BEGIN
 		FOR p IN SELECT v.provider, v.definition, c.value AS config FROM $ns.providers AS v JOIN jsonb_each(" . AppuserConnectors::quote(\%configs) . ") AS c ON c.key = v.provider LOOP
 			BEGIN
-				PERFORM $ns.register_connector(p.provider, 'client', CASE WHEN p.definition ->> 'token_endpoint_auth_method' = 'none' THEN NULL ELSE 'secret' END,
+				PERFORM $ns.register_connector(p.provider, 'client', CASE WHEN p.definition ->> 'token_endpoint_auth_method' = 'none' AND NOT p.definition::text LIKE '%{client_secret}%' THEN NULL ELSE 'secret' END,
 					'{}', '{https://app.example/cb}', connection_config => p.config);
 			EXCEPTION WHEN OTHERS THEN
 				GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;

@@ -79,6 +79,34 @@ test_problems(void)
 		"\"id_token_signed_response_alg\":\"RS256\"",
 		"\"pkce\":\"off\"",
 		"\"pkce\":\"S256\"",
+		"\"pkce\":\"plain\"",
+		"\"default_scopes\":[\"read\"]",
+		"\"required_scopes\":[\"offline_access\"]",
+		"\"scope_requests\":[]",
+		"\"scope_requests\":[\"authorization\",\"exchange\",\"refresh\"]",
+		"\"response_type\":\"auth_code\"",
+		"\"response_type\":\"code id_token\"",
+		"\"authorization_fragment\":\"wechat_redirect\"",
+		"\"authorization_fragment\":\"/oauth/authorize?\"",
+		"\"authorization_param_names\":{\"client_id\":\"appid\",\"state\":\"customField\"}",
+		"\"authorization_param_names\":{\"response_type\":null,\"redirect_uri\":null}",
+		"\"authorization_params\":{\"client_id\":\"fixed\"},\"authorization_param_names\":{"
+		"\"client_id\":\"appid\"}",
+		"\"nonce\":\"optional\",\"authorization_params\":{\"nonce\":\"{random}\"},"
+		"\"authorization_param_names\":{\"nonce\":null}",
+		"\"token_params\":{\"grant_type\":\"authorized_code\"},\"token_param_names\":{"
+		"\"grant_type\":null}",
+		"\"token_param_names\":{\"client_id\":\"client_key\",\"client_secret\":\"secret\","
+		"\"code\":\"auth_code\",\"grant_type\":null,\"redirect_uri\":null}",
+		"\"token_param_names\":{\"client_id\":\"client_secret\",\"client_secret\":\"client_id\"}",
+		"\"refresh_param_names\":{\"refresh_token\":\"refreshToken\",\"client_secret\":null}",
+		"\"basic_encoding\":\"raw\"",
+		"\"token_method\":\"GET\"",
+		"\"token_method\":\"GET\",\"token_body_format\":\"query\"",
+		"\"token_body_format\":\"query\"",
+		"\"token_headers\":{}",
+		"\"token_headers\":{\"Notion-Version\":\"2022-06-28\",\"User-Agent\":\"web:app:1.0 "
+		"(by /u/app)\",\"X-Request-Id\":\"{random}\"}",
 		"\"nonce\":\"optional\"",
 		"\"scope_separator\":\",\"",
 		"\"scope_parameter\":\"user_scope\"",
@@ -117,6 +145,67 @@ test_problems(void)
 		"\"revocation_endpoint\":\"http://127.0.0.1/revoke\"",
 		"\"revocation_endpoint\":\"https://user@a.example/\"",
 		"\"revocation_endpoint\":\"/revoke\"",
+		"\"default_scopes\":\"read\"",
+		"\"required_scopes\":[\"read write\"]",
+		"\"scope_requests\":[\"token\"]",
+		"\"scope_requests\":\"refresh\"",
+		"\"scope_requests\":[null]",
+		"\"scope_parameter\":\"appid\",\"authorization_param_names\":{\"client_id\":\"appid\"}",
+		"\"response_type\":\"token\"",
+		"\"response_type\":\"code token\"",
+		"\"response_type\":\"code \"",
+		"\"response_type\":\"code&state=x\"",
+		"\"authorization_fragment\":\"#a\"",
+		"\"authorization_fragment\":\"a b\"",
+		"\"authorization_fragment\":\"%41\"",
+		"\"authorization_fragment\":\"/a?state=b\"",
+		"\"authorization_fragment\":\"/a??\"",
+		"\"authorization_fragment\":\"\"",
+		"\"authorization_param_names\":[]",
+		"\"authorization_param_names\":{\"state\":null}",
+		"\"authorization_param_names\":{\"code_challenge\":null}",
+		"\"authorization_param_names\":{\"nonce\":null}",
+		"\"authorization_param_names\":{\"client_id\":\"\"}",
+		"\"authorization_param_names\":{\"client_id\":7}",
+		"\"authorization_param_names\":{\"client_id\":\"state\"}",
+		"\"authorization_param_names\":{\"client_id\":\"scope\"}",
+		"\"authorization_param_names\":{\"client_id\":\"request_uri\"}",
+		"\"authorization_param_names\":{\"scope\":\"perms\"}",
+		"\"authorization_param_names\":{\"code\":\"c\"}",
+		"\"authorization_param_names\":{\"client_id\":\"appid\"},\"authorization_params\":{"
+		"\"appid\":\"mine\"}",
+		"\"token_param_names\":{\"code\":null}",
+		"\"token_param_names\":{\"code_verifier\":null}",
+		"\"token_param_names\":{\"refresh_token\":\"r\"}",
+		"\"token_param_names\":{\"client_secret\":\"code\"}",
+		"\"token_param_names\":{\"client_secret\":\"secret\"},\"token_params\":{\"secret\":\"x\"}",
+		"\"scope_requests\":[\"exchange\"],\"token_params\":{\"scope\":\"x\"}",
+		"\"refresh_param_names\":{\"refresh_token\":null}",
+		"\"refresh_param_names\":{\"code\":\"c\"}",
+		"\"refresh_param_names\":{\"client_id\":\"refresh_token\"}",
+		"\"scope_requests\":[\"refresh\"],\"refresh_params\":{\"scope\":\"x\"}",
+		"\"basic_encoding\":\"base64\"",
+		"\"token_method\":\"PUT\"",
+		"\"token_body_format\":\"json\",\"token_method\":\"GET\"",
+		"\"token_headers\":[]",
+		"\"token_headers\":{\"Authorization\":\"Bearer x\"}",
+		"\"token_headers\":{\"HOST\":\"evil.example\"}",
+		"\"token_headers\":{\"Content-Length\":\"0\"}",
+		"\"token_headers\":{\"content-type\":\"text/plain\"}",
+		"\"token_headers\":{\"Transfer-Encoding\":\"chunked\"}",
+		"\"token_headers\":{\"Connection\":\"close\"}",
+		"\"token_headers\":{\"Cookie\":\"a=b\"}",
+		"\"token_headers\":{\"Proxy-Authorization\":\"Basic x\"}",
+		"\"token_headers\":{\"Expect\":\"100-continue\"}",
+		"\"token_headers\":{\"\":\"a\"}",
+		"\"token_headers\":{\"X Y\":\"a\"}",
+		"\"token_headers\":{\"X:Y\":\"a\"}",
+		"\"token_headers\":{\"X-A\":\"\"}",
+		"\"token_headers\":{\"X-A\":\" a\"}",
+		"\"token_headers\":{\"X-A\":null}",
+		"\"token_headers\":{\"X-A\":\"a\\r\\nHost: evil.example\"}",
+		"\"token_headers\":{\"X-A\\r\\nHost\":\"a\"}",
+		"\"token_headers\":{\"X-A\":\"a\",\"x-a\":\"b\"}",
 		"\"refresh_endpoint\":\"http://a.example/refresh\"",
 		"\"refresh_endpoint\":\"\"",
 		"\"revocation_endpoint\":\"\"",
@@ -131,7 +220,6 @@ test_problems(void)
 		"\"scope_parameter\":\"\"",
 		"\"scope_parameter\":\"state\"",
 		"\"scope_parameter\":\"request_uri\"",
-		"\"pkce\":\"plain\"",
 		"\"pkce\":\"S256|off\"",
 		"\"nonce\":\"off\"",
 		"\"nonce\":true",
@@ -256,6 +344,11 @@ test_defaults(void)
 		   client.pkce && !client.iss_required && !client.nonce_optional &&
 		   strcmp(client.scope_parameter, "scope") == 0 && strcmp(client.scope_separator, " ") == 0,
 	   "what is left out of requests has its default");
+	ok(client.pkce == PKCE_S256 && client.scope_in_authorization && !client.scope_in_exchange &&
+		   !client.scope_in_refresh && !client.token_by_get && !client.basic_raw &&
+		   client.response_type == NULL && client.authorization_fragment == NULL &&
+		   client.n_token_headers == 0 && client.n_token_param_names == 0,
+	   "so has what makes a request unusual");
 	ok(client.default_expires_in == -1 && client.zero_expires_in == ZERO_IS_EXPIRED &&
 		   client.token_path == NULL && client.n_token_types == 0 &&
 		   client.n_token_response_values == 0 && !client.form_token_response,
@@ -272,6 +365,7 @@ static void
 test_members(void)
 {
 	OAuthClient client = {0};
+	OAuthClient unusual = {0};
 
 	definition_read(
 		definition_with(
@@ -296,6 +390,20 @@ test_members(void)
 		   strcmp(client.scope_parameter, "user_scope") == 0 &&
 		   strcmp(client.scope_separator, ",") == 0,
 	   "what requests are like is read");
+	definition_read(definition_with("\"pkce\":\"plain\",\"scope_requests\":[\"refresh\"],"
+									"\"token_method\":\"GET\",\"basic_encoding\":\"raw\","
+									"\"token_headers\":{\"X-A\":\"1\"},\"refresh_endpoint\":"
+									"\"https://b.example/r\",\"refresh_param_names\":{"
+									"\"client_id\":null,\"refresh_token\":\"r\",\"grant_type\":7}"),
+					&unusual);
+	ok(unusual.pkce == PKCE_PLAIN && !unusual.scope_in_authorization && unusual.scope_in_refresh &&
+		   !unusual.scope_in_exchange && unusual.token_by_get && unusual.basic_raw &&
+		   unusual.n_token_headers == 1 && strcmp(unusual.token_headers[0].value, "1") == 0 &&
+		   strcmp(unusual.refresh_endpoint, "https://b.example/r") == 0,
+	   "as is what makes them unusual");
+	ok(unusual.n_refresh_param_names == 2 && unusual.refresh_param_names[0].value == NULL &&
+		   strcmp(unusual.refresh_param_names[1].value, "r") == 0,
+	   "and what parameters are called, null too");
 	ok(client.n_authorization_params == 2 &&
 		   strcmp(client.authorization_params[0].name, "a") == 0 &&
 		   strcmp(client.authorization_params[0].value, "1") == 0 &&

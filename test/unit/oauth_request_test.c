@@ -22,6 +22,8 @@ static void test_code_request(void);
 static void test_refresh_request(void);
 static void test_json_body(void);
 static void test_revocation_request(void);
+static void test_unusual_authorization_url(void);
+static void test_unusual_requests(void);
 static void test_secrets(void);
 
 static void
@@ -36,6 +38,7 @@ reset_client(void)
 	client.auth_method = CLIENT_SECRET_POST;
 	client.scope_parameter = "scope";
 	client.scope_separator = " ";
+	client.scope_in_authorization = true;
 	client.default_expires_in = -1;
 }
 
@@ -245,7 +248,7 @@ test_client_authentication(void)
 	client.auth_method = CLIENT_SECRET_BASIC;
 	client.client_id = "Aladdin";
 	client.client_secret = "open sesame";
-	build_refresh_request(&client, "r", &request);
+	build_refresh_request(&client, "r", NULL, 0, &request);
 	/* Aladdin:open+sesame */
 	ok(strcmp(request.authorization, "Basic QWxhZGRpbjpvcGVuK3Nlc2FtZQ==") == 0,
 	   "client_secret_basic form-encodes before base64 (RFC 6749 section 2.3.1)");
@@ -256,7 +259,7 @@ test_client_authentication(void)
 
 	client.client_id = "a:b";
 	client.client_secret = "c%d\xc3\xa9";
-	build_refresh_request(&client, "r", &request);
+	build_refresh_request(&client, "r", NULL, 0, &request);
 	/* a%3Ab:c%25d%C3%A9 */
 	ok(strcmp(request.authorization, "Basic YSUzQWI6YyUyNWQlQzMlQTk=") == 0,
 	   "a colon in the id cannot move the border between id and secret");
@@ -264,14 +267,14 @@ test_client_authentication(void)
 
 	client.client_id = "s6BhdRkqt3";
 	client.client_secret = "7Fjfp0ZBr1KtDRbnfVdmIw";
-	build_refresh_request(&client, "r", &request);
+	build_refresh_request(&client, "r", NULL, 0, &request);
 	ok(strcmp(request.authorization, "Basic czZCaGRSa3F0Mzo3RmpmcDBaQnIxS3REUmJuZlZkbUl3") == 0,
 	   "client_secret_basic of RFC 6749 section 2.3.1");
 	oauth_request_free(&request);
 
 	reset_client();
 	client.client_secret = "a&b=c";
-	build_refresh_request(&client, "r", &request);
+	build_refresh_request(&client, "r", NULL, 0, &request);
 	ok(request.authorization == NULL, "client_secret_post sends no Authorization header");
 	ok(strcmp(body_of(&request), "grant_type=refresh_token&refresh_token=r&client_id=app"
 								 "&client_secret=a%26b%3Dc") == 0,
@@ -281,7 +284,7 @@ test_client_authentication(void)
 	reset_client();
 	client.auth_method = CLIENT_AUTH_NONE;
 	client.client_secret = "never sent";
-	build_refresh_request(&client, "r", &request);
+	build_refresh_request(&client, "r", NULL, 0, &request);
 	ok(request.authorization == NULL &&
 		   strcmp(body_of(&request), "grant_type=refresh_token&refresh_token=r&client_id=app") == 0,
 	   "a public client sends its id and nothing else");
@@ -299,7 +302,8 @@ test_code_request(void)
 	OAuthRequest request;
 
 	reset_client();
-	build_code_request(&client, "c/1+2=", "https://app.example/cb?x=1", "verifier", &request);
+	build_code_request(&client, "c/1+2=", "https://app.example/cb?x=1", "verifier", NULL, 0,
+					   &request);
 	ok(strcmp(request.url, "https://provider.example/token") == 0, "the code goes to the token "
 																   "endpoint");
 	ok(strcmp(request.content_type, "application/x-www-form-urlencoded") == 0, "as a form");
@@ -313,7 +317,7 @@ test_code_request(void)
 	client.token_params = extras;
 	client.n_token_params = lengthof(extras);
 	client.auth_method = CLIENT_SECRET_BASIC;
-	build_code_request(&client, "c", "https://app.example/cb", NULL, &request);
+	build_code_request(&client, "c", "https://app.example/cb", NULL, NULL, 0, &request);
 	ok(strcmp(body_of(&request), "grant_type=authorization_code&code=c&redirect_uri="
 								 "https%3A%2F%2Fapp.example%2Fcb&request=token&empty=") == 0,
 	   "the row's parameters are sent, also empty ones, and replace none of the protocol's");
@@ -333,27 +337,27 @@ test_refresh_request(void)
 	client.scope_parameter = "user_scope";
 	client.refresh_params = extras;
 	client.n_refresh_params = lengthof(extras);
-	build_refresh_request(&client, "r&t", &request);
+	build_refresh_request(&client, "r&t", NULL, 0, &request);
 	ok(strcmp(body_of(&request), "grant_type=refresh_token&refresh_token=r%26t&client_id=app"
 								 "&client_secret=hush&expires_in=1800&redirect_uri=app%3A%2F") == 0,
 	   "a refresh sends the row's parameters and never asks for scopes");
 	ok(strcmp(request.url, "https://provider.example/token") == 0, "to the token endpoint");
 	oauth_request_free(&request);
 	client.refresh_endpoint = "https://b.example/refresh";
-	build_refresh_request(&client, "r", &request);
+	build_refresh_request(&client, "r", NULL, 0, &request);
 	ok(strcmp(request.url, "https://b.example/refresh") == 0, "or to one of refreshes");
 	oauth_request_free(&request);
-	build_code_request(&client, "c", "app:/", NULL, &request);
+	build_code_request(&client, "c", "app:/", NULL, NULL, 0, &request);
 	ok(strcmp(request.url, "https://provider.example/token") == 0, "but no code");
 	oauth_request_free(&request);
 
 	client.n_refresh_params = 0;
 	client.resource = "https://api.example/";
-	build_refresh_request(&client, "r", &request);
+	build_refresh_request(&client, "r", NULL, 0, &request);
 	ok(strstr(body_of(&request), "&resource=https%3A%2F%2Fapi.example%2F") != NULL,
 	   "and names the resource");
 	oauth_request_free(&request);
-	build_code_request(&client, "c", "app:/", NULL, &request);
+	build_code_request(&client, "c", "app:/", NULL, NULL, 0, &request);
 	ok(strstr(body_of(&request), "&resource=https%3A%2F%2Fapi.example%2F") != NULL,
 	   "as the exchange does");
 	oauth_request_free(&request);
@@ -367,7 +371,7 @@ test_json_body(void)
 	reset_client();
 	client.token_body_format = TOKEN_BODY_JSON;
 	client.client_secret = "q\"b\\n\n\x01\xc3\xa9";
-	build_code_request(&client, "c", "https://app.example/cb", NULL, &request);
+	build_code_request(&client, "c", "https://app.example/cb", NULL, NULL, 0, &request);
 	ok(strcmp(request.content_type, "application/json") == 0, "a JSON body says so");
 	ok(strcmp(body_of(&request),
 			  "{\"grant_type\":\"authorization_code\",\"code\":\"c\",\"redirect_uri\":"
@@ -378,7 +382,7 @@ test_json_body(void)
 
 	client.auth_method = CLIENT_SECRET_BASIC;
 	client.client_secret = "s";
-	build_refresh_request(&client, "r", &request);
+	build_refresh_request(&client, "r", NULL, 0, &request);
 	ok(strcmp(body_of(&request), "{\"grant_type\":\"refresh_token\",\"refresh_token\":\"r\"}") ==
 			   0 &&
 		   request.authorization != NULL,
@@ -409,6 +413,157 @@ test_revocation_request(void)
 
 /* The memory is only overwritten, so what was a body can still be looked at. */
 static void
+test_unusual_authorization_url(void)
+{
+	static const NameValue names[] = {
+		{"client_id", "appid"}, {"response_type", NULL}, {"state", "customField"}};
+	static const NameValue extras[] = {{"client_id", "own"}, {"appid", "other"}, {"n", "{random}"}};
+	const char *scopes[] = {"a", "b"};
+	AuthorizationParams params = {.redirect_uri = "app:/",
+								  .state = "s",
+								  .code_verifier = "verifier",
+								  .scopes = scopes,
+								  .n_scopes = 2};
+	StringInfoData url;
+	StringInfoData again;
+
+	reset_client();
+	client.authorization_param_names = names;
+	client.n_authorization_param_names = lengthof(names);
+	client.authorization_params = extras;
+	client.n_authorization_params = 2;
+	client.pkce = PKCE_PLAIN;
+	initStringInfo(&url);
+	build_authorization_url(&client, &params, &url);
+	ok(strcmp(url.data, "https://provider.example/authorize?appid=app&redirect_uri=app%3A%2F"
+						"&scope=a%20b&customField=s&code_challenge=verifier"
+						"&code_challenge_method=plain&client_id=own") == 0,
+	   "parameters have the provider's names, and what is not called so is free: %s", url.data);
+
+	reset_client();
+	client.response_type = "code id_token";
+	client.scope_in_authorization = false;
+	client.authorization_fragment = "wechat_redirect";
+	params.code_verifier = NULL;
+	resetStringInfo(&url);
+	build_authorization_url(&client, &params, &url);
+	ok(strcmp(url.data, "https://provider.example/authorize?response_type=code%20id_token"
+						"&client_id=app&redirect_uri=app%3A%2F&state=s#wechat_redirect") == 0,
+	   "another response type, no scopes, and a fragment at the end");
+	client.authorization_endpoint = "https://provider.example/?x=1";
+	client.authorization_fragment = "/oauth?";
+	resetStringInfo(&url);
+	build_authorization_url(&client, &params, &url);
+	ok(strcmp(url.data, "https://provider.example/?x=1#/oauth?response_type=code%20id_token"
+						"&client_id=app&redirect_uri=app%3A%2F&state=s") == 0,
+	   "or before the parameters");
+
+	reset_client();
+	params.n_scopes = 0;
+	client.authorization_params = extras + 2;
+	client.n_authorization_params = 1;
+	resetStringInfo(&url);
+	build_authorization_url(&client, &params, &url);
+	initStringInfo(&again);
+	build_authorization_url(&client, &params, &again);
+	ok(strlen(strstr(url.data, "&n=")) == 3 + 36 && strcmp(url.data, again.data) != 0,
+	   "a value is made anew each time");
+	ok(strstr(url.data, "scope") == NULL, "without scopes there is no parameter of them");
+}
+
+static void
+test_unusual_requests(void)
+{
+	static const NameValue token_names[] = {
+		{"client_id", "client_key"}, {"grant_type", NULL}, {"redirect_uri", NULL}};
+	static const NameValue refresh_names[] = {{"client_secret", NULL}, {"refresh_token", "r"}};
+	static const NameValue extras[] = {{"grant_type", "own"}, {"client_key", "x"}};
+	static const NameValue headers[] = {
+		{"Notion-Version", "2022-06-28"}, {"X-Id", "{random}"}, {"Secret", "{client_secret}"}};
+	char *scopes[] = {"a", "b c"};
+	OAuthRequest request;
+
+	reset_client();
+	client.token_param_names = token_names;
+	client.n_token_param_names = lengthof(token_names);
+	client.refresh_param_names = refresh_names;
+	client.n_refresh_param_names = lengthof(refresh_names);
+	client.token_params = extras;
+	client.n_token_params = lengthof(extras);
+	build_code_request(&client, "c", "app:/", "v", scopes, 2, &request);
+	ok(strcmp(body_of(&request),
+			  "code=c&code_verifier=v&client_key=app&client_secret=hush&grant_type=own") == 0,
+	   "an exchange has the provider's names: %s", body_of(&request));
+	oauth_request_free(&request);
+	build_refresh_request(&client, "t", scopes, 2, &request);
+	ok(strcmp(body_of(&request), "grant_type=refresh_token&r=t&client_id=app") == 0,
+	   "a refresh has its own");
+	oauth_request_free(&request);
+	build_revocation_request(&client, "t", NULL, &request);
+	ok(strcmp(body_of(&request), "token=t&client_id=app&client_secret=hush") == 0,
+	   "a revocation those of the standard");
+	oauth_request_free(&request);
+
+	reset_client();
+	client.scope_in_exchange = client.scope_in_refresh = true;
+	client.scope_separator = ",";
+	build_code_request(&client, "c", "app:/", NULL, scopes, 2, &request);
+	ok(strstr(body_of(&request), "&scope=a%2Cb+c&") != NULL, "scopes go with an exchange");
+	oauth_request_free(&request);
+	build_refresh_request(&client, "t", scopes, 2, &request);
+	ok(strstr(body_of(&request), "&scope=a%2Cb+c&") != NULL, "and with a refresh");
+	oauth_request_free(&request);
+	build_refresh_request(&client, "t", NULL, 0, &request);
+	ok(strstr(body_of(&request), "scope") == NULL, "unless there are none");
+	oauth_request_free(&request);
+
+	reset_client();
+	client.token_body_format = TOKEN_BODY_QUERY;
+	client.token_headers = headers;
+	client.n_token_headers = lengthof(headers);
+	build_code_request(&client, "c d", "app:/", NULL, NULL, 0, &request);
+	ok(strcmp(request.url, "https://provider.example/token?grant_type=authorization_code"
+						   "&code=c%20d&redirect_uri=app%3A%2F&client_id=app"
+						   "&client_secret=hush") == 0,
+	   "the parameters are in the query");
+	ok(request.secret_url == request.url && request.body.data != NULL && request.body.len == 0,
+	   "of a POST without a body");
+	ok(strcmp(request.headers[2].value, "hush") == 0, "the secret may be in one");
+	ok(request.n_headers == 3 && strcmp(request.headers[0].name, "Notion-Version") == 0 &&
+		   strcmp(request.headers[0].value, "2022-06-28") == 0 &&
+		   strlen(request.headers[1].value) == 36 && request.headers[1].value[14] == '4',
+	   "with headers, one of them made anew");
+	oauth_request_free(&request);
+	ok(request.secret_url == NULL && request.url == NULL && request.n_headers == 0,
+	   "which are forgotten");
+	client.token_by_get = true;
+	client.token_body_format = TOKEN_BODY_FORM;
+	client.auth_method = CLIENT_SECRET_BASIC;
+	client.token_endpoint = "https://provider.example/token?v=2";
+	build_refresh_request(&client, "t", NULL, 0, &request);
+	ok(strcmp(request.url,
+			  "https://provider.example/token?v=2&grant_type=refresh_token&refresh_token=t") == 0 &&
+		   request.body.data == NULL && request.content_type == NULL &&
+		   request.authorization != NULL,
+	   "or of a GET");
+	oauth_request_free(&request);
+	build_revocation_request(&client, "t", NULL, &request);
+	ok(strcmp(request.url, "https://provider.example/revoke") == 0 && request.secret_url == NULL &&
+		   strcmp(body_of(&request), "token=t") == 0,
+	   "a revocation stays a form");
+	oauth_request_free(&request);
+
+	reset_client();
+	client.auth_method = CLIENT_SECRET_BASIC;
+	client.client_secret = "a/b:c+d";
+	client.basic_raw = true;
+	build_refresh_request(&client, "t", NULL, 0, &request);
+	ok(strcmp(request.authorization, "Basic YXBwOmEvYjpjK2Q=") == 0,
+	   "credentials may go as they are");
+	oauth_request_free(&request);
+}
+
+static void
 test_secrets(void)
 {
 	OAuthRequest request;
@@ -422,7 +577,7 @@ test_secrets(void)
 
 	reset_client();
 	client.auth_method = CLIENT_SECRET_BASIC;
-	build_refresh_request(&client, "refresh-token-of-somebody", &request);
+	build_refresh_request(&client, "refresh-token-of-somebody", NULL, 0, &request);
 	body = request.body.data;
 	len = (size_t) request.body.len;
 	authorization = request.authorization;
@@ -441,7 +596,7 @@ test_secrets(void)
 	memset(long_secret, '\x01', 20000);
 	long_secret[20000] = '\0';
 	client.client_secret = long_secret;
-	build_refresh_request(&client, long_secret, &request);
+	build_refresh_request(&client, long_secret, NULL, 0, &request);
 	ok(request.body.len == (int) strlen("grant_type=refresh_token&refresh_token=") + 60000 &&
 		   request.body.len < request.body.maxlen,
 	   "a form body of the worst case fits its buffer");
@@ -449,9 +604,21 @@ test_secrets(void)
 	   "and so does the header");
 	oauth_request_free(&request);
 
+	client.basic_raw = true;
+	client.token_body_format = TOKEN_BODY_QUERY;
+	build_refresh_request(&client, long_secret, NULL, 0, &request);
+	ok(strlen(request.url) > 60000, "and so do a URL and a raw header");
+	oauth_request_free(&request);
+	client.client_id = "a";
+	client.client_secret = "b";
+	build_refresh_request(&client, "c", NULL, 0, &request);
+	ok(strcmp(request.authorization, "Basic YTpi") == 0, "as do the shortest");
+	oauth_request_free(&request);
+	client.client_secret = long_secret;
+
 	client.token_body_format = TOKEN_BODY_JSON;
 	client.auth_method = CLIENT_SECRET_POST;
-	build_refresh_request(&client, long_secret, &request);
+	build_refresh_request(&client, long_secret, NULL, 0, &request);
 	ok(request.body.len > 240000 && request.body.len < request.body.maxlen,
 	   "a JSON body of the worst case fits its buffer");
 	oauth_request_free(&request);
@@ -470,6 +637,8 @@ main(void)
 	test_refresh_request();
 	test_json_body();
 	test_revocation_request();
+	test_unusual_authorization_url();
+	test_unusual_requests();
 	test_secrets();
 	return tap_done();
 }

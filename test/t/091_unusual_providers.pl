@@ -1,0 +1,191 @@
+# Providers whose requests and answers are not those of RFC 6749: what a definition says of
+# them is what is sent, byte by byte, in the browser's request, the exchange of a code and a
+# refresh; and what is read of the answer.  A secret in a URL is in no log, event or row.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use AppuserConnectors;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $ns = 'appuser_connectors';
+my $secret = 'hush-hush/1+1';
+my $provider = start_fault_server(certificate => undef);
+my $node = new_node('unusual', 'log_min_messages = debug2', 'log_statement = none', 'log_min_error_statement = panic');
+my $ANYTHING = qr/[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/;
+my %escaped = ('/' => '%2F', '+' => '%2B');
+my $escaped = $secret =~ s{([/+])}{$escaped{$1}}gr;
+
+sub register_as
+{
+	my ($connector, $definition, %arguments) = @_;
+
+	return register($node, $provider, connector_id => $connector, provider => $connector, client_id => 'client', client_secret => $secret, scopes => [qw(read write)],
+		definition => { issuer => undef, jwks_uri => undef, revocation_endpoint => undef, token_endpoint_auth_method => 'client_secret_post', %$definition }, %arguments);
+}
+
+# The requests since the last call, but for what tells nothing
+my $n_seen = 0;
+sub requests
+{
+	my @requests = $provider->requests;
+	my @new = @requests[ $n_seen .. $#requests ];
+
+	$n_seen = @requests;
+	return @new;
+}
+
+# As it went out, with what is made anew each time in words
+sub line
+{
+	my ($request, $known) = @_;
+	my $line = "$request->{method} $request->{url}" . ($request->{body} ne '' ? " $request->{body}" : '');
+
+	$line =~ s/\Q$_\E/<$known->{$_}>/g foreach sort keys %$known;
+	$line =~ s/code_verifier(=|":")[\w-]{43}/code_verifier$1<verifier>/;
+	return $line;
+}
+
+sub granted
+{
+	my ($connector, %more) = @_;
+
+	return { access_token => "access-token-of-$connector", refresh_token => "refresh-token-of-$connector", token_type => 'Bearer', expires_in => 7200, %more };
+}
+
+# Connects alice and refreshes; what is sent is compared.
+sub check
+{
+	my ($connector, %case) = @_;
+	my ($url, $state, $row, $exchange, $refresh, $parameters);
+	my %words = ("refresh-token-of-$connector" => 'refresh token', 'the-code-of-it' => 'code', $secret => 'secret', $escaped => 'secret', 'http%3A%2F%2F127.0.0.1%3A7999%2Fcallback' => 'redirect_uri',
+		'http://127.0.0.1:7999/callback' => 'redirect_uri');
+
+	subtest $connector => sub {
+		register_as($connector, $case{definition}, %{ $case{arguments} // {} });
+		$provider->rules({ path => '*', body => $case{answer} // granted($connector) });
+		requests();
+		$url = authorization_url($node, 'alice', $connector);
+		# a path of a page's own may come before the parameters
+		$parameters = url_parameters($url =~ s/^[^#]*#([^?]*\?)/?/r);
+		foreach my $name (sort keys %{ $case{authorization} // {} })
+		{
+			my $expected = $case{authorization}{$name};
+
+			if (ref $expected) { like($parameters->{$name}, qr/^$expected$/, "$name is made anew"); }
+			else { is($parameters->{$name}, $expected, "$name of the browser's request"); }
+		}
+		like($url, $case{url}, "the browser's request") if $case{url};
+		$state = $parameters->{ $case{state} // 'state' };
+		$row = callback($node, 'alice', $case{callback} ? { state => $state } : { state => $state, code => 'the-code-of-it' },
+			$case{callback} ? (params => { state => $state, %{ $case{callback} } }) : ());
+		is($row->{failure}, undef, 'connected') or diag(explain($row), query($node, 'postgres', "SELECT detail FROM $ns.connection_events ORDER BY occurred_at DESC LIMIT 1"));
+		($exchange) = requests();
+		is(line($exchange, \%words), $case{exchange}, 'the exchange') if $case{exchange};
+		is($exchange->{headers}{ lc $_ }, $case{headers}{$_}, "its header $_") foreach sort keys %{ $case{headers} // {} };
+		if ($case{refresh})
+		{
+			is((failure($node, 'app_service', "SELECT * FROM $ns.app_user_connection('alice', '$connector', min_validity => '1 day')"))[0], undef, 'refreshed');
+			($refresh) = requests();
+			is(line($refresh, \%words), $case{refresh}, 'the refresh');
+			is($refresh->{headers}{ lc $_ }, $case{headers}{$_}, "its header $_") foreach sort keys %{ $case{headers} // {} };
+		}
+		is(row($node, 'app_service', "SELECT access_token FROM $ns.app_user_connection('alice', '$connector')")->{access_token}, $case{access_token} // "access-token-of-$connector", 'the token is there');
+		$case{then}->($connector, $exchange, $refresh) if $case{then};
+	};
+	return;
+}
+
+# ---------------------------------------------------------------- what is sent
+
+check('plain',
+	definition => {},
+	authorization => { response_type => 'code', client_id => 'client', scope => 'read write', code_challenge_method => 'S256' },
+	url => qr/^[^#]*$/,
+	exchange => 'POST /token grant_type=authorization_code&code=<code>&redirect_uri=<redirect_uri>&code_verifier=<verifier>&client_id=client&client_secret=<secret>',
+	refresh => 'POST /token grant_type=refresh_token&refresh_token=<refresh token>&client_id=client&client_secret=<secret>');
+
+# As TikTok, WeChat and Untappd
+check('names',
+	definition => {
+		authorization_param_names => { client_id => 'client_key', redirect_uri => 'redirect_url', response_type => undef },
+		token_param_names => { client_id => 'client_key', client_secret => 'secret', code => 'auth_code', grant_type => undef, redirect_uri => undef },
+		token_params => { grant_type => 'authorized_code' },
+		refresh_param_names => { client_id => 'client_key', client_secret => undef },
+		refresh_endpoint => $provider->url . '/refresh?v=2',
+	},
+	authorization => { client_key => 'client', client_id => undef, redirect_url => 'http://127.0.0.1:7999/callback', redirect_uri => undef, response_type => undef },
+	exchange => 'POST /token auth_code=<code>&code_verifier=<verifier>&client_key=client&secret=<secret>&grant_type=authorized_code',
+	refresh => 'POST /refresh?v=2 grant_type=refresh_token&refresh_token=<refresh token>&client_key=client');
+check('names_json',
+	definition => { token_body_format => 'json', pkce => 'off', token_param_names => { client_id => 'clientId', client_secret => 'clientSecret', grant_type => 'grantType', redirect_uri => undef }, refresh_param_names => { refresh_token => 'refreshToken' } },
+	exchange => 'POST /token {"grantType":"authorization_code","code":"<code>","clientId":"client","clientSecret":"<secret>"}',
+	refresh => 'POST /token {"grant_type":"refresh_token","refreshToken":"<refresh token>","client_id":"client","client_secret":"<secret>"}');
+check('wechat',
+	definition => {
+		authorization_fragment => 'wechat_redirect', pkce => 'off', token_method => 'GET', authorization_param_names => { client_id => 'appid' },
+		token_param_names => { client_id => 'appid', client_secret => 'secret', redirect_uri => undef }, refresh_param_names => { client_id => 'appid', client_secret => undef },
+	},
+	authorization => { appid => 'client', code_challenge => undef },
+	url => qr/[^#]#wechat_redirect$/,
+	exchange => 'GET /token?grant_type=authorization_code&code=<code>&appid=client&secret=<secret>',
+	refresh => 'GET /token?grant_type=refresh_token&refresh_token=<refresh token>&appid=client');
+check('query',
+	definition => { token_body_format => 'query', token_endpoint_auth_method => 'client_secret_basic', basic_encoding => 'raw', token_endpoint => $provider->url . '/token?a=b', pkce => 'off' },
+	exchange => 'POST /token?a=b&grant_type=authorization_code&code=<code>&redirect_uri=<redirect_uri>',
+	headers => { Authorization => 'Basic Y2xpZW50Omh1c2gtaHVzaC8xKzE=', 'Content-Length' => '0' },
+	refresh => 'POST /token?a=b&grant_type=refresh_token&refresh_token=<refresh token>');
+check('headers',
+	definition => { pkce => 'plain', token_headers => { 'Notion-Version' => '2022-06-28', 'User-Agent' => 'web:app:1.0 (by /u/app)', 'X-Request-Id' => '{random}' } },
+	authorization => { code_challenge_method => 'plain', code_challenge => qr/[\w-]{43}/ },
+	headers => { 'Notion-Version' => '2022-06-28', 'User-Agent' => 'web:app:1.0 (by /u/app)', Accept => 'application/json' },
+	refresh => 'POST /token grant_type=refresh_token&refresh_token=<refresh token>&client_id=client&client_secret=<secret>',
+	then => sub {
+		my ($connector, @both) = @_;
+
+		like($_->{headers}{'x-request-id'}, qr/^$ANYTHING$/, 'a header is made anew') foreach @both;
+		isnt($both[0]{headers}{'x-request-id'}, $both[1]{headers}{'x-request-id'}, 'for each request');
+	});
+check('page',
+	definition => { response_type => 'code id_token', authorization_fragment => '/oauth/authorize?', authorization_params => { id => '{random}' } },
+	authorization => { response_type => 'code id_token', id => $ANYTHING },
+	url => qr{/auth#/oauth/authorize\?response_type=code%20id_token&client_id=});
+
+# ---------------------------------------------------------------- scopes
+
+check('scopes',
+	definition => { default_scopes => ['basic'], required_scopes => ['offline_access'], unreturned_scopes => ['offline_access'], scope_requests => [qw(authorization exchange refresh)], pkce => 'off' },
+	arguments => { scopes => [] },
+	authorization => { scope => 'basic offline_access' },
+	exchange => 'POST /token grant_type=authorization_code&code=<code>&redirect_uri=<redirect_uri>&scope=basic+offline_access&client_id=client&client_secret=<secret>',
+	refresh => 'POST /token grant_type=refresh_token&refresh_token=<refresh token>&scope=basic+offline_access&client_id=client&client_secret=<secret>',
+	answer => granted('scopes', scope => 'basic'));
+check('scopes_given',
+	definition => { default_scopes => ['basic'], required_scopes => ['offline_access'], scope_separator => ',', scope_requests => [qw(refresh)] },
+	authorization => { scope => undef },
+	refresh => 'POST /token grant_type=refresh_token&refresh_token=<refresh token>&scope=read&client_id=client&client_secret=<secret>',
+	answer => granted('scopes_given', scope => 'read'),
+	then => sub {
+		is(row($node, 'app_service', "SELECT array_to_string(missing_scopes, ' ') AS missing FROM $ns.app_user_connections() WHERE connector_id = 'scopes_given'", app_user => 'alice')->{missing}, 'write',
+			'the scopes of the connector, and no others, are missing');
+	});
+check('scopes_none', definition => {}, arguments => { scopes => [] }, authorization => { scope => undef }, url => qr/^(?!.*scope)/);
+
+# ---------------------------------------------------------------- what must not be seen
+
+my @hidden = ($secret, $escaped, 'the-code-of-it', map { ("refresh-token-of-$_", "access-token-of-$_") } qw(wechat query names));
+$provider->rules({ path => '*', reset => \1 });
+failure($node, 'app_service', "SELECT * FROM $ns.app_user_connection('alice', 'wechat', min_validity => '1 day')");
+failure($node, 'app_service', "SELECT * FROM $ns.app_user_connection('alice', 'query', min_validity => '1 day')");
+$provider->rules({ path => '*', status => 302, headers => { location => 'https://elsewhere.example/' }, body => '' });
+callback($node, 'bob', { state => url_parameters(authorization_url($node, 'bob', 'wechat'))->{state}, code => 'the-code-of-it' });
+my $seen = slurp_file($node->logfile) . encode([ rows($node, 'postgres', "SELECT * FROM $ns.connection_events") ]) . encode([ rows($node, 'postgres', "SELECT * FROM $ns.pg_stat_appuser_connectors") ])
+  . encode([ rows($node, 'postgres', "SELECT * FROM $ns.check_health()") ]);
+ok(index($seen, $_) < 0, "nobody is shown $_") foreach @hidden;
+like($seen, qr/refresh_failing/, 'where it is told that it fails');
+
+$node->stop;
+done_testing();
