@@ -37,9 +37,16 @@ append_words(StringInfo why, const char *error, const char *description)
 		appendStringInfo(why, ": %s", quoted(description));
 }
 
-/* There was no answer; what: such as "token endpoint" */
+/* With its URL (NULL: without) */
 static const char *
-diagnose_silence(const char *what, const char *url, const HttpResponse *response)
+named(const char *what, const char *url)
+{
+	return url != NULL ? psprintf("%s %s", what, quoted(url)) : what;
+}
+
+/* There was no answer; what: such as "token endpoint"; shown: the URL, or NULL */
+static const char *
+diagnose_silence(const char *what, const char *url, const char *shown, const HttpResponse *response)
 {
 	const char *mend = "";
 
@@ -66,7 +73,7 @@ diagnose_silence(const char *what, const char *url, const HttpResponse *response
 	else if (response->outcome == HTTP_NOT_SENT && !response->local_trouble)
 		mend = "; this server's way out (DNS, firewall, proxy), or the host in the definition";
 	/* response->detail is for the server log alone: what a name resolves to is no admin's to ask */
-	return psprintf("the %s %s: %s%s", what, quoted(url), response->error, mend);
+	return psprintf("the %s: %s%s", named(what, shown), response->error, mend);
 }
 
 static bool
@@ -79,8 +86,10 @@ const char *
 diagnose_no_answer(const OAuthClient *client, RefusedGrant of, const HttpResponse *response)
 {
 	return has_endpoint_of_its_own(client, of)
-			   ? diagnose_silence("refresh endpoint", client->refresh_endpoint, response)
-			   : diagnose_silence("token endpoint", client->token_endpoint, response);
+			   ? diagnose_silence("refresh endpoint", client->refresh_endpoint,
+								  client->refresh_endpoint, response)
+			   : diagnose_silence("token endpoint", client->token_endpoint, client->token_endpoint,
+								  response);
 }
 
 /* of: what was sent */
@@ -147,14 +156,16 @@ const char *
 diagnose_revocation(const OAuthClient *client, const HttpResponse *response, const char *error,
 					const char *description)
 {
+	const char *url = client->revocation_endpoint;
+	const char *shown = description != NULL ? url : NULL;
 	StringInfoData why;
 
 	if (response->outcome != HTTP_ANSWERED)
-		return diagnose_silence("revocation endpoint", client->revocation_endpoint, response);
+		return diagnose_silence("revocation endpoint", url, shown, response);
 	initStringInfo(&why);
-	appendStringInfo(&why, "the revocation endpoint %s answered with HTTP status %d",
-					 quoted(client->revocation_endpoint), response->status);
-	append_words(&why, error, description);
+	appendStringInfo(&why, "the %s answered with HTTP status %d",
+					 named("revocation endpoint", shown), response->status);
+	append_words(&why, error, description != NULL ? description : "");
 	if (strcmp(error, "unsupported_token_type") == 0)
 		appendStringInfoString(&why, "; the provider revokes no tokens of this kind");
 	else if (response->status == 401 || strcmp(error, "invalid_client") == 0)
@@ -185,6 +196,9 @@ diagnose_reason(const char *reason)
 		{"connector_changed",
 		 "it was changed outside update_connector(); call that with everything "
 		 "but the name given anew"},
+		{"field_missing",
+		 "an endpoint of the definition needs a field of connection_config of which this "
+		 "connection has no value that fits; the person connects again, or the admin fixes it"},
 		{"unreadable",
 		 "what is stored cannot be opened; see root key in check_health(), else restore "
 		 "the row from a backup, or the person connects again"},
@@ -201,7 +215,7 @@ diagnose_keys(const OAuthClient *client, const HttpResponse *response)
 {
 	if (response->outcome != HTTP_ANSWERED)
 		return psprintf("the provider's keys could not be fetched: %s",
-						diagnose_silence("jwks_uri", client->jwks_uri, response));
+						diagnose_silence("jwks_uri", client->jwks_uri, client->jwks_uri, response));
 	return psprintf("the provider's keys could not be fetched: %s answered with HTTP status %d%s; "
 					"jwks_uri of the definition may be wrong",
 					quoted(client->jwks_uri), response->status,

@@ -24,7 +24,7 @@ extern const char *diagnose_no_answer(const OAuthClient *client, RefusedGrant of
 extern const char *diagnose_refusal(const OAuthClient *client, RefusedGrant of,
 									const HttpResponse *response, const TokenResponse *tokens);
 
-/* A token was not revoked.  description may be empty where it is not for the event. */
+/* A token was not revoked.  description is NULL for an event that must not tell of whom. */
 extern const char *diagnose_revocation(const OAuthClient *client, const HttpResponse *response,
 									   const char *error, const char *description);
 

@@ -15,6 +15,7 @@
 
 #include "base/record.h"
 #include "base/settings.h"
+#include "oauth/definition.h"
 #include "oauth/echo.h"
 #include "oauth/id_token.h"
 #include "oauth/url_template.h"
@@ -332,6 +333,8 @@ refresh_prepare(Flight *flight)
 	{
 		flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED,
 					"The endpoint of refreshes lacks a field of connection_config.");
+		if (!resting)
+			refresh_postpone(flight, "field_missing", STOPPED_DELAY);
 		return false;
 	}
 	/* providers count them, and lock out the client that makes too many */
@@ -386,6 +389,18 @@ check_id_token(const Flight *flight)
 						  &details->granted);
 }
 
+/* For an event that names nobody: a person's own host may be in the URL as it was called. */
+static const char *
+diagnose_of_connector(const Flight *flight, const HttpResponse *response)
+{
+	const JsonValue *definition = flight->connector->definition_json;
+	OAuthClient client = flight->connector->client;
+
+	client.token_endpoint = definition_text(definition, "token_endpoint");
+	client.refresh_endpoint = definition_text(definition, "refresh_endpoint");
+	return diagnose_refusal(&client, REFUSED_REFRESH_TOKEN, response, &flight->tokens);
+}
+
 static bool
 refresh_answered(Flight *flight, const HttpResponse *response)
 {
@@ -421,6 +436,8 @@ refresh_answered(Flight *flight, const HttpResponse *response)
 	echo_mask(tokens->error, (const char *const *) &details->refresh_token, 1);
 	echo_mask(tokens->error_description, (const char *const *) &details->refresh_token, 1);
 	details->why = diagnose_refusal(client, REFUSED_REFRESH_TOKEN, response, tokens);
+	if (tokens->outcome == TOKEN_INVALID_CLIENT)
+		details->why_of_connector = diagnose_of_connector(flight, response);
 	if (tokens->outcome == TOKEN_MALFORMED && tokens->malformed != NULL)
 		strlcpy(flight->problem, tokens->malformed, sizeof(flight->problem));
 	else if (tokens->error[0] != '\0')

@@ -28,11 +28,13 @@ typedef struct RefreshDetails
 	int n_requested;
 	IdTokenResult id_token; /* of the one that came; accepted when none did */
 	const char *why;        /* what came of it, for events; NULL: nothing more is known */
-	int lost;               /* answers, in a row */
-	bool probing;           /* of a stopped connector */
-	bool counted;           /* by the circuit */
-	bool unclear;           /* an earlier sending of this token was not answered */
-	bool inherited;         /* this token, from the worker before, which may have sent it */
+	const char
+		*why_of_connector; /* the same for an event of nobody's, where the client was refused */
+	int lost;              /* answers, in a row */
+	bool probing;          /* of a stopped connector */
+	bool counted;          /* by the circuit */
+	bool unclear;          /* an earlier sending of this token was not answered */
+	bool inherited;        /* this token, from the worker before, which may have sent it */
 } RefreshDetails;
 
 #endif

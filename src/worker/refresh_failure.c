@@ -89,7 +89,7 @@ note_client_refusal(const Flight *flight)
 						 TimestampTzPlusMilliseconds(now, Min(delay, PROBE_INTERVAL_MAX)));
 	if (!details->probing)
 		event_record("", flight->connector_id, NULL, "connector_stopped",
-					 event_detail(flight, "invalid_client"));
+					 psprintf("invalid_client: %s", details->why_of_connector));
 }
 
 /*

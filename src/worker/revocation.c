@@ -377,7 +377,7 @@ revocation_answered(Flight *flight, const HttpResponse *response)
 	mask_sent(details, client, error);
 	mask_sent(details, client, description);
 	details->why = diagnose_revocation(client, response, error, description);
-	details->why_bare = diagnose_revocation(client, response, error, "");
+	details->why_bare = diagnose_revocation(client, response, error, NULL);
 	if (details->refresh_revoked && details->revoked == REVOCATION_REFUSED)
 		details->revoked = REVOCATION_DONE;
 	if (!details->refresh_token_next || details->revoked != REVOCATION_DONE)

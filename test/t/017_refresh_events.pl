@@ -165,8 +165,21 @@ sub revoked
 my %unsupported = (status => 400, body => { error => 'unsupported_token_type', error_description => 'Alice Smith has a token of another kind' });
 like(revoked('alice2', 0, %unsupported),
 	qr/^alice2\|the revocation endpoint $revocation_endpoint answered with HTTP status 400, error unsupported_token_type: "Alice Smith has a token of another kind"; the provider revokes no tokens of this kind$/, 'a revocation that fails');
-like(revoked('alice3', 1, %unsupported), qr/^\|the revocation endpoint $revocation_endpoint answered with HTTP status 400, error unsupported_token_type; the provider/, 'of somebody who was erased: no words that may name them');
+like(revoked('alice3', 1, %unsupported), qr/^\|the revocation endpoint answered with HTTP status 400, error unsupported_token_type; the provider/, 'of somebody who was erased: nothing that may name them');
 like(revoked('alice4', 0, status => 401, body => { error => 'invalid_client' }), qr/^alice4\|.*HTTP status 401, error invalid_client; client_id or client_secret were wrong when it was queued$/, 'by a client that is refused');
+
+# A URL may name a person: events that are of nobody do not have it.
+connector('sites', token_endpoint => $server->url . '/{site}/token', connection_config_fields => { site => { source => 'user', pattern => '^[a-z0-9-]+$' } });
+foreach my $i (1 .. 3)
+{
+	$server->rules({ %{ granted("owner$i") }, path => "/site-of-owner$i/token" });
+	my $state = url_parameters(authorization_url($node, "owner$i", 'sites', connection_config => { site => "site-of-owner$i" }))->{state};
+	is(callback($node, "owner$i", { state => $state, code => "code-of-owner$i" })->{failure}, undef, "owner$i is connected to a site of their own");
+}
+$server->rules({ path => '*', status => 401, headers => { 'content-type' => 'application/json' }, body => { error => 'invalid_client' } });
+refresh("owner$_", 'sites') foreach 1 .. 3;
+like(event('owner1', 'sites')->{detail}, qr{^invalid_client: the token endpoint "[^"]*/site-of-owner1/token" answered}, 'their own events have the URL');
+like(event('', 'sites')->{event} . event('', 'sites')->{detail}, qr{^connector_stoppedinvalid_client: the token endpoint "[^"]*/\{site\}/token" answered}, 'the connector\'s has the definition\'s');
 
 # --------------------------------------------------------- what a provider may say
 my $log = -s $node->logfile;
