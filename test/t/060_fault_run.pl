@@ -452,7 +452,8 @@ sub run_round
 
 	my $ended = time();
 	push @destroyed, { why => $server, from => $began - 1, to => $ended } if $crashes || ($server ne 'none' && !$drained);
-	push @destroyed, map { { why => 'answer dropped or spoiled', connector => $_->{of}{connector}, from => $began - 1, to => $ended } }
+	# a request whose caller is gone may have met its fault and come to the provider a moment later
+	push @destroyed, map { { why => 'answer dropped or spoiled', connector => $_->{of}{connector}, from => $began - 1, to => $ended + 1 } }
 	  grep { $_->{fault} && $_->{fault}[0] } @calls;
 	take_stock(@calls);
 	return;
