@@ -174,16 +174,25 @@ in_transaction(void (*step)(void *arg), void *arg)
 	return committed;
 }
 
-/* A proxy that there is, but is not known, is not gone past: nothing is sent. */
-static void
+/*
+ * A proxy that there is, but is not known, is not gone past: nothing is sent.  Its file may
+ * come, or be mended: then this is called again; returns when at the latest.
+ */
+static TimestampTz
 set_http_policy(void)
 {
+	TimestampTz next = DT_NOEND;
+
 	if (strncmp(guc_proxy, "file:", 5) != 0)
 		/* at the server's start, one that is none is let pass */
 		set_policy(guc_proxy, guc_proxy[0] != '\0' && url_proxy_problem(guc_proxy, false) != NULL);
 	else if (!in_transaction(set_policy_with_file, NULL))
+	{
 		set_policy("", true);
+		next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), IDLE_TIMEOUT);
+	}
 	descriptors_check();
+	return next;
 }
 
 static void
@@ -335,6 +344,7 @@ appuser_connectors_worker_main(Datum main_arg)
 	TimestampTz next_due = 0;
 	TimestampTz last_scan = 0;
 	TimestampTz next_sweep = 0;
+	TimestampTz next_policy;
 	bool checked = false; /* whose data this is */
 	bool pending_loaded = false;
 	MemoryContext loop_context;
@@ -365,7 +375,7 @@ appuser_connectors_worker_main(Datum main_arg)
 
 	if (!http_init())
 		ereport(FATAL, (errmsg("libcurl could not be initialized")));
-	set_http_policy();
+	next_policy = set_http_policy();
 	stats_attach();
 	before_shmem_exit(worker_exit, (Datum) 0);
 
@@ -388,8 +398,10 @@ appuser_connectors_worker_main(Datum main_arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			set_http_policy();
+			next_policy = 0;
 		}
+		if (GetCurrentTimestamp() >= next_policy)
+			next_policy = set_http_policy();
 
 		/*
 		 * A refresh token that an answer in there has replaced must not be sent

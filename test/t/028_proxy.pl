@@ -249,13 +249,16 @@ like(slurp_file($node->logfile), qr/ERROR:  the file of secret "proxies\/open" c
 my $seen = tokens();
 attempt('dora');
 is(tokens(), $seen, 'nor past it');
+$bad->rules({ path => '*', tunnelTo => "127.0.0.1:$port" });
+chmod 0600, "$secrets/proxies/open" or die $!;
+wait_until('the file is looked at again', sub { !defined connect_user($node, 'frank', 'app')->{failure} });
+pass('once it is closed to others it goes on by itself');
 append_to_file("$secrets/outside", "http://127.0.0.1:$bad_port\n");
 set(proxy => 'file:../outside');
 wait_until('a file elsewhere is refused', sub { slurp_file($node->logfile) =~ /ERROR:  a secret's file name holds letters/ });
 set(proxy => put_proxy('text', "http://x:hid\x{64}en pw\@127.0.0.1:$bad_port"));
 wait_until('a file without a URL is refused', sub { slurp_file($node->logfile) =~ /ERROR:  secret "proxies\/text" is not the URL of a proxy/ });
 unlike(slurp_file($node->logfile), qr/hidden/, 'and not shown');
-$bad->rules({ path => '*', tunnelTo => "127.0.0.1:$port" });
 set(proxy => put_proxy('well', "http://127.0.0.1:$bad_port"));
 wait_until('with a file that can be read it goes on', sub { !defined connect_user($node, 'erin', 'app')->{failure} });
 pass('after a reload with a right file it goes on');

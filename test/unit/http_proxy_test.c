@@ -38,6 +38,7 @@ getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
 				 {"metadata.proxied.test", "169.254.169.254", NULL},
 				 {"loopback.proxied.test", "127.0.0.1", NULL},
 				 {"mixed.proxied.test", "1.1.1.1", "10.0.0.1"},
+				 {"dual.proxied.test", "fd00::1", "1.1.1.1"},
 				 {"proxy.test", "127.0.0.1", NULL}};
 	static int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
 	struct addrinfo open_hints = {.ai_socktype = SOCK_STREAM};
@@ -363,7 +364,7 @@ test_addresses(void)
 										  "inside.proxied.test",
 										  "local6.proxied.test",
 										  "metadata.proxied.test",
-										  "localhost",
+										  "dual.proxied.test",
 										  "mixed.proxied.test",
 										  "Inside.Proxied.Test",
 										  "loopback.proxied.test"};
