@@ -3,7 +3,7 @@
  *	  Preloaded into a server of a test: private.test is on 10.0.0.1, and
  *	  metadata.test on 169.254.169.254.  Nobody is there: who connects to one of
  *	  these comes to loopback.  Names below proxied.test are on $PROXIED_TEST, and
- *	  cannot be looked up where that is not set.
+ *	  cannot be looked up where that is not set.  With $NO_NAMES no other can be.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -31,6 +31,9 @@ getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
 		if (node == NULL)
 			return EAI_NONAME;
 	}
+	else if (node != NULL && getenv("NO_NAMES") != NULL &&
+			 strspn(node, "0123456789abcdef.:") != strlen(node))
+		return EAI_NONAME;
 	return real(node, service, hints, result);
 }
 
