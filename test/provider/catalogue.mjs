@@ -67,10 +67,10 @@ function must(condition, text) { if (!condition) throw new Objection(text); }
 function equal(actual, expected, what) { must(actual === expected, `${what} is ${JSON.stringify(actual)} instead of ${JSON.stringify(expected)}`); }
 
 // Parameters by their standard names; one that the provider calls otherwise must not come by that
-function standard(params, renamed = {}) {
+function standard(params, renamed = {}, extras = {}) {
 	const rest = new Map(params);
 	for (const [name, here] of Object.entries(renamed)) {
-		must(!rest.has(name) || here === name, `${name} was sent`);
+		must(!rest.has(name) || here === name || name in extras, `${name} was sent`);
 		if (here !== null && rest.has(here)) { const value = rest.get(here); rest.delete(here); rest.set(name, value); }
 	}
 	return rest;
@@ -97,15 +97,27 @@ function samePlace(url, expected) {
 	return rest;
 }
 
+// The scopes of the test's connectors, in the requests that have them
+function takeScopes(definition, kind, params) {
+	if (!(definition.scope_requests ?? ['authorization']).includes(kind)) return;
+	const name = definition.scope_parameter ?? 'scope';
+	const scopes = [...new Set([...(definition.required_scopes ?? []), 'read', 'write'])].sort();
+	equal(JSON.stringify((params.get(name) ?? '').split(definition.scope_separator ?? ' ').sort()), JSON.stringify(scopes), 'the scopes');
+	params.delete(name);
+}
+
 function visit({ provider, url }) {
 	const entry = entries.get(provider);
 	const { definition, values } = entry;
 	const renamed = definition.authorization_param_names;
-	const at = new URL(url);
-	const params = standard(samePlace(at, endpoint(entry, 'authorization_endpoint')), renamed);
+	const fragment = definition.authorization_fragment;
+	// parameters that are to follow the fragment stand there
+	const at = new URL(fragment?.endsWith('?') ? url.replace(`#${fragment}`, '?') : url);
+	const params = standard(samePlace(at, endpoint(entry, 'authorization_endpoint')), renamed, definition.authorization_params);
 	const flow = {};
 
-	equal(at.hash, definition.authorization_fragment ? `#${definition.authorization_fragment}` : '', 'the fragment');
+	must(!fragment?.endsWith('?') || url.includes(`#${fragment}`), 'there is no fragment');
+	equal(at.hash, fragment && !fragment.endsWith('?') ? `#${fragment}` : '', 'the fragment');
 	if (isSent(renamed, 'response_type')) take(params, 'response_type', definition.response_type ?? 'code');
 	if (isSent(renamed, 'client_id')) take(params, 'client_id', values.client_id);
 	if (isSent(renamed, 'redirect_uri')) take(params, 'redirect_uri', 'https://app.example/callback');
@@ -118,14 +130,8 @@ function visit({ provider, url }) {
 		must(flow.challenge?.length >= 43, 'there is no challenge');
 		params.delete('code_challenge');
 	}
-	params.delete('nonce');
-	const scopes = [...new Set([...(definition.required_scopes ?? []), 'read', 'write'])].sort();
-	const scopeName = definition.scope_parameter ?? 'scope';
-	if (definition.scope_parameter !== null && !definition.omit_scope && isSent(renamed, 'scope')) {
-		equal(JSON.stringify((params.get(scopeName) ?? params.get('scope') ?? '').split(definition.scope_separator ?? ' ').sort()), JSON.stringify(scopes), 'the scopes');
-		params.delete(scopeName);
-		params.delete('scope');
-	}
+	if (!definition.authorization_params?.nonce) params.delete('nonce');
+	takeScopes(definition, 'authorization', params);
 	takeExtras(params, { ...definition.authorization_params }, values);
 	nothingElse(params);
 
@@ -200,7 +206,7 @@ function tokenRequest(entry, kind, request, url, body) {
 		equal((request.headers['content-type'] ?? '').split(';')[0], format === 'json' ? 'application/json' : 'application/x-www-form-urlencoded', 'the content type');
 		params = format === 'json' ? new Map(Object.entries(JSON.parse(body))) : parameters(new URLSearchParams(body));
 	}
-	params = standard(params, renamed);
+	params = standard(params, renamed, kind === 'refresh' ? definition.refresh_params : definition.token_params);
 	for (const [name, value] of Object.entries(definition.token_headers ?? {})) equal(request.headers[name.toLowerCase()], fill(value, values), name);
 	authenticate(entry, request, params, renamed);
 	if (isSent(renamed, 'grant_type')) take(params, 'grant_type', kind === 'refresh' ? 'refresh_token' : 'authorization_code');
@@ -208,7 +214,7 @@ function tokenRequest(entry, kind, request, url, body) {
 		equal(entry.tokens.get(params.get('refresh_token')), 'refresh', 'the refresh token');
 		entry.tokens.delete(params.get('refresh_token'));
 		params.delete('refresh_token');
-		if (definition.refresh_scope) params.delete('scope');
+		takeScopes(definition, 'refresh', params);
 		takeExtras(params, definition.refresh_params, values);
 	} else {
 		const flow = entry.codes.get(params.get('code'));
@@ -221,6 +227,7 @@ function tokenRequest(entry, kind, request, url, body) {
 			equal(definition.pkce === 'plain' ? verifier : crypto.createHash('sha256').update(verifier).digest('base64url'), flow.challenge, 'the challenge');
 			params.delete('code_verifier');
 		}
+		takeScopes(definition, 'exchange', params);
 		takeExtras(params, definition.token_params, values);
 	}
 	nothingElse(params);
