@@ -430,8 +430,15 @@ revocation_apply(Flight *flight)
 	else if (details->revoked == REVOCATION_DONE)
 		finish(row, "revoked", NULL);
 	else
-		finish(row, "revocation_failed",
-			   row->connection_name != NULL ? details->why : details->why_bare);
+	{
+		const char *why = row->connection_name != NULL ? details->why : details->why_bare;
+
+		/* of what is dead already servers say anything, see above */
+		if (details->revoked == REVOCATION_REFUSED &&
+			(row->attempts > 0 || row->created_at < MyStartTimestamp))
+			why = psprintf("%s; an earlier attempt may have revoked it", why);
+		finish(row, "revocation_failed", why);
+	}
 	return true;
 }
 

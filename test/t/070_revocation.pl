@@ -255,6 +255,16 @@ $strict->add({ path => '/revoke', status => 400, times => 1, body => { error => 
 query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('strict')", app_user => 'john');
 settled();
 like(events('john'), qr/ revocation_failed$/, 'a refusal of the refresh token is one');
+sub why { return $node->safe_psql('postgres', "SELECT detail FROM appuser_connectors.connection_events WHERE app_user = 'john' AND event = 'revocation_failed' ORDER BY occurred_at DESC LIMIT 1"); }
+unlike(why(), qr/earlier/, 'which is all that is known');
+is(connect_strictly('john')->{failure}, undef, 'john is connected');
+$strict->add({ path => '/revoke', drop => JSON::PP::true, times => 1 }, { path => '/revoke', status => 400, body => { error => 'invalid_request' } });
+query($node, 'app_service', "SELECT appuser_connectors.disconnect_app_user('strict')", app_user => 'john');
+wait_until('it is asked for again', sub {
+		$node->safe_psql('postgres', 'UPDATE appuser_connectors.revocations SET attempt_at = now()');
+		return outbox() eq '0';
+	});
+like(why(), qr/invalid_request.*; an earlier attempt may have revoked it$/, 'after one that was not answered the event says that it may be done');
 
 # everything about one person
 connect_user($node, 'hugo', 'plain');
