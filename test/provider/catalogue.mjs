@@ -207,7 +207,11 @@ function tokenRequest(entry, kind, request, url, body) {
 		params = format === 'json' ? new Map(Object.entries(JSON.parse(body))) : parameters(new URLSearchParams(body));
 	}
 	params = standard(params, renamed, kind === 'refresh' ? definition.refresh_params : definition.token_params);
-	for (const [name, value] of Object.entries(definition.token_headers ?? {})) equal(request.headers[name.toLowerCase()], fill(value, values), name);
+	for (const [name, value] of Object.entries(definition.token_headers ?? {})) {
+		const sent = request.headers[name.toLowerCase()];
+		if (value === '{random}') must(sent?.length >= 16, `${name} is not random`);
+		else equal(sent, fill(value, { ...values, client_secret: `secret of ${entry.key}` }), name);
+	}
 	authenticate(entry, request, params, renamed);
 	if (isSent(renamed, 'grant_type')) take(params, 'grant_type', kind === 'refresh' ? 'refresh_token' : 'authorization_code');
 	if (kind === 'refresh') {
