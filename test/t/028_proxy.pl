@@ -192,6 +192,9 @@ register($node, $provider, connector_id => 'dora', provider => 'dora', definitio
 $bad->rules({ path => '*', tunnelTo => "127.0.0.1:$port" });
 wait_until('dora is connected', sub { !defined connect_user($node, 'dora', 'dora')->{failure} });
 my $token = access_token($node, 'dora', 'dora');
+# nobody else's renewals are to be counted
+query($node, 'app_service', "SELECT $ns.erase_app_user('$_')") foreach qw(alice carol);
+wait_until('the others are gone', sub { !grep { $provider->grants($_) } qw(alice carol) });
 foreach my $name (sort keys %faults)
 {
 	my ($rule, $like) = @{ $faults{$name} };
