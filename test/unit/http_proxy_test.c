@@ -491,6 +491,41 @@ test_tls(void)
 	fault_server_stop(&secure);
 }
 
+/* Many at once, each of its own host, some of which are given up while they are looked up */
+static void
+test_many(void)
+{
+	static int owners[100];
+	HttpTransfer *transfers[100];
+	HttpResponse response;
+	int answered = 0;
+	int canceled = 0;
+	double began = now();
+	int i;
+
+	proxy = url_of(&plain, "http", "127.0.0.1");
+	policy(false, "", certificate("ca"), 8000);
+	tunnel_rules();
+	for (i = 0; i < 100; i++)
+	{
+		char url[128];
+
+		snprintf(url, sizeof(url), "https://h%d.proxied.test:%d/token", i, provider.port);
+		transfers[i] = start(&owners[i], url, "a=b");
+	}
+	http_drive();
+	for (i = 0; i < 100; i += 10, canceled++)
+		http_cancel(transfers[i]);
+	while (http_in_flight() > 0 && next_completed(&response) != NULL)
+	{
+		answered += response.outcome == HTTP_ANSWERED && strcmp(response.body, "a=b") == 0;
+		http_response_free(&response);
+	}
+	printf("# in %.3f s\n", now() - began);
+	ok(answered == 100 - canceled && http_in_flight() == 0,
+	   "%d of 100 at once are answered, %d given up", answered, canceled);
+}
+
 /* Without file descriptors nothing is looked up, and nothing goes past the look-up. */
 static void
 test_resources(void)
@@ -580,6 +615,7 @@ main(void)
 	test_addresses();
 	test_exceptions();
 	test_tls();
+	test_many();
 	test_resources();
 	test_provider();
 	http_shutdown();
