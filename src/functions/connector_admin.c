@@ -475,10 +475,12 @@ endpoint_arg(FunctionCallInfo fcinfo, int i, const char *name)
 {
 	char *url = optional_text(fcinfo, i);
 	const char *problem = url != NULL ? url_endpoint_problem(url) : NULL;
+	const char *hint = problem != NULL ? url_endpoint_hint(url) : NULL;
 
 	if (problem != NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("this %s cannot be used", name), errdetail("%s", problem)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("this %s cannot be used", name),
+				 errdetail("%s", problem), hint ? errhint("%s", hint) : 0));
 	return url;
 }
 

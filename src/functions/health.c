@@ -209,12 +209,17 @@ report_root_key(Report *out)
 	KeyProblem problem;
 	bool has_key = keyring_available();
 	bool failed = keyring_problem(&problem);
-	bool fits = has_key && keyring_fits();
 	const char *detail = NULL;
+	int n_connectors;
+	bool fits;
 
+	/* the first data key is made with what is registered first */
+	(void) store_connector_ids(&n_connectors);
+	fits = has_key && (n_connectors == 0 || keyring_fits());
 	if (has_key && !fits)
-		detail = "It is another than the one that this database was used with, or a data key was "
-				 "altered; point root_key_file or root_key_command to that one, and reload.";
+		detail = "It is another than the one that this database was used with: point root_key_file "
+				 "or root_key_command to that one, and reload. Or a row of encryption_keys is "
+				 "missing or altered: restore that table from a backup.";
 	else if (has_key && failed)
 		detail = psprintf("The one in force was read before, and is gone when the server is "
 						  "restarted: now %s. %s",

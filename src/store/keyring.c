@@ -570,7 +570,7 @@ keyring_fits(void)
 	uint32 key_id = active_key_id();
 	bool exists;
 
-	return key_id == 0 || find_data_key(key_id, &exists) != NULL;
+	return key_id != 0 && find_data_key(key_id, &exists) != NULL;
 }
 
 void

@@ -41,7 +41,7 @@ extern bool keyring_problem(KeyProblem *problem);
  */
 extern bool keyring_ensure(void);
 
-/* Does the root key, which must be available, open what it is to open here? */
+/* Does the root key, which must be available, open the data key that there must be by now? */
 extern bool keyring_fits(void);
 
 /* Raises UC008 where nothing can be sealed: no active data key, or none that opens. */

@@ -125,6 +125,13 @@ $node->safe_psql('postgres', "UPDATE appuser_connectors.registered_connectors SE
 unhealthy('connector app', qr/It is stopped \(invalid_client\); correct it with update_connector/);
 $node->safe_psql('postgres', 'UPDATE appuser_connectors.registered_connectors SET stopped_at = NULL, stopped_reason = NULL');
 
+# A data key that is gone
+$node->safe_psql('postgres', 'CREATE TABLE kept AS TABLE appuser_connectors.encryption_keys; DELETE FROM appuser_connectors.encryption_keys');
+unhealthy('root key', qr/Or a row of encryption_keys is missing or altered: restore that table/);
+$node->safe_psql('postgres', 'INSERT INTO appuser_connectors.encryption_keys TABLE kept');
+%health = health();
+ok($health{'root key'}{ok}, 'and back');
+
 # Calls that are switched off
 configure('appuser_connectors.provider_calls' => 'off');
 unhealthy('installation', qr/provider_calls is off/);
