@@ -20,6 +20,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "base/url.h"
+#include "oauth/sandbox.h"
 #include "oauth/request.h"
 #include "functions/connection.h"
 #include "store/adoption.h"
@@ -139,6 +140,11 @@ check_fields(const Connector *connector)
 				 errdetail("The provider's endpoints have it in their URLs, and it is an admin who "
 						   "gives it."),
 				 errhint("Call it with connection_config => '{\"%s\": \"…\"}'.", lacking)));
+	if (definition_bool(connector->options_json, "sandbox", false) &&
+		sandbox_definition(provider_json(connector->definition)) == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("provider \"%s\" has no sandbox", connector->provider),
+						errdetail("Its definition describes none.")));
 	definition_read_fields(NULL, connector->options_json, &declared);
 	for (int i = 0; i < declared.n_config_fields; i++)
 		if (connector_endpoint_uses(connector, declared.config_fields[i].name))

@@ -15,6 +15,7 @@
 #include "crypto/jwt.h"
 #include "oauth/definition.h"
 #include "oauth/request.h"
+#include "oauth/sandbox.h"
 #include "oauth/url_template.h"
 
 /* The parameters of each request that a provider may call otherwise */
@@ -67,6 +68,7 @@ static const Member definition_members[] = {
 	{"token_path", MEMBER_NAME, NULL},
 	{"token_types", MEMBER_NAMES, NULL},
 	{"connection_config_fields", MEMBER_CONFIG_FIELDS, NULL},
+	{"sandbox", MEMBER_OBJECT, NULL},
 	{"default_expires_in", MEMBER_SECONDS, NULL},
 	{"zero_expires_in", MEMBER_CHOICE, "expired|unknown"},
 	{"refresh_margin", MEMBER_SECONDS, NULL},
@@ -78,6 +80,7 @@ static const Member option_members[] = {
 	{"pkce", MEMBER_CHOICE, "S256|off"},
 	{"authorization_params", MEMBER_PARAMS, NULL},
 	{"resource", MEMBER_ENDPOINT, NULL},
+	{"sandbox", MEMBER_BOOL, NULL},
 	{"connection_config_fields", MEMBER_CONFIG_FIELDS, NULL},
 };
 
@@ -238,7 +241,14 @@ definition_problem(const JsonValue *definition)
 										"authorization_endpoint and token_endpoint are required.");
 	if (found == NULL)
 		found = consistency_problem(definition);
-	return found != NULL ? found : url_fields_problem(definition);
+	if (found == NULL)
+		found = url_fields_problem(definition);
+	if (found == NULL)
+		found = sandbox_problem(definition);
+	if (found == NULL && sandbox_definition(definition) != NULL &&
+		url_fields_problem(sandbox_definition(definition)) != NULL)
+		found = invalid("sandbox", url_fields_problem(sandbox_definition(definition))->detail);
+	return found;
 }
 
 const DefinitionProblem *

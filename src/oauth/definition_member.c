@@ -313,6 +313,8 @@ value_problem(const Member *member, const JsonValue *value)
 		case MEMBER_NAMES:
 		case MEMBER_RETURN_TARGETS:
 			return strings_problem(member, value, JSON_TOKEN_ARRAY_START);
+		case MEMBER_OBJECT:
+			return value->type == JSON_TOKEN_OBJECT_START ? NULL : "It must be an object.";
 		case MEMBER_CONFIG_FIELDS:
 			return config_fields_problem(value);
 		case MEMBER_PARAMS:

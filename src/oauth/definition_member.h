@@ -31,7 +31,8 @@ typedef enum MemberKind
 	MEMBER_SCOPE_ARRAYS, /* an object of arrays of scopes by scopes */
 	MEMBER_CHOICE,       /* one of the names in choices, separated by '|' */
 	MEMBER_RETURN_TARGETS,
-	MEMBER_CONFIG_FIELDS /* an object of declarations */
+	MEMBER_CONFIG_FIELDS, /* an object of declarations */
+	MEMBER_OBJECT         /* looked at by whoever knows it */
 } MemberKind;
 
 typedef struct Member

@@ -18,6 +18,7 @@
 #include "base/errors.h"
 #include "base/record.h"
 #include "base/text.h"
+#include "oauth/sandbox.h"
 #include "oauth/scope.h"
 #include "store/connector.h"
 #include "store/installation.h"
@@ -310,8 +311,11 @@ connector_derive(Connector *connector)
 	const JsonValue *definition = provider_json(connector->definition);
 	const char *pkce;
 
-	connector->definition_json = definition;
 	connector->options_json = provider_json(connector->options);
+	if (definition_bool(connector->options_json, "sandbox", false) &&
+		sandbox_definition(definition) != NULL)
+		definition = sandbox_definition(definition);
+	connector->definition_json = definition;
 	definition_read(definition, client);
 	pkce = definition_text(connector->options_json, "pkce");
 	definition_read_fields(definition, connector->options_json, client);

@@ -270,7 +270,7 @@ my %member = (
 	token_body_format => 'json', token_response_format => 'form', token_path => 'bot', token_types => ['bot'],
 	connection_config_fields => { session_state => { source => 'callback', pattern => '^.*$' } }, default_expires_in => 60, zero_expires_in => 'unknown',
 	refresh_margin => 60, revocation_ends_grant => JSON::PP::true, consent_params => { prompt => 'none' },
-	implied_scopes => { read => ['x'] }, scope_aliases => { x => 'read' }, unreturned_scopes => ['read'], callback_scope_parameter => 'scope');
+	implied_scopes => { read => ['x'] }, scope_aliases => { x => 'read' }, unreturned_scopes => ['read'], callback_scope_parameter => 'scope', sandbox => { token_endpoint => $evil->url . '/token' });
 my (undef, $hint) = failure($node, 'app_admin', "SELECT $ns.register_provider('x', '{\"no such name\": 1}')");
 my ($names) = $hint =~ /Known names are: (.*)\./;
 is_deeply([ sort split /, /, $names ], [ sort keys %member ], 'every name of a definition is known here');
@@ -278,7 +278,7 @@ is_deeply([ sort split /, /, $names ], [ sort keys %member ], 'every name of a d
 my %trusted = map { ($_ => $member{$_}) } grep { /^issuer$|_endpoint$|_uri$|_method$/ } keys %member;
 my %edits = map { ("another $_" => "definition = definition || '" . encode({ $_ => $member{$_} }) . "'") } keys %member;
 $edits{"options of $_->[0]"} = "options = '" . encode({ @$_ }) . "'"
-  foreach [ pkce => 'off' ], [ return_to => [ $evil->url ] ], [ authorization_params => { request_uri => $evil->url } ], [ resource => $evil->url ];
+  foreach [ pkce => 'off' ], [ return_to => [ $evil->url ] ], [ authorization_params => { request_uri => $evil->url } ], [ resource => $evil->url ], [ sandbox => JSON::PP::true ];
 $edits{'an empty object of options'} = "options = '{}'";
 $edits{'a connection_config'} = "connection_config = '" . encode({ instance_url => $evil->url }) . "'";
 $edits{'a scope more'} = "scopes = array_append(scopes, 'admin')";

@@ -188,6 +188,24 @@ query($node, 'app_service', "SELECT $ns.disconnect_app_user('instance')", app_us
 wait_until('it is revoked', sub { query($node, 'postgres', "SELECT count(*) FROM $ns.revocations") == 0 });
 is(paths($two), '/revoke /revoke', 'a token is revoked at its own instance');
 
+# ------------------------------------------------------------------------- the provider's sandbox
+
+define('tested', revocation_endpoint => $one->url . '/revoke', sandbox => { authorization_endpoint => $two->url . '/auth', token_endpoint => $two->url . '/token' });
+register_at('tested', connector_id => 'in_sandbox', options => { sandbox => JSON::PP::true });
+forget();
+($url, $row) = connected('alice', 'in_sandbox');
+like($url, qr/^\Q${\ $two->url}\E\/auth\?/, 'the browser goes to the sandbox');
+is($row->{failure}, undef, 'where alice is connected');
+is(refreshed('alice', 'in_sandbox'), '', 'and refreshed');
+query($node, 'app_service', "SELECT $ns.disconnect_app_user('in_sandbox')", app_user => 'alice');
+is(paths($one), '', 'nothing of it comes to the provider itself, not even to be revoked');
+is(paths($two), '/token /token', 'but all to the sandbox');
+like(query($node, 'app_admin', "SELECT detail FROM $ns.connection_events WHERE event = 'disconnected' AND connector_id = 'in_sandbox'"), qr/no revocation endpoint/, 'which has no revocation endpoint');
+refused('app_admin', 'update_connector', '42501', qr/client_secret must be given anew/, 'who does not know the secret does not move it out of the sandbox', connector_id => 'in_sandbox', options => {});
+refused('app_admin', 'register_connector', '22023', qr/provider "sub" has no sandbox|provider "instance" has no sandbox/, 'not every provider has one', provider => 'instance', client_id => 'client', client_secret => 'x', scopes => [], redirect_uris => ['https://app.example/cb'], connector_id => 'none', options => { sandbox => JSON::PP::true });
+refused('app_admin', 'register_provider', '22023', qr/"sandbox".*(?:unknown name|URL|declare)/s, 'what is no sandbox is refused', provider => 'bad', definition => { authorization_endpoint => 'https://a.example/', token_endpoint => 'https://a.example/', sandbox => $_ })
+  foreach { pkce => 'off' }, { token_endpoint => 'nonsense' }, { token_endpoint => 'https://{x}.example/' };
+
 # ------------------------------------------------------------------------- secrets of files
 
 sub write_secret

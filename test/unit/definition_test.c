@@ -1,4 +1,4 @@
-/* sources: src/oauth/definition.c src/oauth/definition_member.c src/oauth/url_template.c src/oauth/definition_value.c src/base/json_tree.c src/base/url.c src/crypto/jwt.c src/crypto/jwk.c src/crypto/jwa.c src/oauth/request.c src/base/secret.c src/base/base64.c src/oauth/scope.c src/base/text.c */
+/* sources: src/oauth/definition.c src/oauth/definition_member.c src/oauth/url_template.c src/oauth/sandbox.c src/oauth/definition_value.c src/base/json_tree.c src/base/url.c src/crypto/jwt.c src/crypto/jwk.c src/crypto/jwa.c src/oauth/request.c src/base/secret.c src/base/base64.c src/oauth/scope.c src/base/text.c */
 
 /*
  * definition_test.c
@@ -9,6 +9,7 @@
 #include "postgres_fe.h"
 
 #include "oauth/definition.h"
+#include "oauth/sandbox.h"
 #include "oauth/scope.h"
 #include "base/settings.h"
 #include "crypto/jwt.h"
@@ -467,6 +468,31 @@ test_scopes(void)
 	holds(&client, "a c", "", "a c d");
 }
 
+/* A provider's test system is another server: nothing of the provider's own is left there. */
+static void
+test_sandbox(void)
+{
+	const JsonValue *own = parse("{" ENDPOINTS ",\"revocation_endpoint\":\"https://a.example/r\","
+								 "\"issuer\":\"https://a.example\",\"pkce\":\"off\","
+								 "\"sandbox\":{\"token_endpoint\":\"https://s.example/token\"}}");
+	const JsonValue *same = parse("{" ENDPOINTS ",\"revocation_endpoint\":\"https://a.example/r\","
+								  "\"sandbox\":{\"authorization_endpoint\":"
+								  "\"https://s.example/auth\"}}");
+	OAuthClient client = {0};
+
+	ok(definition_problem(own) == NULL && definition_problem(same) == NULL, "a sandbox is taken");
+	definition_read(sandbox_definition(own), &client);
+	ok(strcmp(client.token_endpoint, "https://s.example/token") == 0 &&
+		   strcmp(client.authorization_endpoint, "https://a.example/auth") == 0,
+	   "... and its endpoints are in place of the provider's own");
+	ok(client.revocation_endpoint == NULL && client.issuer == NULL,
+	   "what is of another server is not there");
+	ok(!client.pkce, "what is no endpoint stays");
+	definition_read(sandbox_definition(same), &client);
+	ok(client.revocation_endpoint != NULL, "with the same token endpoint the rest stays too");
+	ok(sandbox_definition(parse("{" ENDPOINTS "}")) == NULL, "where there is none, there is none");
+}
+
 static void
 test_edited(void)
 {
@@ -501,6 +527,7 @@ main(void)
 	test_defaults();
 	test_members();
 	test_scopes();
+	test_sandbox();
 	test_edited();
 	return tap_done();
 }
