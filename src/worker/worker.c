@@ -82,8 +82,8 @@ set_policy(const char *proxy, bool proxy_unknown)
 
 	if (!http_set_policy(&policy))
 		ereport(LOG,
-				(errmsg("appuser_connectors.allowed_networks or allowed_hosts is not valid, the "
-						"old values stay in force")));
+				(errmsg("appuser_connectors.allowed_networks, allowed_hosts or no_proxy is not "
+						"valid, the old values stay in force")));
 }
 
 static void
