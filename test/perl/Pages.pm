@@ -48,8 +48,6 @@ sub replace
 	my $url = $provider->url;
 	my @instead = (
 		'http://127.0.0.1:7990' => $url,                              # test/demo --keep
-		'https://github.com/login/oauth/authorize' => "$url/auth",
-		'https://github.com/login/oauth/access_token' => "$url/token",
 		'https://api.github.com/user' => "$url/me",
 		$application ? ('http://127.0.0.1:8000' => $application) : ());
 
