@@ -223,6 +223,18 @@ diagnose_keys(const OAuthClient *client, const HttpResponse *response)
 }
 
 const char *
+diagnose_issuer_keys(const char *issuer, const char *jwks_uri, const HttpResponse *response)
+{
+	if (response->outcome != HTTP_ANSWERED)
+		return psprintf("issuer %s: %s", quoted(issuer),
+						diagnose_silence("jwks_uri", jwks_uri, jwks_uri, response));
+	return psprintf("issuer %s: the jwks_uri %s answered with HTTP status %d%s; it may be another, "
+					"for register_issuer()",
+					quoted(issuer), quoted(jwks_uri), response->status,
+					response->status == 200 ? ", and no key that can be used" : "");
+}
+
+const char *
 diagnose_issuer(const OAuthClient *client, const char *iss)
 {
 	if (iss == NULL)

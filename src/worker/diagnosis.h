@@ -34,6 +34,10 @@ extern const char *diagnose_reason(const char *reason);
 /* The keys were answered, but not as keys. */
 extern const char *diagnose_keys(const OAuthClient *client, const HttpResponse *response);
 
+/* The same of those of an issuer of app users' JWTs */
+extern const char *diagnose_issuer_keys(const char *issuer, const char *jwks_uri,
+										const HttpResponse *response);
+
 /* The callback's iss (NULL: none) is not the definition's issuer. */
 extern const char *diagnose_issuer(const OAuthClient *client, const char *iss);
 

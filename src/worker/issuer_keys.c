@@ -14,13 +14,16 @@
 #include "utils/memutils.h"
 
 #include "base/record.h"
+#include "store/event.h"
 #include "store/issuer.h"
+#include "worker/diagnosis.h"
 #include "worker/flight.h"
 #include "worker/issuer_keys.h"
 
 #define FAILURE_COOLDOWN (5 * 1000)    /* ms */
 #define REFRESH_AGE (12 * 3600 * 1000) /* ms; a day at most */
 #define LOOK_INTERVAL (60 * 1000)      /* ms between two looks at what is old */
+#define TOLD_INTERVAL (3600 * 1000)    /* ms between two events about an issuer */
 
 /*
  * Anybody can make up the id of a key, and would have backends wait for an issuer
@@ -31,7 +34,8 @@
 typedef struct KeysDetails
 {
 	char *jwks_uri;
-	char *jwks; /* NULL: they did not come */
+	char *jwks;      /* NULL: they did not come */
+	const char *why; /* of that, for the event */
 } KeysDetails;
 
 /* When fetching last failed, in memory only; one for each registered issuer at most */
@@ -40,6 +44,7 @@ typedef struct KeysFailure
 	struct KeysFailure *next;
 	char *issuer;
 	TimestampTz failed_at; /* 0: not since it succeeded */
+	TimestampTz told_at;   /* by an event */
 } KeysFailure;
 
 static KeysFailure *failures = NULL;
@@ -146,7 +151,7 @@ keys_answered(Flight *flight, const HttpResponse *response)
 
 	if (response->outcome != HTTP_ANSWERED)
 	{
-		/* why, the server log is told: failure_log.c */
+		details->why = diagnose_issuer_keys(flight->connector_id, details->jwks_uri, response);
 		flight_fail(flight, CALL_PROVIDER_UNAVAILABLE, "no usable answer from its jwks_uri");
 		return false;
 	}
@@ -161,20 +166,34 @@ keys_answered(Flight *flight, const HttpResponse *response)
 	}
 	flight_fail(flight, CALL_PROVIDER_UNAVAILABLE, "its jwks_uri answered no usable key, status %d",
 				response->status);
+	details->why = diagnose_issuer_keys(flight->connector_id, details->jwks_uri, response);
 	ereport(LOG, (errmsg("the keys of issuer \"%s\" could not be fetched: the answer with status "
 						 "%d is no JWK Set with a usable key",
 						 flight->connector_id, response->status)));
 	return false;
 }
 
+/* Whoever has a JWT may have it tried again and again. */
+static void
+tell_failure(const KeysDetails *details, KeysFailure *failure, TimestampTz now)
+{
+	if (!TimestampDifferenceExceeds(failure->told_at, now, TOLD_INTERVAL))
+		return;
+	event_record("", "", NULL, "issuer_keys_failed", details->why);
+	failure->told_at = now;
+}
+
 static bool
 keys_apply(Flight *flight)
 {
 	KeysDetails *details = flight->details;
+	KeysFailure *failure = failure_of(flight->connector_id);
 	TimestampTz now = GetCurrentTimestamp();
+	bool failed = details->jwks == NULL && !flight->local_trouble;
 
-	failure_of(flight->connector_id)->failed_at =
-		details->jwks == NULL && !flight->local_trouble ? now : 0;
+	failure->failed_at = failed ? now : 0;
+	if (failed)
+		tell_failure(details, failure, now);
 	return details->jwks == NULL ||
 		   store_put_issuer_keys(flight->connector_id, details->jwks_uri, details->jwks, now);
 }

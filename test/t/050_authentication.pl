@@ -606,6 +606,23 @@ register_issuer(issuer => $inside, jwks_uri => 'https://private.test/jwks', audi
 judge([ 'a private address', token(ES256 => 'p256', iss => $inside), "UC003 the keys of the JWT's issuer could not be fetched: Reason: no usable answer from its jwks_uri." ]);
 like(slurp_file($node->logfile), qr/issuer keys of "\Q$inside\E"\): an address that is not allowed\n.*10\.0\.0\.1/, 'the server log, not the error, says which');
 
+# The admin is told, the one who asked is not, and once an hour, however often somebody asks.
+sub told_of
+{
+	return query($node, 'app_admin', "SELECT string_agg(detail, ' and ') FROM appuser_connectors.connection_events WHERE event = 'issuer_keys_failed' AND app_user = '' AND detail LIKE 'issuer \"$_[0]\"%'");
+}
+is(told_of($inside), "issuer \"$inside\": the jwks_uri \"https://private.test/jwks\": an address that is not allowed; if it may be called: allowed_networks or allowed_hosts", 'an event says why the keys could not be fetched');
+my $missing = 'https://missing.example';
+register_issuer(issuer => $missing, jwks_uri => $server->url . '/missing', audiences => ['app']);
+load_tokens(missing => token(ES256 => 'p256', iss => $missing));
+foreach my $status (404, 503)
+{
+	my $tried = $server->requests('/missing');
+	$server->rules({ path => '/missing', status => $status, body => 'No' });
+	wait_until('they are asked for again', sub { failure($node, 'app_user_role', $authenticate->('missing')); $server->requests('/missing') > $tried });
+}
+is(told_of($missing), "issuer \"$missing\": the jwks_uri \"" . $server->url . '/missing" answered with HTTP status 404; it may be another, for register_issuer()', 'and only one, however often it fails');
+
 # Where they are published is changed while they are on their way.
 my $moved = 'https://moved.example';
 $server->rules({ path => '/old', hold => 'old', body => { keys => [ $keys{p256} ] } }, { path => '/new', body => { keys => [$second] } });
