@@ -126,3 +126,15 @@ text_shown(const char *text)
 	}
 	return shown;
 }
+
+void
+text_trim(const char **text, size_t *len)
+{
+	while (*len > 0 && strchr(" \t\r\n", **text) != NULL)
+	{
+		(*text)++;
+		(*len)--;
+	}
+	while (*len > 0 && strchr(" \t\r\n", (*text)[*len - 1]) != NULL)
+		(*len)--;
+}

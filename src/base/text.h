@@ -32,4 +32,7 @@ extern bool text_is_quoted(const char *text);
 #define TEXT_SHOWN 256
 extern const char *text_shown(const char *text);
 
+/* Leaves out white space at both ends. */
+extern void text_trim(const char **text, size_t *len);
+
 #endif

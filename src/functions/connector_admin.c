@@ -354,6 +354,17 @@ same_requests(const OAuthClient *a, const OAuthClient *b)
 					   b->n_refresh_params);
 }
 
+/*
+ * Are the same members of an answer taken for tokens?  Else a refresh token, which nobody
+ * sees, could be made one that is handed out.
+ */
+static bool
+same_answers(const OAuthClient *a, const OAuthClient *b)
+{
+	return same_text(a->access_token_path, b->access_token_path) &&
+		   same_text(a->refresh_token_path, b->refresh_token_path);
+}
+
 /* RFC 8707: a parameter of these requests as well, and of no catalogue but the connector's own */
 static bool
 same_resource(const OAuthClient *a, const OAuthClient *b)
@@ -382,6 +393,7 @@ check_destination(const Connector *before, Connector *after, bool secret_given)
 		(!same_resource(&before->client, &after->client) ||
 		 (!by_catalogue &&
 		  ((moved && !by_superuser) || !same_requests(&before->client, &after->client) ||
+		   !same_answers(&before->client, &after->client) ||
 		   !connector_same_fields(before, after)))))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -390,8 +402,9 @@ check_destination(const Connector *before, Connector *after, bool secret_given)
 								   "\"%s\".",
 								   before->endpoints, after->endpoints)
 					   : errdetail("How the client authenticates, the request's form, the "
-								   "parameters and headers that are sent with the secret or what a "
-								   "field in its URLs may hold change."),
+								   "parameters and headers that are sent with the secret, what a "
+								   "field in its URLs may hold or where the tokens are in an "
+								   "answer change."),
 				 errhint("Give client_secret in the same call of update_connector(). Where the "
 						 "provider has moved, a superuser may call "
 						 "appuser_connectors.allow_endpoint_change() instead.")));

@@ -26,7 +26,8 @@
 typedef struct BodyReader
 {
 	BodyObject *root;
-	const char *path;
+	const char *const *paths;
+	int n_paths;
 	int depth;
 
 	/* by depth, the object that is read there; NULL = not read, or an array */
@@ -40,7 +41,8 @@ typedef struct BodyReader
 } BodyReader;
 
 static bool valid_utf8(const char *text, size_t len);
-static BodyObject *make_object(const char *path);
+static BodyObject *make_object(const char *above, const char *name);
+static bool is_on_path(const BodyReader *reader, const BodyObject *object, const char *name);
 static BodyMember *add_member(BodyObject *object, const char *name);
 static BodyMember *open_member(BodyReader *reader);
 static bool has_duplicates(const BodyObject *object);
@@ -49,7 +51,8 @@ static const char *normalize_json(const char *body, size_t len, char *copy, size
 static const char *copy_unicode_escape(const char *in, const char *end, char **out);
 static int hex_value(char c);
 static bool read_code_unit(const char *in, const char *end, pg_wchar *unit);
-static const char *parse_json(const char *json, size_t len, const char *path, BodyObject **root);
+static const char *parse_json(const char *json, size_t len, const char *const *paths, int n_paths,
+							  BodyObject **root);
 static json_action object_start(void *state);
 static json_action object_end(void *state);
 static json_action array_start(void *state);
@@ -68,11 +71,11 @@ valid_utf8(const char *text, size_t len)
 }
 
 static BodyObject *
-make_object(const char *path)
+make_object(const char *above, const char *name)
 {
 	BodyObject *object = palloc(sizeof(BodyObject));
 
-	object->path = path;
+	object->path = psprintf("%s%s%s", above, above[0] != '\0' ? "." : "", name);
 	object->n_members = 0;
 	object->max_members = 16;
 	object->members = palloc(sizeof(BodyMember) * (size_t) object->max_members);
@@ -142,6 +145,22 @@ path_below(const char *path, const char *name)
 	if (path[len] == '.')
 		return path + len + 1;
 	return path[len] == '\0' ? path + len : NULL;
+}
+
+/* Does one of the paths go through this member of the object, or end there? */
+static bool
+is_on_path(const BodyReader *reader, const BodyObject *object, const char *name)
+{
+	for (int i = 0; i < reader->n_paths; i++)
+	{
+		const char *rest = reader->paths[i];
+
+		if (object->path[0] != '\0')
+			rest = path_below(rest, object->path);
+		if (path_below(rest, name) != NULL)
+			return true;
+	}
+	return false;
 }
 
 static int
@@ -259,18 +278,19 @@ object_start(void *state)
 	BodyObject *object = NULL;
 
 	if (reader->depth == 0)
-		object = reader->root = make_object(reader->path);
+		object = reader->root = make_object("", "");
 	else
 	{
 		BodyMember *member = open_member(reader);
 
 		if (member != NULL)
 		{
-			const char *path = path_below(reader->reading[reader->depth]->path, member->name);
+			const BodyObject *above = reader->reading[reader->depth];
 
 			member->kind = BODY_OBJECT;
-			if (path != NULL || (reader->depth == 1 && strcmp(member->name, "error") == 0))
-				object = member->object = make_object(path);
+			if (is_on_path(reader, above, member->name) ||
+				(reader->depth == 1 && strcmp(member->name, "error") == 0))
+				object = member->object = make_object(above->path, member->name);
 		}
 	}
 	reader->reading[++reader->depth] = object;
@@ -388,7 +408,7 @@ set_scalar(BodyMember *member, const char *text, JsonTokenType type)
 }
 
 static const char *
-parse_json(const char *json, size_t len, const char *path, BodyObject **root)
+parse_json(const char *json, size_t len, const char *const *paths, int n_paths, BodyObject **root)
 {
 	BodyReader reader = {0};
 	JsonSemAction check = {0};
@@ -413,7 +433,8 @@ parse_json(const char *json, size_t len, const char *path, BodyObject **root)
 	read.object_field_start = field_start;
 	read.object_field_end = field_end;
 	read.scalar = scalar;
-	reader.path = path;
+	reader.paths = paths;
+	reader.n_paths = n_paths;
 
 	lex = make_json_lexer_ext(json, len, true);
 	/* no string is longer than the body: growing would leave copies behind */
@@ -436,7 +457,8 @@ parse_json(const char *json, size_t len, const char *path, BodyObject **root)
 }
 
 const char *
-read_json_body(const char *body, size_t len, const char *path, BodyObject **root)
+read_json_body(const char *body, size_t len, const char *const *paths, int n_paths,
+			   BodyObject **root)
 {
 	char *copy;
 	size_t copy_len = 0;
@@ -453,7 +475,7 @@ read_json_body(const char *body, size_t len, const char *path, BodyObject **root
 	copy = secret_alloc(len);
 	refusal = normalize_json(body, len, copy, &copy_len);
 	if (refusal == NULL)
-		refusal = parse_json(copy, copy_len, path, root);
+		refusal = parse_json(copy, copy_len, paths, n_paths, root);
 	secret_cleanse(copy, len);
 	return refusal;
 }
@@ -507,7 +529,7 @@ read_form_body(const char *body, size_t len, BodyObject **root)
 	if (len > MAX_BODY_BYTES)
 		return "the body is too large";
 
-	object = make_object(NULL);
+	object = make_object("", "");
 	while (refusal == NULL && pair < end)
 	{
 		const char *next = memchr(pair, '&', (size_t) (end - pair));
@@ -588,6 +610,31 @@ body_object_at(const BodyObject *object, const char *path)
 	return NULL;
 }
 
+const BodyMember *
+body_member_at(const BodyObject *object, const char *path)
+{
+	for (int i = 0; i < object->n_members; i++)
+	{
+		const BodyMember *member = &object->members[i];
+		const char *below = path_below(path, member->name);
+		const BodyMember *found = NULL;
+
+		if (below != NULL && *below == '\0')
+			return member->kind == BODY_NULL ? NULL : member;
+		if (below != NULL && member->object != NULL)
+			found = body_member_at(member->object, below);
+		if (found != NULL)
+			return found;
+	}
+	return NULL;
+}
+
+bool
+body_is_blank(const BodyMember *member)
+{
+	return member->kind == BODY_STRING && member->len == 0;
+}
+
 void
 body_free(BodyObject *root)
 {
@@ -605,5 +652,6 @@ body_free(BodyObject *root)
 		pfree(member->name);
 	}
 	pfree(root->members);
+	pfree(root->path);
 	pfree(root);
 }

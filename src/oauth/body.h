@@ -40,26 +40,32 @@ typedef struct BodyMember
 
 typedef struct BodyObject
 {
-	const char *path; /* what of the dotted path is still below it */
+	char *path; /* dotted, from the top, whose own is "" */
 	int n_members;
 	int max_members;
 	BodyMember *members;
 } BodyObject;
 
 /*
- * Reads the top-level object, the objects along the dotted path (which may be
- * NULL), and an object at top level named "error"; the rest is only checked.
+ * Reads the top-level object, the objects along the dotted paths (any of which may
+ * be NULL), and an object at top level named "error"; the rest is only checked.
  * Returns NULL, or a constant text that says why the body is refused, and then
  * *root is NULL.
  */
-extern const char *read_json_body(const char *body, size_t len, const char *path,
-								  BodyObject **root);
+extern const char *read_json_body(const char *body, size_t len, const char *const *paths,
+								  int n_paths, BodyObject **root);
 
 /* application/x-www-form-urlencoded: every member is a string */
 extern const char *read_form_body(const char *body, size_t len, BodyObject **root);
 
 /* NULL when there is none or it is null */
 extern const BodyMember *body_member(const BodyObject *object, const char *name);
+
+/* The member at the end of the dotted path; NULL as above.  Some names have dots themselves. */
+extern const BodyMember *body_member_at(const BodyObject *object, const char *path);
+
+/* Is it a string without characters? */
+extern bool body_is_blank(const BodyMember *member);
 
 /* The object at the dotted path; the object itself when path is NULL. */
 extern const BodyObject *body_object_at(const BodyObject *object, const char *path);

@@ -43,6 +43,14 @@ typedef enum ZeroExpiresIn
 	ZERO_IS_UNKNOWN  /* as if it were absent */
 } ZeroExpiresIn;
 
+/* How an answer writes a date */
+typedef enum DateFormat
+{
+	DATE_RFC3339,
+	DATE_EPOCH,   /* seconds since 1970 */
+	DATE_EPOCH_MS /* milliseconds */
+} DateFormat;
+
 typedef struct NameValue
 {
 	const char *name;
@@ -132,8 +140,27 @@ typedef struct OAuthClient
 	/* reading the token response */
 	int64_t default_expires_in; /* seconds when absent; -1 = unknown */
 	ZeroExpiresIn zero_expires_in;
-	const char *token_path;         /* dotted path of the object that holds the
+	const char *token_path; /* dotted path of the object that holds the
 								 * tokens ("authed_user"); NULL = top level */
+	/* dotted paths from the top of members that have other places; NULL: the usual ones */
+	const char *access_token_path;
+	const char *refresh_token_path;
+	const char *expires_in_path;
+	const char *expires_at_path; /* when the token ends; NULL: the answer does not say so */
+	DateFormat expires_at_format;
+	const char *error_path;       /* of an error's code, besides "error" */
+	const char *const *ok_values; /* there, of an answer that is none */
+	int n_ok_values;
+	const NameValue *error_outcomes; /* codes, and what they mean in a definition's words */
+	int n_error_outcomes;
+	bool id_token_optional; /* though openid was asked for */
+
+	/* reading the callback */
+	const NameValue *callback_param_names;
+	int n_callback_param_names;
+	const NameValue *callback_errors; /* codes, and those of the standard in their place */
+	int n_callback_errors;
+
 	const char *const *token_types; /* accepted besides Bearer ("bot") */
 	int n_token_types;
 	const char *const *token_response_values; /* top-level members to keep

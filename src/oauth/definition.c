@@ -22,6 +22,7 @@
 #define AUTHORIZATION_NAMES                                                                        \
 	"response_type|client_id|redirect_uri|state|nonce|code_challenge|code_challenge_method"
 #define EXCHANGE_NAMES "grant_type|code|redirect_uri|code_verifier|client_id|client_secret|scope"
+#define CALLBACK_NAMES "code|error"
 #define REFRESH_NAMES "grant_type|refresh_token|client_id|client_secret|scope"
 
 static const Member definition_members[] = {
@@ -66,12 +67,26 @@ static const Member definition_members[] = {
 	{"token_body_format", MEMBER_CHOICE, "form|json|query"},
 	{"token_response_format", MEMBER_CHOICE, "json|form"},
 	{"token_path", MEMBER_NAME, NULL},
+	{"access_token_path", MEMBER_PATH, NULL},
+	{"refresh_token_path", MEMBER_PATH, NULL},
+	{"expires_in_path", MEMBER_PATH, NULL},
+	{"expires_at_path", MEMBER_PATH, NULL},
+	{"expires_at_format", MEMBER_CHOICE, "rfc3339|epoch|epoch_ms"},
+	{"error_path", MEMBER_PATH, NULL},
+	{"ok_values", MEMBER_TEXTS, NULL},
+	{"error_outcomes", MEMBER_OUTCOMES,
+	 "reconnect_required|connector_misconfigured|rate_limited|provider_unavailable|refused"},
+	{"id_token", MEMBER_CHOICE, "required|optional"},
+	{"callback_param_names", MEMBER_PARAM_NAMES, CALLBACK_NAMES},
+	{"callback_errors", MEMBER_ERROR_CODES, NULL},
 	{"token_types", MEMBER_NAMES, NULL},
 	{"connection_config_fields", MEMBER_CONFIG_FIELDS, NULL},
 	{"sandbox", MEMBER_OBJECT, NULL},
 	{"default_expires_in", MEMBER_SECONDS, NULL},
 	{"zero_expires_in", MEMBER_CHOICE, "expired|unknown"},
 	{"refresh_margin", MEMBER_SECONDS, NULL},
+	{"refresh_token_reuse", MEMBER_REUSE, NULL},
+	{"refresh_ends_access_token", MEMBER_BOOL, NULL},
 	{"revocation_ends_grant", MEMBER_BOOL, NULL},
 };
 
@@ -201,6 +216,15 @@ consistency_problem(const JsonValue *definition)
 	definition_read(definition, &client);
 	if (client.token_by_get && client.token_body_format == TOKEN_BODY_JSON)
 		return invalid("token_method", "A GET has no body: token_body_format must be query.");
+	if ((client.expires_at_path != NULL) !=
+		(definition_text(definition, "expires_at_format") != NULL))
+		return invalid(client.expires_at_path != NULL ? "expires_at_path" : "expires_at_format",
+					   "expires_at_path and expires_at_format belong together.");
+	if (client.error_path == NULL && client.n_ok_values > 0)
+		return invalid("ok_values", "They are those of error_path, which there is none of.");
+	if (client.access_token_path != NULL && client.refresh_token_path != NULL &&
+		strcmp(client.access_token_path, client.refresh_token_path) == 0)
+		return invalid("refresh_token_path", "It must be another than access_token_path.");
 	for (int i = 0; i < client.n_authorization_param_names; i++)
 		if (strcmp(client.authorization_param_names[i].name, "nonce") == 0 &&
 			client.authorization_param_names[i].value == NULL && !client.nonce_optional)
@@ -404,6 +428,23 @@ definition_read(const JsonValue *definition, OAuthClient *client)
 								  ? ZERO_IS_UNKNOWN
 								  : ZERO_IS_EXPIRED;
 	client->token_path = definition_text(definition, "token_path");
+	client->access_token_path = definition_text(definition, "access_token_path");
+	client->refresh_token_path = definition_text(definition, "refresh_token_path");
+	client->expires_in_path = definition_text(definition, "expires_in_path");
+	client->expires_at_path = definition_text(definition, "expires_at_path");
+	text = definition_text(definition, "expires_at_format");
+	client->expires_at_format = text_is(text, "epoch")      ? DATE_EPOCH
+								: text_is(text, "epoch_ms") ? DATE_EPOCH_MS
+															: DATE_RFC3339;
+	client->error_path = definition_text(definition, "error_path");
+	client->ok_values = definition_texts(definition, "ok_values", &client->n_ok_values);
+	client->error_outcomes =
+		definition_params(definition, "error_outcomes", &client->n_error_outcomes);
+	client->id_token_optional = text_is(definition_text(definition, "id_token"), "optional");
+	client->callback_param_names =
+		definition_params(definition, "callback_param_names", &client->n_callback_param_names);
+	client->callback_errors =
+		definition_params(definition, "callback_errors", &client->n_callback_errors);
 	client->token_types = definition_texts(definition, "token_types", &client->n_token_types);
 	definition_read_fields(definition, NULL, client);
 	client->form_token_response =

@@ -29,6 +29,8 @@
 #define MAX_HEADER_NAME 64
 #define MAX_HEADER_VALUE 1024
 #define MAX_FRAGMENT 256
+#define MAX_PATH_BYTES 256
+#define MAX_CODE_BYTES 64
 
 /* What a declaration of a field says; source is in the order of ConfigSource. */
 #define FIELD_SOURCES "admin|user|callback|token_response"
@@ -52,6 +54,9 @@ static const char *header_problem(const char *name, const char *value);
 static const char *choices_problem(const Member *member, const JsonValue *value);
 static bool is_response_type(const char *text);
 static bool is_fragment(const char *text);
+static bool is_path(const char *text);
+static bool is_error_code(const char *text);
+static const char *codes_problem(const Member *member, const JsonValue *value);
 static const char *scopes_problem(const Member *member, const JsonValue *value);
 static const char *value_problem(const Member *member, const JsonValue *value);
 static const char *field_problem(const JsonValue *field);
@@ -242,6 +247,48 @@ is_fragment(const char *text)
 						"-._~!$'()*+,;:@/") >= length - (text[length - 1] == '?');
 }
 
+/* Names with a "." between each two */
+static bool
+is_path(const char *text)
+{
+	size_t length = strlen(text);
+
+	return length > 0 && length <= MAX_PATH_BYTES && text[0] != '.' && text[length - 1] != '.' &&
+		   strstr(text, "..") == NULL && text_pasted_problem(text, false) == NULL;
+}
+
+static bool
+is_error_code(const char *text)
+{
+	size_t length = strlen(text);
+
+	return length > 0 && length <= MAX_CODE_BYTES &&
+		   strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-") ==
+			   length;
+}
+
+static const char *
+codes_problem(const Member *member, const JsonValue *value)
+{
+	if (value->type != JSON_TOKEN_OBJECT_START)
+		return "It must be an object by error codes.";
+	for (const JsonValue *code = value->first; code != NULL; code = code->next)
+	{
+		const char *text = json_string(code);
+
+		if (!is_error_code(code->name))
+			return psprintf("An error code has at most %d letters, digits, \"_\", \".\" and \"-\".",
+							MAX_CODE_BYTES);
+		if (member->kind == MEMBER_OUTCOMES ? text == NULL || !is_choice(member->choices, text)
+											: text == NULL || !is_error_code(text))
+			return member->kind == MEMBER_OUTCOMES
+					   ? psprintf("What \"%s\" means must be one of %s.", code->name,
+								  member->choices)
+					   : psprintf("What \"%s\" stands for must be an error code.", code->name);
+	}
+	return NULL;
+}
+
 /* NULL, or a sentence */
 static const char *
 scopes_problem(const Member *member, const JsonValue *value)
@@ -333,6 +380,18 @@ value_problem(const Member *member, const JsonValue *value)
 					   : psprintf("It must be at most %d letters, digits and other characters of a "
 								  "path, with \"?\" at its end at most.",
 								  MAX_FRAGMENT);
+		case MEMBER_PATH:
+			return text != NULL && is_path(text)
+					   ? NULL
+					   : "It must be the names of members, separated by \".\".";
+		case MEMBER_OUTCOMES:
+		case MEMBER_ERROR_CODES:
+			return codes_problem(member, value);
+		case MEMBER_REUSE:
+			return (text != NULL && is_choice("safe|once", text)) ||
+						   definition_parse_seconds(value, &seconds)
+					   ? NULL
+					   : "It must be safe, once, or for how many seconds it may be sent again.";
 		case MEMBER_CHOICES:
 			return choices_problem(member, value);
 		case MEMBER_SCOPES:

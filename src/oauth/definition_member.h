@@ -25,6 +25,10 @@ typedef enum MemberKind
 	MEMBER_HEADERS,     /* an object of headers' values by their names */
 	MEMBER_RESPONSE_TYPE,
 	MEMBER_FRAGMENT,     /* of a URL */
+	MEMBER_PATH,         /* dotted, in an answer */
+	MEMBER_OUTCOMES,     /* an object of names in choices by error codes */
+	MEMBER_ERROR_CODES,  /* an object of error codes by others */
+	MEMBER_REUSE,        /* "safe", "once" or a number of seconds */
 	MEMBER_CHOICES,      /* an array of some of the names in choices */
 	MEMBER_SCOPES,       /* an array of scopes */
 	MEMBER_SCOPE_NAMES,  /* an object of scopes by scopes */

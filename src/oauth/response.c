@@ -19,7 +19,10 @@
 #include "mb/pg_wchar.h"
 
 #include "base/secret.h"
+#include "base/text.h"
+#include "oauth/answer_error.h"
 #include "oauth/body.h"
+#include "oauth/date.h"
 #include "oauth/echo.h"
 #include "oauth/response.h"
 #include "oauth/scope.h"
@@ -33,70 +36,20 @@
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
 #define TENANT_PLACEHOLDER "{tenantid}"
 
-/*
- * Error codes that say more than their status: of RFC 6749 §4.1.2.1 and §5.2, RFC
- * 8628 §3.5, OpenID Connect Core §3.1.2.6, and what well-known servers say instead,
- * some of them under status 200.  A code that is not here is a refusal whose meaning
- * its neighbours must tell, unauthorized_client among them: that speaks of the
- * grant's client and so of one connection.
- */
-static const struct
-{
-	const char *code;
-	TokenOutcome outcome;
-} known_errors[] = {
-	{"invalid_grant", TOKEN_INVALID_GRANT},
-	/* the person must come back */
-	{"interaction_required", TOKEN_INVALID_GRANT},
-	{"login_required", TOKEN_INVALID_GRANT},
-	{"consent_required", TOKEN_INVALID_GRANT},
-	{"account_selection_required", TOKEN_INVALID_GRANT},
-	/* GitHub, Slack, Dropbox, Atlassian and others */
-	{"bad_refresh_token", TOKEN_INVALID_GRANT},
-	{"invalid_refresh_token", TOKEN_INVALID_GRANT},
-	{"bad_verification_code", TOKEN_INVALID_GRANT},
-	{"invalid_code", TOKEN_INVALID_GRANT},
-	{"token_revoked", TOKEN_INVALID_GRANT},
-	{"token_expired", TOKEN_INVALID_GRANT},
-	{"expired_token", TOKEN_INVALID_GRANT},
-	{"refresh_token_expired", TOKEN_INVALID_GRANT},
-	{"account_inactive", TOKEN_INVALID_GRANT},
-	{"invalid_client", TOKEN_INVALID_CLIENT},
-	{"incorrect_client_credentials", TOKEN_INVALID_CLIENT},
-	{"bad_client_secret", TOKEN_INVALID_CLIENT},
-	{"invalid_client_id", TOKEN_INVALID_CLIENT},
-	{"temporarily_unavailable", TOKEN_UNAVAILABLE},
-	{"server_error", TOKEN_UNAVAILABLE},
-	{"service_unavailable", TOKEN_UNAVAILABLE},
-	{"internal_error", TOKEN_UNAVAILABLE},
-	{"internal_server_error", TOKEN_UNAVAILABLE},
-	{"fatal_error", TOKEN_UNAVAILABLE},
-	{"unknown_error", TOKEN_UNAVAILABLE},
-	{"request_timeout", TOKEN_UNAVAILABLE},
-	{"slow_down", TOKEN_RATE_LIMITED},
-	{"ratelimited", TOKEN_RATE_LIMITED},
-	{"rate_limited", TOKEN_RATE_LIMITED},
-	{"rate_limit_exceeded", TOKEN_RATE_LIMITED},
-	{"too_many_requests", TOKEN_RATE_LIMITED},
-	{"quota_exceeded", TOKEN_RATE_LIMITED},
-};
-
 static const char *read_body(const OAuthClient *client, bool is_error, const char *content_type,
 							 const char *body, size_t body_len, BodyObject **root);
 static void skip_byte_order_mark(const char **body, size_t *len);
 static bool has_prefix_nocase(const char *text, const char *prefix);
-static const char *read_error(const BodyObject *root, char error[MAX_ERROR_CODE + 1],
-							  const BodyMember **description);
 static void read_description(const BodyMember *member, char description[MAX_ERROR_DESCRIPTION + 1]);
-static TokenOutcome error_outcome(int status, const char *code);
-static TokenOutcome wordless_outcome(int status, size_t body_len, const BodyObject *root);
 static const char *read_tokens(const OAuthClient *client, const BodyObject *root,
 							   TokenResponse *response);
 static const BodyObject *token_object(const OAuthClient *client, const BodyObject *root);
 static const char *accepted_token_type(const OAuthClient *client, const BodyMember *member);
 static bool is_token_text(const BodyMember *member);
-static bool is_blank(const BodyMember *member);
-static void trim(const char **text, size_t *len);
+static const BodyMember *member_of(const BodyObject *root, const char *path,
+								   const BodyObject *object, const char *name);
+static void read_expires_at(const OAuthClient *client, const BodyMember *member,
+							TokenResponse *response);
 static void read_expires_in(const OAuthClient *client, const BodyMember *member,
 							TokenResponse *response);
 static bool is_type(const char *text, size_t len, const char *type);
@@ -107,34 +60,6 @@ static void add_scope(TokenResponse *response, const char *scope, size_t len);
 static void read_values(const OAuthClient *client, const BodyObject *root, TokenResponse *response);
 static bool is_plain_value(const BodyMember *member);
 static void cleanse_token(char **token);
-
-void
-sanitize_provider_text(const char *text, size_t len, char *out, size_t size)
-{
-	size_t i;
-
-	if (size == 0)
-		return;
-	for (i = 0; i < len && i < size - 1; i++)
-		out[i] = text[i] >= 0x20 && text[i] <= 0x7e ? text[i] : '?';
-	out[i] = '\0';
-}
-
-bool
-valid_error_code(const char *text)
-{
-	size_t i;
-
-	if (text == NULL || *text == '\0')
-		return false;
-	for (i = 0; text[i] != '\0'; i++)
-	{
-		if (i >= MAX_ERROR_CODE || text[i] < 0x20 || text[i] > 0x7e || text[i] == '"' ||
-			text[i] == '\\')
-			return false;
-	}
-	return true;
-}
 
 bool
 issuer_matches(const char *expected, const char *iss)
@@ -188,19 +113,6 @@ skip_byte_order_mark(const char **body, size_t *len)
 	*len -= size;
 }
 
-/* White space around a text that has none inside */
-static void
-trim(const char **text, size_t *len)
-{
-	while (*len > 0 && strchr(" \t\r\n", **text) != NULL)
-	{
-		(*text)++;
-		(*len)--;
-	}
-	while (*len > 0 && strchr(" \t\r\n", (*text)[*len - 1]) != NULL)
-		(*len)--;
-}
-
 /*
  * The body's shape decides what it is; the content type only explains why it
  * could not be read, and lets an error be form encoded where tokens are not.
@@ -228,62 +140,16 @@ read_body(const OAuthClient *client, bool is_error, const char *content_type, co
 		refusal = read_form_body(body + start, body_len - start, root);
 	}
 	else
-		refusal = read_json_body(body, body_len, client->token_path, root);
+	{
+		const char *paths[] = {client->token_path,         client->access_token_path,
+							   client->refresh_token_path, client->expires_in_path,
+							   client->expires_at_path,    client->error_path};
+
+		refusal = read_json_body(body, body_len, paths, lengthof(paths), root);
+	}
 	if (refusal != NULL && content_type != NULL && has_prefix_nocase(content_type, "text/html"))
 		return "the body is a web page";
 	return refusal;
-}
-
-/*
- * Returns the error code as it was sent, or NULL when the answer is no error,
- * which is when "error" is absent, null, false or empty and "ok" is not false.
- * Some providers send an object that has the code somewhere inside.
- */
-static const char *
-read_error(const BodyObject *root, char error[MAX_ERROR_CODE + 1], const BodyMember **description)
-{
-	static const char *const code_names[] = {"code", "type", "status"};
-	const BodyMember *member;
-	const char *code = "invalid_response";
-	int i;
-
-	*description = NULL;
-	error[0] = '\0';
-	if (root == NULL)
-		return NULL;
-
-	member = body_member(root, "error");
-	if (member == NULL || member->kind == BODY_FALSE || is_blank(member))
-	{
-		const BodyMember *is_ok = body_member(root, "ok");
-
-		if (is_ok == NULL || is_ok->kind != BODY_FALSE)
-			return NULL;
-	}
-	else if (member->kind == BODY_STRING)
-		code = member->text;
-	else if (member->object != NULL)
-	{
-		for (i = 0; i < (int) lengthof(code_names); i++)
-		{
-			const BodyMember *inner = body_member(member->object, code_names[i]);
-
-			if (inner != NULL && inner->kind == BODY_STRING && !is_blank(inner))
-			{
-				code = inner->text;
-				break;
-			}
-		}
-		*description = body_member(member->object, "message");
-	}
-
-	if (*description == NULL)
-		*description = body_member(root, "error_description");
-	if (*description != NULL && (*description)->kind != BODY_STRING)
-		*description = NULL;
-	sanitize_provider_text(code, strlen(code), error, MAX_ERROR_CODE + 1);
-	echo_mask_tokens(error);
-	return code;
 }
 
 /* In the server's own words, but for what may be a token */
@@ -297,40 +163,6 @@ read_description(const BodyMember *member, char description[MAX_ERROR_DESCRIPTIO
 	echo_mask_tokens(description);
 }
 
-/*
- * Of an error code under a status that leaves the word to it.  Codes are of one case
- * (RFC 6749 §5.2), which not every server knows.
- */
-static TokenOutcome
-error_outcome(int status, const char *code)
-{
-	size_t len = strlen(code);
-	int i;
-
-	trim(&code, &len);
-	for (i = 0; i < (int) lengthof(known_errors); i++)
-	{
-		if (strlen(known_errors[i].code) == len &&
-			pg_strncasecmp(code, known_errors[i].code, len) == 0)
-			return known_errors[i].outcome;
-	}
-	/* RFC 6749 §5.2 has errors under 400 and 401; elsewhere an unknown one is not OAuth's */
-	return status < 400 || status == 400 || status == 401 || status == 403 ? TOKEN_REFUSED
-																		   : TOKEN_UNAVAILABLE;
-}
-
-/*
- * Of a status of 4xx whose body has no error code.  Some servers refuse a dead token by
- * 400 with an empty body, or with an object of their own.  A web page is a firewall's,
- * and 404 or 405 a server's that is being changed: that is never about a grant.
- */
-static TokenOutcome
-wordless_outcome(int status, size_t body_len, const BodyObject *root)
-{
-	return (status == 400 || status == 401) && (body_len == 0 || root != NULL) ? TOKEN_REFUSED
-																			   : TOKEN_UNAVAILABLE;
-}
-
 void
 parse_token_response(const OAuthClient *client, int status, const char *content_type,
 					 const char *body, size_t body_len, TokenResponse *response)
@@ -341,7 +173,7 @@ parse_token_response(const OAuthClient *client, int status, const char *content_
 	const char *code;
 
 	memset(response, 0, sizeof(*response));
-	response->expires_in = -1;
+	response->expires_in = response->expires_at = -1;
 	response->outcome = TOKEN_MALFORMED;
 
 	/* never followed: the code and the client's secret would go with it */
@@ -357,7 +189,7 @@ parse_token_response(const OAuthClient *client, int status, const char *content_
 	}
 
 	refusal = read_body(client, status >= 400, content_type, body, body_len, &root);
-	code = read_error(root, response->error, &description);
+	code = read_error(client, root, response->error, &description);
 	read_description(description, response->error_description);
 	/* people read them */
 	echo_mask_client(response->error, client);
@@ -369,7 +201,7 @@ parse_token_response(const OAuthClient *client, int status, const char *content_
 	else if (status >= 500 || status == 408 || status == 425)
 		response->outcome = TOKEN_UNAVAILABLE;
 	else if (code != NULL)
-		response->outcome = error_outcome(status, code);
+		response->outcome = error_outcome(client, status, code);
 	else if (status >= 400)
 		response->outcome = wordless_outcome(status, body_len, root);
 	else
@@ -382,12 +214,6 @@ parse_token_response(const OAuthClient *client, int status, const char *content_
 			response->malformed = refusal;
 	}
 	body_free(root);
-}
-
-static bool
-is_blank(const BodyMember *member)
-{
-	return member->kind == BODY_STRING && member->len == 0;
 }
 
 /* RFC 6749 appendix A.12 and A.17: 1*VSCHAR.  No CR or LF for a header. */
@@ -421,7 +247,8 @@ token_object(const OAuthClient *client, const BodyObject *root)
 	const BodyMember *type = body_member(root, "token_type");
 	int i;
 
-	if (client->token_path == NULL || (object != NULL && body_member(object, "access_token")))
+	if (client->token_path == NULL || client->access_token_path != NULL ||
+		(object != NULL && body_member(object, "access_token")))
 		return object;
 	for (i = 0; type != NULL && type->kind == BODY_STRING && i < client->n_token_types; i++)
 	{
@@ -452,7 +279,7 @@ accepted_token_type(const OAuthClient *client, const BodyMember *member)
 		return NULL;
 	text = member->text;
 	len = member->len;
-	trim(&text, &len);
+	text_trim(&text, &len);
 	if (len == 0 || is_type(text, len, "Bearer"))
 		return "Bearer";
 	for (i = 0; i < client->n_token_types; i++)
@@ -461,6 +288,13 @@ accepted_token_type(const OAuthClient *client, const BodyMember *member)
 			return client->token_types[i];
 	}
 	return NULL;
+}
+
+/* By its path from the top, if the definition has one; else by name in the object */
+static const BodyMember *
+member_of(const BodyObject *root, const char *path, const BodyObject *object, const char *name)
+{
+	return path != NULL ? body_member_at(root, path) : body_member(object, name);
 }
 
 /* Returns NULL, or why the answer is no token response; then nothing is set. */
@@ -476,18 +310,22 @@ read_tokens(const OAuthClient *client, const BodyObject *root, TokenResponse *re
 	if (object == NULL)
 		return "there is no object at the token path";
 
-	access_token = body_member(object, "access_token");
-	if (access_token == NULL || is_blank(access_token))
+	access_token = member_of(root, client->access_token_path, object, "access_token");
+	if (access_token == NULL || body_is_blank(access_token))
 		return "there is no access_token";
 	if (access_token->kind != BODY_STRING)
 		return "access_token is not a string";
 	if (!is_token_text(access_token))
 		return "access_token is too long or has characters that no token may have";
-	refresh_token = body_member(object, "refresh_token");
-	if (refresh_token != NULL && is_blank(refresh_token))
+	refresh_token = member_of(root, client->refresh_token_path, object, "refresh_token");
+	if (refresh_token != NULL && body_is_blank(refresh_token))
 		refresh_token = NULL;
 	if (refresh_token != NULL && !is_token_text(refresh_token))
 		return "refresh_token is not a string that may be a token";
+	/* whoever may see the one may not see the other */
+	if (refresh_token != NULL && strcmp(refresh_token->text, access_token->text) == 0 &&
+		(client->access_token_path != NULL || client->refresh_token_path != NULL))
+		return "access_token and refresh_token are one";
 	token_type = accepted_token_type(client, body_member(object, "token_type"));
 	if (token_type == NULL)
 		return "token_type is not one that is accepted";
@@ -499,11 +337,16 @@ read_tokens(const OAuthClient *client, const BodyObject *root, TokenResponse *re
 
 	/* a bad one must not cost the tokens of a refresh, nor pass for absent */
 	id_token = body_member(object, "id_token");
-	if (id_token != NULL && !is_blank(id_token))
+	if (id_token != NULL && id_token->kind == BODY_FALSE && client->id_token_optional)
+		id_token = NULL;
+	if (id_token != NULL && !body_is_blank(id_token))
 		response->id_token = is_token_text(id_token) ? secret_copy(id_token->text, id_token->len)
 													 : secret_copy("", 0);
 
-	read_expires_in(client, body_member(object, "expires_in"), response);
+	read_expires_in(client, member_of(root, client->expires_in_path, object, "expires_in"),
+					response);
+	if (client->expires_at_path != NULL)
+		read_expires_at(client, body_member_at(root, client->expires_at_path), response);
 	read_scope(client, body_member(object, "scope"), response);
 	read_values(client, root, response);
 	return NULL;
@@ -543,13 +386,49 @@ read_expires_in(const OAuthClient *client, const BodyMember *member, TokenRespon
 	int64_t seconds;
 
 	response->expires_in = client->default_expires_in;
-	trim(&text, &len);
+	text_trim(&text, &len);
 	if (member == NULL || (member->kind == BODY_STRING && len == 0))
 		return;
 	if (!parse_seconds(member, text, len, &seconds))
 		response->expires_in_ignored = true;
 	else if (seconds > 0 || client->zero_expires_in == ZERO_IS_EXPIRED)
 		response->expires_in = seconds;
+}
+
+static void
+read_expires_at(const OAuthClient *client, const BodyMember *member, TokenResponse *response)
+{
+	const char *text = member != NULL && member->text != NULL ? member->text : "";
+	size_t len = strlen(text);
+	char copy[64];
+
+	text_trim(&text, &len);
+	if (member == NULL || (member->kind == BODY_STRING && len == 0))
+		return;
+	if ((member->kind != BODY_STRING && member->kind != BODY_NUMBER) || len >= sizeof(copy))
+	{
+		response->expires_in_ignored = true;
+		return;
+	}
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	if (!parse_date(copy, client->expires_at_format, &response->expires_at))
+		response->expires_in_ignored = true;
+}
+
+void
+token_response_count_from(TokenResponse *response, const OAuthClient *client, int64_t sent_at)
+{
+	int64_t left = response->expires_at - sent_at;
+
+	if (response->outcome != TOKEN_GRANTED || response->expires_at < 0)
+		return;
+	/* clocks differ, but no token that has just been granted was of no use yesterday */
+	if (left > MAX_EXPIRES_IN || left < -86400)
+		response->expires_in_ignored = true;
+	else if (left > 0 || client->zero_expires_in == ZERO_IS_EXPIRED)
+		response->expires_in = Max(left, 0);
+	response->expires_at = -1;
 }
 
 static void
@@ -634,6 +513,13 @@ is_plain_value(const BodyMember *member)
 	return true;
 }
 
+/* By whatever name it came */
+static bool
+is_token_of(const BodyMember *member, const char *token)
+{
+	return token != NULL && strcmp(member->text, token) == 0;
+}
+
 static void
 read_values(const OAuthClient *client, const BodyObject *root, TokenResponse *response)
 {
@@ -653,7 +539,9 @@ read_values(const OAuthClient *client, const BodyObject *root, TokenResponse *re
 		/* connection_config is stored and shown in the clear */
 		for (j = 0; j < (int) lengthof(secrets); j++)
 			secret |= strcmp(name, secrets[j]) == 0;
-		if (member == NULL || secret || !is_plain_value(member))
+		if (member == NULL || secret || !is_plain_value(member) ||
+			is_token_of(member, response->access_token) ||
+			is_token_of(member, response->refresh_token) || is_token_of(member, response->id_token))
 			continue;
 		response->values[response->n_values].name = name;
 		response->values[response->n_values].value = pnstrdup(member->text, member->len);
@@ -694,15 +582,15 @@ classify_revocation_response(int status, const char *body, size_t body_len,
 	if (body != NULL)
 		skip_byte_order_mark(&body, &body_len);
 	if (body != NULL && body_len > 0)
-		read_json_body(body, body_len, NULL, &root);
-	code = read_error(root, error, &description);
+		read_json_body(body, body_len, NULL, 0, &root);
+	code = read_error(NULL, root, error, &description);
 	read_description(description, error_description);
 
 	if (status == 408 || status == 425 || status == 429 || (status >= 500 && status <= 599))
 		outcome = REVOCATION_RETRY;
 	else if (code != NULL && ((status >= 200 && status <= 299) || (status >= 400 && status <= 499)))
 	{
-		switch (error_outcome(status, code))
+		switch (error_outcome(NULL, status, code))
 		{
 			case TOKEN_INVALID_GRANT:
 				outcome = REVOCATION_DONE;

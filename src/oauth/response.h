@@ -8,27 +8,11 @@
 
 #include <stdint.h>
 
+#include "oauth/answer_error.h"
 #include "oauth/client.h"
 
 #define MAX_TOKEN_BYTES (64 * 1024)
-#define MAX_ERROR_CODE 64
 #define MAX_ERROR_DESCRIPTION 200
-
-/*
- * What a token endpoint's answer means for the grant, whoever asked.
- */
-typedef enum TokenOutcome
-{
-	TOKEN_GRANTED,        /* tokens, all checks passed */
-	TOKEN_INVALID_GRANT,  /* the code or refresh token is dead (RFC 6749 §5.2) */
-	TOKEN_INVALID_CLIENT, /* the client was refused */
-	TOKEN_REFUSED,        /* a refusal in words that no standard has for a dead
-								 * grant: it may be one, or a provider's bad day */
-	TOKEN_RATE_LIMITED,   /* 429, or an error that says so */
-	TOKEN_UNAVAILABLE,    /* 5xx, 408, 425, and every 4xx that is no answer of
-								 * an OAuth server: a web page, 404, 405 … */
-	TOKEN_MALFORMED       /* 2xx that is not a token response */
-} TokenOutcome;
 
 typedef struct TokenResponse
 {
@@ -57,6 +41,8 @@ typedef struct TokenResponse
 	char **scopes;
 	int n_scopes;
 
+	int64_t expires_at; /* Unix seconds, until token_response_count_from; -1: it does not say */
+
 	/*
 	 * Seconds from when the request started; -1 = unknown.  The client's
 	 * default_expires_in has been applied.  0 only under ZERO_IS_EXPIRED.
@@ -77,6 +63,14 @@ typedef struct TokenResponse
 extern void parse_token_response(const OAuthClient *client, int status, const char *content_type,
 								 const char *body, size_t body_len, TokenResponse *response);
 
+/*
+ * Makes expires_in of expires_at, for an answer that says when and not in how many seconds;
+ * of one that was absurd is said what of an absurd expires_in.  sent_at: when the request
+ * started, Unix seconds.
+ */
+extern void token_response_count_from(TokenResponse *response, const OAuthClient *client,
+									  int64_t sent_at);
+
 /* The scopes that a text names, as that of an answer, in place of those of the response */
 extern void read_scope_text(const OAuthClient *client, const char *text, TokenResponse *response);
 
@@ -95,18 +89,6 @@ extern RevocationOutcome
 classify_revocation_response(int status, const char *body, size_t body_len,
 							 char error[MAX_ERROR_CODE + 1],
 							 char error_description[MAX_ERROR_DESCRIPTION + 1]);
-
-/*
- * A provider's words, fit to show: printable ASCII, everything else '?',
- * truncated to size - 1 bytes.
- */
-extern void sanitize_provider_text(const char *text, size_t len, char *out, size_t size);
-
-/*
- * An error code of RFC 6749 §4.1.2.1 as it came in the callback: NQSCHAR only (appendix A.7),
- * at most MAX_ERROR_CODE bytes; false otherwise.
- */
-extern bool valid_error_code(const char *text);
 
 /*
  * RFC 9207 §2.4: simple string comparison; an issuer with "{tenantid}" matches

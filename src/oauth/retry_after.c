@@ -10,12 +10,12 @@
 #include "postgres.h"
 #endif
 
+#include "oauth/date.h"
 #include "oauth/retry_after.h"
 
 #define MAX_RETRY_AFTER 86400
 
 static int month_number(const char *name);
-static int64_t seconds_of_date(int year, int month, int day);
 static bool parse_http_date(const char *value, int64_t now, int64_t *when);
 
 static int
@@ -31,17 +31,6 @@ month_number(const char *name)
 			return i + 1;
 	}
 	return 0;
-}
-
-/* Unix seconds at midnight UTC, of the proleptic Gregorian calendar */
-static int64_t
-seconds_of_date(int year, int month, int day)
-{
-	/* years that begin in March have their leap day last */
-	int64_t y = month <= 2 ? year - 1 : year;
-	int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-
-	return (y * 365 + y / 4 - y / 100 + y / 400 + day_of_year - 719468) * 86400;
 }
 
 /* RFC 9110 §5.6.7: all three forms */

@@ -32,6 +32,8 @@
 	"connection_config, options, definition, stopped_at, stopped_reason, probe_at, updated_at, "   \
 	"built_in, allowed_endpoints, former_endpoints"
 
+#define SHORT_MARGIN 60 /* seconds */
+
 /* What a client without a secret has sealed in its place */
 #define SECRET_PRESENT 'S'
 #define SECRET_ABSENT '-'
@@ -310,6 +312,7 @@ connector_derive(Connector *connector)
 	OAuthClient *client = &connector->client;
 	const JsonValue *definition = provider_json(connector->definition);
 	const char *pkce;
+	const char *reuse;
 
 	connector->options_json = provider_json(connector->options);
 	if (definition_bool(connector->options_json, "sandbox", false) &&
@@ -332,7 +335,15 @@ connector_derive(Connector *connector)
 		url_field_fix(client, connector->connection_config, client->revocation_endpoint);
 	connector->endpoints = connector_endpoints(client->token_endpoint, client->revocation_endpoint,
 											   client->refresh_endpoint);
-	connector->refresh_margin = (int) definition_seconds(definition, "refresh_margin", -1);
+	/* who holds the old token when it ends at once is to hold it for as long as can be */
+	connector->refresh_margin = (int) definition_seconds(
+		definition, "refresh_margin",
+		definition_bool(definition, "refresh_ends_access_token", false) ? SHORT_MARGIN : -1);
+	reuse = definition_text(definition, "refresh_token_reuse");
+	connector->refresh_token_grace =
+		reuse != NULL && strcmp(reuse, "once") == 0
+			? 0
+			: (int) definition_seconds(definition, "refresh_token_reuse", -1);
 	connector->revocation_ends_grant = definition_bool(definition, "revocation_ends_grant", true);
 }
 

@@ -47,6 +47,7 @@ typedef struct Connector
 	char *endpoints;    /* the URLs that secrets and tokens go to; see connector_endpoint.h */
 	int refresh_margin; /* seconds; -1: the setting's */
 	bool revocation_ends_grant;
+	int refresh_token_grace; /* seconds that it may be sent again at once; -1: as usual */
 } Connector;
 
 /* NULL when there is none */

@@ -183,12 +183,40 @@ exchange_prepare(Flight *flight)
 	return begin_exchange(flight, authorization);
 }
 
+/* What came by the names that this provider has for code and error */
+static void
+take_renamed_params(const OAuthClient *client, Callback *callback)
+{
+	for (int i = 0; i < client->n_callback_param_names; i++)
+		for (int j = 0; j < callback->n_params; j++)
+			if (strcmp(callback->params[j].name, client->callback_param_names[i].value) == 0)
+			{
+				char *value = unconstify(char *, callback->params[j].value);
+
+				if (strcmp(client->callback_param_names[i].name, "code") == 0)
+					callback->code = value;
+				else
+					callback->error = value;
+			}
+}
+
+/* An error in the words of the standard, where this provider has others */
+static const char *
+standard_error(const OAuthClient *client, const char *error)
+{
+	for (int i = 0; i < client->n_callback_errors; i++)
+		if (strcmp(client->callback_errors[i].name, error) == 0)
+			return client->callback_errors[i].value;
+	return error;
+}
+
 /* Checks the callback of the right person; true when the first request is ready. */
 static bool
 begin_exchange(Flight *flight, Authorization *authorization)
 {
 	ExchangeDetails *details = flight->details;
-	const Callback *callback = &details->callback;
+	Callback *callback = &details->callback;
+	const char *error;
 	Connector *connector;
 	const char *lacking;
 
@@ -230,12 +258,15 @@ begin_exchange(Flight *flight, Authorization *authorization)
 							  : connector->client.issuer != NULL && connector->client.iss_required)
 		return exchange_fail_at_once(flight, "issuer_mismatch",
 									 diagnose_issuer(&connector->client, callback->iss));
+	take_renamed_params(&connector->client, callback);
 	if (callback->error != NULL && callback->error[0] != '\0')
-		return valid_error_code(callback->error)
-				   ? exchange_fail_at_once(flight, callback->error,
-										   diagnose_callback_error(callback->error))
+	{
+		error = standard_error(&connector->client, callback->error);
+		return valid_error_code(error)
+				   ? exchange_fail_at_once(flight, error, diagnose_callback_error(error))
 				   : exchange_fail_at_once(flight, "invalid_response",
 										   "error of the callback is no code");
+	}
 	if (callback->code == NULL || callback->code[0] == '\0')
 		return exchange_fail_at_once(flight, "invalid_response",
 									 "the callback has no code that could be one");
@@ -306,6 +337,9 @@ check_id_token(Flight *flight)
 								   .now = (int64_t) time(NULL)};
 	const JwtKeySet *keys = jwks_get(client->jwks_uri); /* NULL: too old by now */
 	IdTokenResult result = ID_TOKEN_MALFORMED;
+
+	if (flight->tokens.id_token == NULL && client->id_token_optional)
+		return false;
 
 	/* a person may have agreed to less than openid */
 	if (flight->tokens.id_token == NULL && flight->tokens.has_scope)
@@ -419,6 +453,8 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 	}
 	parse_token_response(&flight->connector->client, response->status, response->content_type,
 						 response->body, response->body_len, tokens);
+	token_response_count_from(tokens, &flight->connector->client,
+							  timestamptz_to_time_t(flight->sent_at));
 	if (tokens->outcome != TOKEN_GRANTED)
 	{
 		mask_sent(details, tokens);

@@ -401,6 +401,15 @@ diagnose_of_connector(const Flight *flight, const HttpResponse *response)
 	return diagnose_refusal(&client, REFUSED_REFRESH_TOKEN, response, &flight->tokens);
 }
 
+/* In ms, from the first sending; of a token that may be sent once it is over at once. */
+static int
+resend_window(const Connector *connector)
+{
+	return connector->refresh_token_grace < 0
+			   ? RESEND_WINDOW
+			   : (int) Min(connector->refresh_token_grace * INT64CONST(1000), RESEND_WINDOW);
+}
+
 static bool
 refresh_answered(Flight *flight, const HttpResponse *response)
 {
@@ -413,7 +422,8 @@ refresh_answered(Flight *flight, const HttpResponse *response)
 	 * take the old token again for a moment, so: at once, while the callers wait.
 	 */
 	if (response->outcome == HTTP_UNANSWERED && details->lost++ < RESENDS &&
-		!TimestampDifferenceExceeds(flight->first_sent_at, GetCurrentTimestamp(), RESEND_WINDOW))
+		!TimestampDifferenceExceeds(flight->first_sent_at, GetCurrentTimestamp(),
+									resend_window(flight->connector)))
 	{
 		request_refresh(flight);
 		return true;
@@ -426,6 +436,8 @@ refresh_answered(Flight *flight, const HttpResponse *response)
 	}
 	parse_token_response(client, response->status, response->content_type, response->body,
 						 response->body_len, tokens);
+	token_response_count_from(&flight->tokens, &flight->connector->client,
+							  timestamptz_to_time_t(flight->sent_at));
 	if (tokens->outcome == TOKEN_GRANTED)
 	{
 		details->id_token = check_id_token(flight);

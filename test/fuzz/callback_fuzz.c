@@ -1,4 +1,4 @@
-/* sources: src/oauth/request.c src/oauth/response.c src/oauth/retry_after.c src/oauth/body.c src/base/base64.c src/oauth/scope.c src/base/text.c src/oauth/echo.c */
+/* sources: src/oauth/request.c src/oauth/response.c src/oauth/date.c src/oauth/answer_error.c src/oauth/retry_after.c src/oauth/body.c src/base/base64.c src/oauth/scope.c src/base/text.c src/oauth/echo.c */
 /*
  * callback_fuzz.c
  *	  What a browser brings to the callback, and the other short texts of

@@ -1,4 +1,4 @@
-/* sources: src/oauth/response.c src/oauth/body.c src/oauth/scope.c src/base/text.c src/oauth/echo.c src/oauth/request.c src/base/base64.c */
+/* sources: src/oauth/response.c src/oauth/date.c src/oauth/answer_error.c src/oauth/body.c src/oauth/scope.c src/base/text.c src/oauth/echo.c src/oauth/request.c src/base/base64.c */
 /*
  * token_response_fuzz.c
  *	  A provider that answers anything at all to a token or revocation request.
@@ -97,6 +97,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const int statuses[] = {200, 201, 302, 400, 401, 403, 408, 429, 500, 503};
 	static const char *const types[] = {"user"};
 	static const char *const values[] = {"instance_url", "team", "access_token", "scope"};
+	static const char *const ok[] = {"0"};
+	static const NameValue outcomes[] = {{"1", "reconnect_required"}, {"2", "refused"}};
 	OAuthClient client = {0};
 	TokenResponse response;
 	char error[MAX_ERROR_CODE + 1];
@@ -119,10 +121,26 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	client.n_token_types = 1;
 	client.token_response_values = values;
 	client.n_token_response_values = lengthof(values);
+	if (data[1] & 0x80)
+	{
+		client.access_token_path = data[1] & 0x04 ? "a.b" : NULL;
+		client.refresh_token_path = data[1] & 0x08 ? "a.r" : "refresh";
+		client.expires_in_path = "a.e";
+		client.expires_at_path = "t";
+		client.expires_at_format = (DateFormat) (data[0] / 16 % 3);
+		client.error_path = data[1] & 0x10 ? "code" : "a.c";
+		client.ok_values = ok;
+		client.n_ok_values = data[1] & 0x20 ? 1 : 0;
+		client.error_outcomes = outcomes;
+		client.n_error_outcomes = lengthof(outcomes);
+		client.id_token_optional = (data[1] & 0x40) != 0;
+	}
 	body = (const char *) data + 2;
 	size -= 2;
 
 	parse_token_response(&client, status, "text/html", body, size, &response);
+	CHECK(response.expires_at >= -1);
+	token_response_count_from(&response, &client, 1577836800);
 	check_response(&client, status, &response);
 	CHECK(strstr(response.error_description, "s3cret o") == NULL || client.client_secret == NULL);
 	token_response_cleanse(&response);

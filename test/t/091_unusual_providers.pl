@@ -9,6 +9,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use AppuserConnectors;
 use PostgreSQL::Test::Utils;
+use POSIX ();
 use Test::More;
 
 my $ns = 'appuser_connectors';
@@ -173,6 +174,98 @@ check('scopes_given',
 			'the scopes of the connector, and no others, are missing');
 	});
 check('scopes_none', definition => {}, arguments => { scopes => [] }, authorization => { scope => undef }, url => qr/^(?!.*scope)/);
+
+# ---------------------------------------------------------------- what is read
+
+# Seconds from now until the stored token ends, to the minute
+sub lasts
+{
+	my ($connector) = @_;
+
+	return query($node, 'postgres', "SELECT round(extract(epoch FROM expires_at - now()) / 60) FROM $ns.connections WHERE connector_id = '$connector' AND app_user = 'alice'");
+}
+
+sub refused
+{
+	my ($connector, $answer) = @_;
+
+	$provider->rules({ path => '*', body => $answer });
+	return (failure($node, 'app_service', "SELECT * FROM $ns.app_user_connection('alice', '$connector', min_validity => '1 day')"))[0] // '';
+}
+
+sub reason
+{
+	my ($connector) = @_;
+
+	return query($node, 'postgres', "SELECT concat_ws(' ', status, status_reason) FROM $ns.connections WHERE connector_id = '$connector' AND app_user = 'alice'");
+}
+
+# As Braintree and Square
+check('paths',
+	definition => { access_token_path => 'credentials.accessToken', refresh_token_path => 'credentials.refreshToken', expires_at_path => 'credentials.expiresAt', expires_at_format => 'rfc3339' },
+	answer => { credentials => { accessToken => 'access-token-of-paths', refreshToken => 'refresh-token-of-paths', expiresAt => POSIX::strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(time() + 7200)) } },
+	refresh => 'POST /token grant_type=refresh_token&refresh_token=<refresh token>&client_id=client&client_secret=<secret>',
+	then => sub { is(lasts('paths'), 120, 'it ends when the answer says'); });
+check('epoch',
+	definition => { expires_at_path => 'ends', expires_at_format => 'epoch_ms', default_expires_in => 600 },
+	answer => { access_token => 'access-token-of-epoch', refresh_token => 'refresh-token-of-epoch', ends => '' . ((time() + 7200) * 1000) },
+	then => sub {
+		is(lasts('epoch'), 120, 'as a number');
+		foreach my $absurd ('1e300', -5, { a => 1 }, [ 1, 2 ], 'NaN', 1)
+		{
+			is(refused('epoch', { access_token => 'access-token-of-epoch', ends => $absurd }), '', encode([$absurd]) . ' costs no token');
+			is(lasts('epoch'), 10, 'which lives as the definition says');
+		}
+		is(query($node, 'postgres', "SELECT detail FROM $ns.connection_events WHERE connector_id = 'epoch' AND event = 'expires_in_ignored'"), 'it is absurd', 'and it is told once');
+	});
+
+# As Lark and TikTok's other products: errors under status 200
+check('codes',
+	definition => { error_path => 'code', ok_values => ['0'], error_outcomes => { 40002 => 'reconnect_required', 50000 => 'provider_unavailable', 40013 => 'connector_misconfigured' } },
+	answer => { %{ granted('codes') }, code => 0 },
+	then => sub {
+		is(refused('codes', { code => 50000, message => 'busy' }), 'UC003', 'a bad day');
+		is(reason('codes'), 'connected 50000', 'is none of a dead grant');
+		$provider->rules({ path => '*', body => { %{ granted('codes') }, code => 0 } });
+		query($node, 'postgres', "UPDATE $ns.connections SET refresh_at = now() WHERE connector_id = 'codes'");
+		wait_until('it works again', sub { reason('codes') eq 'connected' });
+		is(refused('codes', { code => 40002, message => "gone\nFATAL:  a line of its own" }), 'UC002', 'a dead grant');
+		is(reason('codes'), 'reconnect_required 40002', 'is known by its code');
+	});
+
+# As Amazon, TikTok Ads and Deezer
+check('callbacks',
+	definition => { callback_param_names => { code => 'auth_code', error => 'error_reason' }, callback_errors => { user_denied => 'access_denied' } },
+	callback => { auth_code => 'the-code-of-it', code => 'another' },
+	exchange => 'POST /token grant_type=authorization_code&code=<code>&redirect_uri=<redirect_uri>&code_verifier=<verifier>&client_id=client&client_secret=<secret>',
+	then => sub {
+		my $state = url_parameters(authorization_url($node, 'bob', 'callbacks'))->{state};
+
+		is(callback($node, 'bob', { state => $state }, params => { state => $state, error_reason => 'user_denied' })->{failure}, 'access_denied', 'its error has the name of the standard');
+		$state = url_parameters(authorization_url($node, 'bob', 'callbacks'))->{state};
+		is(callback($node, 'bob', { state => $state }, params => { state => $state, error_reason => "a\nb" })->{failure}, 'invalid_response', 'what is no code is shown to nobody');
+		$state = url_parameters(authorization_url($node, 'bob', 'callbacks'))->{state};
+		is(callback($node, 'bob', { state => $state }, params => { state => $state, auth_code => "a\nb" })->{failure}, 'invalid_response', 'nor sent');
+	});
+check('optional_id_token',
+	definition => { issuer => $provider->url, jwks_uri => $provider->url . '/jwks', id_token => 'optional', iss_parameter => 'ignored' },
+	arguments => { scopes => ['openid'] },
+	answer => { %{ granted('optional_id_token') }, id_token => \0, keys => [ { kty => 'EC', crv => 'P-256', alg => 'ES256', x => 'f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU', y => 'x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0' } ] });
+
+# ---------------------------------------------------------------- a lost answer
+
+register_as('once', { refresh_token_reuse => 'once' });
+register_as('twice', {});
+foreach my $connector (qw(once twice))
+{
+	$provider->rules({ path => '*', body => granted($connector) });
+	callback($node, 'alice', { state => url_parameters(authorization_url($node, 'alice', $connector))->{state}, code => 'the-code-of-it' });
+	requests();
+	$provider->rules({ path => '*', drop => \1 });
+	failure($node, 'app_service', "SELECT * FROM $ns.app_user_connection('alice', '$connector', min_validity => '1 day')");
+	is(scalar(requests()), $connector eq 'once' ? 1 : 3, "what may be sent $connector is");
+	query($node, 'app_service', "SELECT $ns.disconnect_app_user('$connector')", app_user => 'alice');
+}
 
 # ---------------------------------------------------------------- what must not be seen
 

@@ -1,4 +1,4 @@
-/* sources: src/oauth/id_token.c src/oauth/jwt_claims.c src/base/text.c src/crypto/jwt.c src/crypto/jwk.c src/crypto/jwa.c src/base/json_tree.c src/oauth/request.c src/oauth/response.c src/oauth/body.c src/base/secret.c src/base/base64.c src/oauth/scope.c src/oauth/echo.c */
+/* sources: src/oauth/id_token.c src/oauth/jwt_claims.c src/base/text.c src/crypto/jwt.c src/crypto/jwk.c src/crypto/jwa.c src/base/json_tree.c src/oauth/request.c src/oauth/response.c src/oauth/date.c src/oauth/answer_error.c src/oauth/body.c src/base/secret.c src/base/base64.c src/oauth/scope.c src/oauth/echo.c */
 
 /*
  * id_token_test.c

@@ -1,4 +1,4 @@
-/* sources: src/oauth/response.c src/oauth/retry_after.c src/oauth/body.c src/base/secret.c src/oauth/scope.c src/base/text.c src/oauth/echo.c src/oauth/request.c src/base/base64.c */
+/* sources: src/oauth/response.c src/oauth/date.c src/oauth/answer_error.c src/oauth/retry_after.c src/oauth/body.c src/base/secret.c src/oauth/scope.c src/base/text.c src/oauth/echo.c src/oauth/request.c src/base/base64.c */
 /*
  * oauth_response_test.c
  *	  What is made of a provider's answers: first of those that deviate, then of
@@ -34,6 +34,9 @@ static void test_token_type(void);
 static void test_expires_in(void);
 static void test_scope(void);
 static void test_token_path(void);
+static void test_paths(void);
+static void test_expires_at(void);
+static void test_own_errors(void);
 static void test_values(void);
 static void test_form(void);
 static void test_errors(void);
@@ -582,6 +585,196 @@ value_of(const char *name)
 }
 
 static void
+test_paths(void)
+{
+	static const char *const values[] = {"refreshToken", "other"};
+
+	reset_client();
+	client.access_token_path = "credentials.accessToken";
+	client.refresh_token_path = "credentials.refreshToken";
+	client.expires_in_path = "expires";
+	parse(200, "{\"credentials\":{\"accessToken\":\"a\",\"refreshToken\":\"r\"},\"expires\":\"60\","
+			   "\"scope\":\"x y\",\"access_token\":\"other\"}");
+	ok(granted("a") && strcmp(response.refresh_token, "r") == 0 && response.expires_in == 60 &&
+		   has_scopes("x|y"),
+	   "tokens and lifetime are where the definition says");
+	parse(200, "{\"access_token\":\"a\",\"refresh_token\":\"r\",\"expires_in\":60}");
+	ok(malformed("there is no access_token"), "and nowhere else");
+	parse(200,
+		  "{\"credentials\":{\"accessToken\":\"a\"},\"refresh_token\":\"r\",\"expires_in\":60}");
+	ok(granted("a") && response.refresh_token == NULL && response.expires_in == -1,
+	   "which goes for each");
+	parse(200, "{\"credentials\":{\"accessToken\":{\"x\":\"a\"}}}");
+	ok(malformed("access_token is not a string"), "an object is no token");
+	parse(200, "{\"credentials\":[{\"accessToken\":\"a\"}]}");
+	ok(malformed("there is no access_token"), "nor is what is in an array");
+	parse(200, "{\"credentials\":{\"accessToken\":\"a\",\"refreshToken\":[\"r\"]}}");
+	ok(malformed("refresh_token is not a string"), "a list is no refresh token");
+	parse(200, "{\"credentials\":{\"accessToken\":\"a\",\"accessToken\":\"b\"}}");
+	ok(malformed("twice"), "nor is one of two");
+	parse(200, "{\"credentials\":{\"accessToken\":\"a\",\"refreshToken\":\"a\"}}");
+	ok(malformed("are one"), "the refresh token is not handed out as an access token");
+
+	reset_client();
+	client.access_token_path = "access_token.token";
+	parse(200, "{\"access_token\":{\"token\":\"a\",\"expires_at\":null}}");
+	ok(granted("a"), "the access token may be in an object of that name");
+	client.access_token_path = "a.b.c";
+	client.refresh_token_path = "a.b.d";
+	client.expires_in_path = "a.e";
+	parse(200, "{\"a\":{\"b\":{\"c\":\"t\",\"d\":\"r\",\"x\":{}},\"e\":7},\"b\":{\"c\":\"no\"}}");
+	ok(granted("t") && strcmp(response.refresh_token, "r") == 0 && response.expires_in == 7,
+	   "paths go as deep as one likes");
+
+	reset_client();
+	client.form_token_response = true;
+	client.expires_in_path = "expires";
+	parse_bytes(200, "text/plain", "access_token=a&expires=3600", 27);
+	ok(granted("a") && response.expires_in == 3600, "and name members of a form");
+
+	reset_client();
+	client.refresh_token_path = "refreshToken";
+	client.token_response_values = values;
+	client.n_token_response_values = 2;
+	parse(200, "{\"access_token\":\"a\",\"refreshToken\":\"r\",\"other\":\"r\"}");
+	ok(granted("a") && response.n_values == 0, "no token becomes part of connection_config");
+
+	reset_client();
+	parse(200, "{\"access_token\":\"a\",\"id_token\":false}");
+	ok(granted("a") && response.id_token != NULL && response.id_token[0] == '\0',
+	   "an id_token that is false is a bad one");
+	client.id_token_optional = true;
+	parse(200, "{\"access_token\":\"a\",\"id_token\":false}");
+	ok(granted("a") && response.id_token == NULL, "or none, where there need not be one");
+}
+
+/* An answer with this expires_at to a request of 2020-01-01T00:00:00Z */
+static bool
+lasts(DateFormat format, const char *expires_at, int64_t seconds)
+{
+	client.expires_at_path = "t";
+	client.expires_at_format = format;
+	parse(200, psprintf("{\"access_token\":\"a\",\"t\":%s}", expires_at));
+	token_response_count_from(&response, &client, 1577836800);
+	if (response.expires_in != seconds)
+		printf("# %s: %lld\n", expires_at, (long long) response.expires_in);
+	return granted("a") && response.expires_in == seconds && response.expires_at == -1;
+}
+
+static void
+test_expires_at(void)
+{
+	static const char *const absurd[] = {"\"2020-13-01T00:00:00Z\"",
+										 "\"2020-01-32T00:00:00Z\"",
+										 "\"2020-01-01T24:00:00Z\"",
+										 "\"2020-01-01\"",
+										 "\"2020-01-01T00:01:00\"",
+										 "\"2020-01-01T00:01:00+1\"",
+										 "\"2020-01-01T00:01:00Z \\u0007\"",
+										 "\"tomorrow\"",
+										 "\"0001-01-01T00:00:00Z\"",
+										 "\"9999-12-31T23:59:59Z\"",
+										 "\"2019-12-01T00:00:00Z\"",
+										 "1577840400",
+										 "{}",
+										 "[1]",
+										 "true"};
+	static const char *const no_numbers[] = {
+		"1e400",    "-1",      "\"NaN\"", "\"0x5e0be100\"",
+		"\"\\\"\"", "\"inf\"", "0",       "99999999999999999999"};
+
+	reset_client();
+	ok(lasts(DATE_RFC3339, "\"2020-01-01T01:00:00Z\"", 3600),
+	   "an answer may say when a token ends");
+	ok(lasts(DATE_RFC3339, "\" 2020-01-01t01:00:00.999z \"", 3600), "in RFC 3339's other spelling");
+	ok(lasts(DATE_RFC3339, "\"2020-01-01 02:30:00+01:30\"", 3600), "in another zone");
+	ok(lasts(DATE_RFC3339, "\"2019-12-31T20:00:00-0500\"", 3600), "in one to the west");
+	ok(lasts(DATE_RFC3339, "\"2020-01-01T00:59:60Z\"", 3599), "and with a leap second");
+	ok(lasts(DATE_EPOCH, "1577840400", 3600) && lasts(DATE_EPOCH, "\"1577840400\"", 3600) &&
+		   lasts(DATE_EPOCH, "1577840400.9", 3600),
+	   "as a number of seconds, or as a string of one");
+	ok(lasts(DATE_EPOCH_MS, "1577840400999", 3600), "or of milliseconds");
+	ok(lasts(DATE_EPOCH, "1577836800", 0) && lasts(DATE_EPOCH, "1577836000", 0),
+	   "a moment ago is now");
+	client.zero_expires_in = ZERO_IS_UNKNOWN;
+	ok(lasts(DATE_EPOCH, "1577836000", -1), "or unknown");
+	reset_client();
+	client.default_expires_in = 60;
+	ok(lasts(DATE_RFC3339, "null", 60) && lasts(DATE_RFC3339, "\"\"", 60) &&
+		   !response.expires_in_ignored,
+	   "what is absent leaves the default");
+	for (int i = 0; i < (int) lengthof(absurd); i++)
+		ok(lasts(DATE_RFC3339, absurd[i], 60) && response.expires_in_ignored,
+		   "%s is ignored, which is told", absurd[i]);
+	for (int i = 0; i < (int) lengthof(no_numbers); i++)
+		ok(lasts(DATE_EPOCH, no_numbers[i], 60) && response.expires_in_ignored,
+		   "%s is ignored, which is told", no_numbers[i]);
+	parse(400, "{\"error\":\"invalid_grant\",\"t\":1577840400}");
+	token_response_count_from(&response, &client, 1577836800);
+	ok(refused_as(TOKEN_INVALID_GRANT, "invalid_grant"), "an error has no lifetime");
+}
+
+static void
+test_own_errors(void)
+{
+	static const char *const zero[] = {"0", "ok"};
+	static const NameValue outcomes[] = {{"40002", "reconnect_required"},
+										 {"40100", "rate_limited"},
+										 {"50000", "provider_unavailable"},
+										 {"40013", "connector_misconfigured"},
+										 {"invalid_grant", "refused"}};
+
+	reset_client();
+	client.error_path = "code";
+	client.ok_values = zero;
+	client.n_ok_values = 2;
+	client.error_outcomes = outcomes;
+	client.n_error_outcomes = lengthof(outcomes);
+	parse(200, "{\"code\":0,\"access_token\":\"a\"}");
+	ok(granted("a"), "0 is no error");
+	parse(200, "{\"code\":\"ok\",\"access_token\":\"a\"}");
+	ok(granted("a"), "nor is another that is listed");
+	parse(200, "{\"access_token\":\"a\"}");
+	ok(granted("a"), "nor is none");
+	parse(200, "{\"code\":null,\"access_token\":\"a\"}");
+	ok(granted("a"), "nor is null");
+	parse(200, "{\"code\":40002,\"message\":\"expired\",\"access_token\":\"a\"}");
+	ok(refused_as(TOKEN_INVALID_GRANT, "40002") &&
+		   strcmp(response.error_description, "expired") == 0,
+	   "another is, with the meaning that the definition has for it, whatever comes with it");
+	parse(200, "{\"code\":40100}");
+	ok(refused_as(TOKEN_RATE_LIMITED, "40100"), "too many");
+	parse(200, "{\"code\":50000}");
+	ok(refused_as(TOKEN_UNAVAILABLE, "50000"), "a bad day");
+	parse(400, "{\"code\":\"40013\"}");
+	ok(refused_as(TOKEN_INVALID_CLIENT, "40013"), "the client, under another status");
+	parse(200, "{\"code\":7}");
+	ok(refused_as(TOKEN_REFUSED, "7"), "one that is not listed is a refusal");
+	parse(503, "{\"code\":40002}");
+	ok(refused_as(TOKEN_UNAVAILABLE, "40002"), "but no status of a bad day is believed");
+	parse(200, "{\"code\":0,\"error\":\"invalid_grant\"}");
+	ok(refused_as(TOKEN_REFUSED, "invalid_grant"), "the standard's place is looked at as well");
+	parse(200, "{\"code\":{\"x\":0},\"access_token\":\"a\"}");
+	ok(refused_as(TOKEN_REFUSED, "invalid_response"), "an object is no code");
+	parse(200, "{\"code\":[0],\"access_token\":\"a\"}");
+	ok(refused_as(TOKEN_REFUSED, "invalid_response"), "nor is a list");
+	parse(200, "{\"code\":\"a\\nb\\u00e9\"}");
+	ok(response.outcome == TOKEN_REFUSED && strcmp(response.error, "a?b??") == 0,
+	   "codes are fit to show: %s", response.error);
+
+	client.n_ok_values = 0;
+	parse(200, "{\"code\":false,\"access_token\":\"a\"}");
+	ok(granted("a"), "false is no error where nothing is listed");
+	client.error_path = "status.ok";
+	client.ok_values = (const char *const[]){"true"};
+	client.n_ok_values = 1;
+	parse(200, "{\"status\":{\"ok\":true},\"access_token\":\"a\"}");
+	ok(granted("a"), "true may be what is well");
+	parse(200, "{\"status\":{\"ok\":false},\"access_token\":\"a\"}");
+	ok(refused_as(TOKEN_REFUSED, "false"), "and false not");
+}
+
+static void
 test_values(void)
 {
 	static const char *const names[] = {
@@ -1096,6 +1289,9 @@ main(void)
 	test_expires_in();
 	test_scope();
 	test_token_path();
+	test_paths();
+	test_expires_at();
+	test_own_errors();
 	test_values();
 	test_form();
 	test_errors();
