@@ -101,7 +101,7 @@ sub flow
 	my ($key) = @_;
 
 	$admin->ask("SELECT $ns.register_connector(" . AppuserConnectors::arguments(provider => $key, client_id => "client.of.$key",
-			client_secret => ($definition{$key}{token_endpoint_auth_method} // '') eq 'none' ? undef : "secret of $key",
+			client_secret => ($definition{$key}{token_endpoint_auth_method} // '') eq 'none' && !grep({ $_ eq '{client_secret}' } values %{ $definition{$key}{token_headers} // {} }) ? undef : "secret of $key",
 			scopes => [qw(read write)], redirect_uris => ['https://app.example/callback'], connection_config => of_source($key, 'admin')) . ') \g /dev/null');
 	my $url = as_alice("SELECT $ns.connect_app_user('$key', connection_config => " . AppuserConnectors::quote(of_source($key, 'user')) . ')');
 	return $url if $url =~ /^ERROR/;
