@@ -185,8 +185,8 @@ test_problems(void)
 		"\"authorization_param_names\":{\"client_id\":\"request_uri\"}",
 		"\"authorization_param_names\":{\"scope\":\"perms\"}",
 		"\"authorization_param_names\":{\"code\":\"c\"}",
-		"\"authorization_param_names\":{\"client_id\":\"appid\"},\"authorization_params\":{"
-		"\"appid\":\"mine\"}",
+		("\"authorization_param_names\":{\"client_id\":\"appid\"},\"authorization_params\":{"
+		 "\"appid\":\"mine\"}"),
 		"\"token_param_names\":{\"code\":null}",
 		"\"token_param_names\":{\"code_verifier\":null}",
 		"\"token_param_names\":{\"refresh_token\":\"r\"}",
