@@ -625,6 +625,7 @@ oauth_callback(PG_FUNCTION_ARGS)
 	if (begun == NULL)
 		raise_refused("The state is missing, or was not made by this database.");
 	callback.app_user = begun->app_user;
+	callback.state = state;
 	authorization_hash(state, callback.state_hash);
 	for (OwnFlow *flow = own_flows; flow != NULL; flow = flow->next)
 		if (memcmp(flow->state_hash, callback.state_hash, sizeof(flow->state_hash)) == 0)

@@ -343,6 +343,7 @@ same_requests(const OAuthClient *a, const OAuthClient *b)
 {
 	return a->auth_method == b->auth_method && a->basic_raw == b->basic_raw &&
 		   a->token_body_format == b->token_body_format && a->token_by_get == b->token_by_get &&
+		   a->refresh_by_get == b->refresh_by_get &&
 		   same_params(a->token_headers, a->n_token_headers, b->token_headers,
 					   b->n_token_headers) &&
 		   same_params(a->token_param_names, a->n_token_param_names, b->token_param_names,
@@ -361,7 +362,8 @@ same_requests(const OAuthClient *a, const OAuthClient *b)
 static bool
 same_answers(const OAuthClient *a, const OAuthClient *b)
 {
-	return same_text(a->access_token_path, b->access_token_path) &&
+	return a->refresh_by_access_token == b->refresh_by_access_token &&
+		   same_text(a->access_token_path, b->access_token_path) &&
 		   same_text(a->refresh_token_path, b->refresh_token_path);
 }
 

@@ -91,8 +91,10 @@ typedef struct OAuthClient
 	const char *client_secret; /* NULL with CLIENT_AUTH_NONE */
 	TokenEndpointAuthMethod auth_method;
 	TokenBodyFormat token_body_format;
-	bool token_by_get;              /* of exchanges and refreshes, with the parameters in the URL */
-	bool basic_raw;                 /* client_secret_basic without form encoding */
+	bool token_by_get;            /* of exchanges, with the parameters in the URL */
+	bool refresh_by_get;          /* of refreshes */
+	bool refresh_by_access_token; /* there is no refresh token: the access token is sent for one */
+	bool basic_raw;               /* client_secret_basic without form encoding */
 	const NameValue *token_headers; /* of requests to these endpoints, besides ours */
 	int n_token_headers;
 
@@ -118,6 +120,10 @@ typedef struct OAuthClient
 	const char *callback_scope_parameter; /* where the answer names none; NULL: nowhere */
 
 	const char *resource; /* RFC 8707; NULL: none */
+
+	/* what {state} and {redirect_uri} stand for in parameters; NULL: unknown */
+	const char *state;
+	const char *redirect_uri;
 
 	/* what the provider calls a parameter; a value of NULL: it is not sent */
 	const NameValue *authorization_param_names;

@@ -63,6 +63,8 @@ static const Member definition_members[] = {
 	{"refresh_param_names", MEMBER_PARAM_NAMES, REFRESH_NAMES},
 	{"basic_encoding", MEMBER_CHOICE, "form|raw"},
 	{"token_method", MEMBER_CHOICE, "POST|GET"},
+	{"refresh_method", MEMBER_CHOICE, "POST|GET"},
+	{"refresh_style", MEMBER_CHOICE, "refresh_token|access_token"},
 	{"token_headers", MEMBER_HEADERS, NULL},
 	{"token_body_format", MEMBER_CHOICE, "form|json|query"},
 	{"token_response_format", MEMBER_CHOICE, "json|form"},
@@ -382,6 +384,10 @@ definition_read(const JsonValue *definition, OAuthClient *client)
 								: text_is(text, "query") ? TOKEN_BODY_QUERY
 														 : TOKEN_BODY_FORM;
 	client->token_by_get = text_is(definition_text(definition, "token_method"), "GET");
+	text = definition_text(definition, "refresh_method");
+	client->refresh_by_get = text != NULL ? text_is(text, "GET") : client->token_by_get;
+	client->refresh_by_access_token =
+		text_is(definition_text(definition, "refresh_style"), "access_token");
 	client->token_headers =
 		definition_params(definition, "token_headers", &client->n_token_headers);
 	client->response_type = definition_text(definition, "response_type");

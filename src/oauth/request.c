@@ -30,8 +30,10 @@
 /* Parameters of the protocol itself in a request to the token endpoint */
 #define MAX_PROTOCOL_PARAMS 8
 
-/* A value that is made anew for each request */
+/* Values that are not what they seem: made anew for each request, and of the flow */
 #define RANDOM_VALUE "{random}"
+#define STATE_VALUE "{state}"
+#define REDIRECT_VALUE "{redirect_uri}"
 
 /* The client secret as a header's value */
 #define SECRET_VALUE "{client_secret}"
@@ -55,18 +57,18 @@ static const char *scope_parameter(const OAuthClient *client);
 static const char *provider_name(const NameValue *names, int n_names, const char *name);
 static bool is_taken(const char *const *reserved, int n_reserved, const NameValue *names,
 					 int n_names, const char *name);
-static const char *extra_value(const char *value);
+static const char *extra_value(const OAuthClient *client, const char *value);
 static const char *header_value(const OAuthClient *client, const char *value);
 static void init_params(ParamList *params, const NameValue *names, int n_names, int n_extra);
 static void add_param(ParamList *params, const char *name, const char *value);
 static void add_client_authentication(const OAuthClient *client, ParamList *params);
-static void add_extra(ParamList *params, const NameValue *extra);
+static void add_extra(ParamList *params, const OAuthClient *client, const NameValue *extra);
 static void append_form(StringInfo out, const ParamList *params);
 static void append_json(StringInfo out, const ParamList *params);
 static void put_into_url(const char *url, const ParamList *params, size_t size,
 						 OAuthRequest *request);
 static void finish_request(const OAuthClient *client, const char *url, ParamList *params,
-						   TokenBodyFormat format, OAuthRequest *request);
+						   TokenBodyFormat format, bool by_get, OAuthRequest *request);
 
 static const char hex[] = "0123456789ABCDEF";
 
@@ -249,10 +251,14 @@ is_authorization_param(const OAuthClient *client, const char *name)
 
 /* RFC 9562 §5.4.  Should there be no randomness it is empty, which the provider refuses. */
 static const char *
-extra_value(const char *value)
+extra_value(const OAuthClient *client, const char *value)
 {
 	uint8 bytes[16];
 
+	if (strcmp(value, STATE_VALUE) == 0)
+		return client->state != NULL ? client->state : "";
+	if (strcmp(value, REDIRECT_VALUE) == 0)
+		return client->redirect_uri != NULL ? client->redirect_uri : "";
 	if (strcmp(value, RANDOM_VALUE) != 0)
 		return value;
 	if (!pg_strong_random(bytes, sizeof(bytes)))
@@ -270,7 +276,7 @@ header_value(const OAuthClient *client, const char *value)
 {
 	if (strcmp(value, SECRET_VALUE) == 0)
 		return client->client_secret != NULL ? client->client_secret : "";
-	return extra_value(value);
+	return extra_value(client, value);
 }
 
 bool
@@ -337,7 +343,7 @@ build_authorization_url(const OAuthClient *client, const AuthorizationParams *pa
 
 		if (!is_authorization_param(client, extra->name) &&
 			strcmp(extra->name, scope_parameter(client)) != 0)
-			append_query_param(url, &first, extra->name, extra_value(extra->value));
+			append_query_param(url, &first, extra->name, extra_value(client, extra->value));
 	}
 	if (fragment != NULL && !follows_fragment)
 		appendStringInfo(url, "#%s", fragment);
@@ -388,9 +394,9 @@ add_param(ParamList *params, const char *name, const char *value)
 }
 
 static void
-add_extra(ParamList *params, const NameValue *extra)
+add_extra(ParamList *params, const OAuthClient *client, const NameValue *extra)
 {
-	params->items[params->count++] = (NameValue){extra->name, extra_value(extra->value)};
+	params->items[params->count++] = (NameValue){extra->name, extra_value(client, extra->value)};
 }
 
 /* RFC 6749 §2.3.1: never two methods in one request */
@@ -493,7 +499,7 @@ put_into_url(const char *url, const ParamList *params, size_t size, OAuthRequest
 
 static void
 finish_request(const OAuthClient *client, const char *url, ParamList *params,
-			   TokenBodyFormat format, OAuthRequest *request)
+			   TokenBodyFormat format, bool by_get, OAuthRequest *request)
 {
 	NameValue *headers = palloc(sizeof(NameValue) * (size_t) (client->n_token_headers + 1));
 	size_t size = 2;
@@ -505,7 +511,8 @@ finish_request(const OAuthClient *client, const char *url, ParamList *params,
 	request->url = url;
 	request->content_type =
 		format == TOKEN_BODY_JSON ? "application/json" : "application/x-www-form-urlencoded";
-	switch (format)
+	/* which has no body */
+	switch (by_get ? TOKEN_BODY_QUERY : format)
 	{
 		case TOKEN_BODY_FORM:
 			init_secret_buffer(&request->body, size);
@@ -517,7 +524,7 @@ finish_request(const OAuthClient *client, const char *url, ParamList *params,
 			break;
 		case TOKEN_BODY_QUERY:
 			put_into_url(url, params, size, request);
-			if (client->token_by_get)
+			if (by_get)
 				request->content_type = NULL;
 			else
 				init_secret_buffer(&request->body, 0);
@@ -556,9 +563,9 @@ build_code_request(const OAuthClient *client, const char *code, const char *redi
 	add_client_authentication(client, &params);
 	for (int i = 0; i < client->n_token_params; i++)
 		if (!is_token_param(client, client->token_params[i].name))
-			add_extra(&params, &client->token_params[i]);
-	finish_request(client, client->token_endpoint, &params,
-				   client->token_by_get ? TOKEN_BODY_QUERY : client->token_body_format, request);
+			add_extra(&params, client, &client->token_params[i]);
+	finish_request(client, client->token_endpoint, &params, client->token_body_format,
+				   client->token_by_get, request);
 }
 
 void
@@ -582,12 +589,12 @@ build_refresh_request(const OAuthClient *client, const char *refresh_token, char
 
 		if (!is_refresh_param(client, extra->name) &&
 			strcmp(extra->name, scope_parameter(client)) != 0)
-			add_extra(&params, extra);
+			add_extra(&params, client, extra);
 	}
-	finish_request(
-		client,
-		client->refresh_endpoint != NULL ? client->refresh_endpoint : client->token_endpoint,
-		&params, client->token_by_get ? TOKEN_BODY_QUERY : client->token_body_format, request);
+	finish_request(client,
+				   client->refresh_endpoint != NULL ? client->refresh_endpoint
+													: client->token_endpoint,
+				   &params, client->token_body_format, client->refresh_by_get, request);
 }
 
 void
@@ -604,7 +611,7 @@ build_revocation_request(const OAuthClient *client, const char *token, const cha
 	/* RFC 7009 knows no other way, and no server is known to */
 	finish_request(client, client->revocation_endpoint, &params,
 				   client->token_body_format == TOKEN_BODY_JSON ? TOKEN_BODY_JSON : TOKEN_BODY_FORM,
-				   request);
+				   false, request);
 }
 
 void

@@ -331,6 +331,8 @@ read_tokens(const OAuthClient *client, const BodyObject *root, TokenResponse *re
 		return "token_type is not one that is accepted";
 
 	response->access_token = secret_copy(access_token->text, access_token->len);
+	if (refresh_token == NULL && client->refresh_by_access_token)
+		refresh_token = access_token;
 	if (refresh_token != NULL)
 		response->refresh_token = secret_copy(refresh_token->text, refresh_token->len);
 	response->token_type = secret_copy(token_type, strlen(token_type));

@@ -21,6 +21,7 @@ callback_put(StringInfo record, const Callback *c)
 	record_put_text(record, c->session_app_user);
 	record_put_int(record, c->is_service);
 	record_put_bytes(record, c->has_binding ? c->binding_hash : NULL, sizeof(c->binding_hash));
+	record_put_text(record, c->state);
 	record_put_text(record, c->code);
 	record_put_text(record, c->iss);
 	record_put_text(record, c->error);
@@ -53,6 +54,7 @@ callback_get(StringInfo record, Callback *c)
 	c->has_binding = bytes != NULL && len == sizeof(c->binding_hash);
 	if (c->has_binding)
 		memcpy(c->binding_hash, bytes, len);
+	c->state = record_get_text(record);
 	c->code = record_get_text(record);
 	c->iss = record_get_text(record);
 	c->error = record_get_text(record);

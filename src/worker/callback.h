@@ -21,6 +21,7 @@ typedef struct Callback
 	bool is_service;        /* the caller has the service role */
 	bool has_binding;
 	uint8 binding_hash[PG_SHA256_DIGEST_LENGTH];
+	char *state;
 	char *code;
 	char *iss;
 	char *error;

@@ -317,6 +317,8 @@ request_tokens(Flight *flight)
 	ExchangeDetails *details = flight->details;
 
 	details->phase = PHASE_CODE;
+	flight->connector->client.state = details->callback.state;
+	flight->connector->client.redirect_uri = details->redirect_uri;
 	build_code_request(&flight->connector->client, details->callback.code, details->redirect_uri,
 					   details->code_verifier, details->requested, details->n_requested,
 					   &flight->request);

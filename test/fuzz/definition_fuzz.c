@@ -172,15 +172,17 @@ check_body(const OAuthClient *client, const OAuthRequest *request, const char *e
 	static const char *const once[] = {"grant_type", "code", "refresh_token", "redirect_uri",
 									   "code_verifier"};
 	const char *secret = called(names, n_names, "client_secret");
+	bool by_get =
+		strcmp(grant, "refresh_token") == 0 ? client->refresh_by_get : client->token_by_get;
 
 	CHECK(strncmp(request->url, endpoint, strlen(endpoint)) == 0);
 	if (strlen(request->url) <= URL_MAX_BYTES)
 		CHECK(strcmp(url_origin(request->url), url_origin(endpoint)) == 0);
 	CHECK((request->secret_url != NULL) ==
-		  (client->token_by_get || client->token_body_format == TOKEN_BODY_QUERY));
+		  (by_get || client->token_body_format == TOKEN_BODY_QUERY));
 	CHECK(request->secret_url != NULL || strcmp(request->url, endpoint) == 0);
 	CHECK(strpbrk(request->url, "# \r\n\"<>") == NULL);
-	CHECK((request->body.data == NULL) == client->token_by_get);
+	CHECK((request->body.data == NULL) == by_get);
 	/* the endpoint's own query may have any names */
 	if (strchr(endpoint, '?') == NULL && is_plain(called(names, n_names, grant)))
 		CHECK(params_named(client, request, called(names, n_names, grant)) == 1);

@@ -160,7 +160,7 @@ function grant(entry) {
 	entry.tokens.set(tokens.access, 'access');
 	entry.tokens.set(tokens.refresh, 'refresh');
 	put(answer, at('access_token'), tokens.access);
-	put(answer, at('refresh_token'), tokens.refresh);
+	if (definition.refresh_style !== 'access_token') put(answer, at('refresh_token'), tokens.refresh);
 	put(answer, definition.token_path ? `${definition.token_path}.token_type` : 'token_type', definition.token_types?.[0] ?? 'Bearer');
 	if (definition.expires_at_path) {
 		const when = Date.now() + 7200000;
@@ -199,7 +199,7 @@ function tokenRequest(entry, kind, request, url, body) {
 	const inQuery = samePlace(url, place);
 	let params;
 
-	equal(request.method, definition.token_method ?? 'POST', 'the method');
+	equal(request.method, (kind === 'refresh' && definition.refresh_method) || definition.token_method || 'POST', 'the method');
 	if (format === 'query' || request.method === 'GET') { params = inQuery; equal(body, '', 'the body'); }
 	else {
 		nothingElse(inQuery);
@@ -215,11 +215,11 @@ function tokenRequest(entry, kind, request, url, body) {
 	authenticate(entry, request, params, renamed);
 	if (isSent(renamed, 'grant_type')) take(params, 'grant_type', kind === 'refresh' ? 'refresh_token' : 'authorization_code');
 	if (kind === 'refresh') {
-		equal(entry.tokens.get(params.get('refresh_token')), 'refresh', 'the refresh token');
+		equal(entry.tokens.get(params.get('refresh_token')), definition.refresh_style === 'access_token' ? 'access' : 'refresh', 'the refresh token');
 		entry.tokens.delete(params.get('refresh_token'));
 		params.delete('refresh_token');
 		takeScopes(definition, 'refresh', params);
-		takeExtras(params, definition.refresh_params, values);
+		takeExtras(params, definition.refresh_params, { ...values, redirect_uri: 'https://app.example/callback' });
 	} else {
 		const flow = entry.codes.get(params.get('code'));
 		must(flow, 'the code is unknown');
@@ -232,7 +232,7 @@ function tokenRequest(entry, kind, request, url, body) {
 			params.delete('code_verifier');
 		}
 		takeScopes(definition, 'exchange', params);
-		takeExtras(params, definition.token_params, values);
+		takeExtras(params, definition.token_params, { ...values, redirect_uri: 'https://app.example/callback', state: flow.state });
 	}
 	nothingElse(params);
 	seen[kind === 'refresh' ? 'refreshed' : 'exchanged'][entry.key] = true;
@@ -290,7 +290,7 @@ function serve(request, response) {
 			const revokes = endpoint(entry, 'revocation_endpoint');
 			const isRevocation = revokes && revokes.host === url.host && revokes.pathname === url.pathname &&
 				(entry.definition.revocation?.auth === 'bearer' || !/grant_type|code-|refresh_token=/.test(body + url.search) || revokes.pathname !== endpoint(entry, 'token_endpoint').pathname);
-			const kind = /\brt-[a-z0-9_]+-\d/.test(decodeURIComponent((body + url.search).replace(/%(?![0-9a-f]{2})/gi, ''))) ? 'refresh' : 'code';
+			const kind = (entry.definition.refresh_style === 'access_token' ? /\bat-[a-z0-9_]+-\d/ : /\brt-[a-z0-9_]+-\d/).test(decodeURIComponent((body + url.search).replace(/%(?![0-9a-f]{2})/gi, ''))) ? 'refresh' : 'code';
 			const answer = isRevocation ? revocation(entry, request, url, body) : tokenRequest(entry, kind, request, url, body);
 			response.writeHead(200, { 'content-type': answer.type, 'cache-control': 'no-store' });
 			response.end(answer.body);

@@ -271,7 +271,8 @@ my %member = (
 	connection_config_fields => { session_state => { source => 'callback', pattern => '^.*$' } }, default_expires_in => 60, zero_expires_in => 'unknown',
 	refresh_margin => 60, revocation_ends_grant => JSON::PP::true, consent_params => { prompt => 'none' },
 	implied_scopes => { read => ['x'] }, scope_aliases => { x => 'read' }, unreturned_scopes => ['read'], callback_scope_parameter => 'scope', default_scopes => ['x'], required_scopes => ['x'], scope_requests => ['exchange'], response_type => 'none', authorization_fragment => 'x',
-	authorization_param_names => { client_id => 'id' }, token_param_names => { client_id => 'id' }, refresh_param_names => { client_id => 'id' }, basic_encoding => 'raw', token_method => 'GET', token_headers => { 'X-Other' => 'x' }, sandbox => { token_endpoint => $evil->url . '/token' });
+	authorization_param_names => { client_id => 'id' }, token_param_names => { client_id => 'id' }, refresh_param_names => { client_id => 'id' }, basic_encoding => 'raw', token_method => 'GET', token_headers => { 'X-Other' => 'x' }, refresh_method => 'GET', refresh_style => 'access_token', access_token_path => 'a', refresh_token_path => 'a', expires_in_path => 'a', expires_at_path => 'a', expires_at_format => 'epoch',
+	error_path => 'a', ok_values => ['a'], error_outcomes => { a => 'refused' }, id_token => 'optional', callback_param_names => { code => 'c' }, callback_errors => { a => 'b' }, refresh_token_reuse => 'once', refresh_ends_access_token => \1, sandbox => { token_endpoint => $evil->url . '/token' });
 my (undef, $hint) = failure($node, 'app_admin', "SELECT $ns.register_provider('x', '{\"no such name\": 1}')");
 my ($names) = $hint =~ /Known names are: (.*)\./;
 is_deeply([ sort split /, /, $names ], [ sort keys %member ], 'every name of a definition is known here');

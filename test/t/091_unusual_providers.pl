@@ -155,6 +155,21 @@ check('page',
 	authorization => { response_type => 'code id_token', id => $ANYTHING },
 	url => qr{/auth#/oauth/authorize\?response_type=code%20id_token&client_id=});
 
+# As Facebook, where the access token is sent for one that lives longer
+check('renewal',
+	definition => {
+		refresh_style => 'access_token', refresh_method => 'GET', refresh_endpoint => $provider->url . '/renew', refresh_param_names => { refresh_token => 'old_token', client_secret => undef, grant_type => undef },
+		refresh_params => { grant_type => 'renew', back => '{redirect_uri}' }, token_params => { state => '{state}' }, pkce => 'off',
+	},
+	answer => { access_token => 'access-token-of-renewal', expires_in => 7200 },
+	refresh => 'GET /renew?old_token=access-token-of-renewal&client_id=client&back=<redirect_uri>&grant_type=renew',
+	then => sub {
+		my ($connector, $exchange) = @_;
+
+		like($exchange->{body}, qr/&state=[\w-]{32,}$/, 'the state goes with the exchange');
+		like(query($node, 'postgres', "SELECT refresh_at < expires_at FROM $ns.connections WHERE connector_id = 'renewal'"), qr/^t$/, 'and it will be renewed');
+	});
+
 # ---------------------------------------------------------------- scopes
 
 check('scopes',
@@ -269,7 +284,7 @@ foreach my $connector (qw(once twice))
 
 # ---------------------------------------------------------------- what must not be seen
 
-my @hidden = ($secret, $escaped, 'the-code-of-it', map { ("refresh-token-of-$_", "access-token-of-$_") } qw(wechat query names));
+my @hidden = ($secret, $escaped, 'the-code-of-it', map { ("refresh-token-of-$_", "access-token-of-$_") } qw(wechat query names renewal));
 $provider->rules({ path => '*', reset => \1 });
 failure($node, 'app_service', "SELECT * FROM $ns.app_user_connection('alice', 'wechat', min_validity => '1 day')");
 failure($node, 'app_service', "SELECT * FROM $ns.app_user_connection('alice', 'query', min_validity => '1 day')");

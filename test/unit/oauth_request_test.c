@@ -480,6 +480,7 @@ test_unusual_requests(void)
 	static const NameValue extras[] = {{"grant_type", "own"}, {"client_key", "x"}};
 	static const NameValue headers[] = {
 		{"Notion-Version", "2022-06-28"}, {"X-Id", "{random}"}, {"Secret", "{client_secret}"}};
+	static const NameValue flow[] = {{"state", "{state}"}, {"again", "{redirect_uri}"}};
 	char *scopes[] = {"a", "b c"};
 	OAuthRequest request;
 
@@ -536,7 +537,7 @@ test_unusual_requests(void)
 	oauth_request_free(&request);
 	ok(request.secret_url == NULL && request.url == NULL && request.n_headers == 0,
 	   "which are forgotten");
-	client.token_by_get = true;
+	client.token_by_get = client.refresh_by_get = true;
 	client.token_body_format = TOKEN_BODY_FORM;
 	client.auth_method = CLIENT_SECRET_BASIC;
 	client.token_endpoint = "https://provider.example/token?v=2";
@@ -551,6 +552,22 @@ test_unusual_requests(void)
 	ok(strcmp(request.url, "https://provider.example/revoke") == 0 && request.secret_url == NULL &&
 		   strcmp(body_of(&request), "token=t") == 0,
 	   "a revocation stays a form");
+	oauth_request_free(&request);
+
+	reset_client();
+	client.token_params = flow;
+	client.n_token_params = client.n_refresh_params = 2;
+	client.refresh_params = flow;
+	client.refresh_by_get = true;
+	client.state = "s";
+	client.redirect_uri = "app:/";
+	build_code_request(&client, "c", "app:/", NULL, NULL, 0, &request);
+	ok(strstr(body_of(&request), "&state=s&again=app%3A%2F") != NULL && request.secret_url == NULL,
+	   "what the flow has may go with its exchange");
+	oauth_request_free(&request);
+	build_refresh_request(&client, "t", NULL, 0, &request);
+	ok(strstr(request.url, "&state=s&again=app%3A%2F") != NULL && request.body.data == NULL,
+	   "and a refresh may be a GET though the exchange is none");
 	oauth_request_free(&request);
 
 	reset_client();

@@ -616,6 +616,12 @@ test_paths(void)
 	ok(malformed("are one"), "the refresh token is not handed out as an access token");
 
 	reset_client();
+	client.refresh_by_access_token = true;
+	parse(200, "{\"access_token\":\"a\"}");
+	ok(granted("a") && strcmp(response.refresh_token, "a") == 0,
+	   "where the access token is sent for another it is kept for that");
+
+	reset_client();
 	client.access_token_path = "access_token.token";
 	parse(200, "{\"access_token\":{\"token\":\"a\",\"expires_at\":null}}");
 	ok(granted("a"), "the access token may be in an object of that name");
