@@ -20,6 +20,7 @@ static const Member sandbox_members[] = {
 	{"revocation_endpoint", MEMBER_ENDPOINT_TEMPLATE, NULL},
 	{"jwks_uri", MEMBER_ENDPOINT, NULL},
 	{"issuer", MEMBER_NAME, NULL},
+	{"iss_parameter", MEMBER_CHOICE, "checked|ignored"},
 };
 
 static const char *const of_the_server[] = {"refresh_endpoint", "revocation_endpoint", "jwks_uri",
