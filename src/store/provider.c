@@ -29,11 +29,26 @@ provider_json(const Jsonb *object)
 	return json_parse_object(text, strlen(text));
 }
 
+/* What to do where the member is an http endpoint, or holds one; NULL: it does not */
+static const char *
+endpoint_hint(const JsonValue *json, const char *name)
+{
+	const JsonValue *inner = json_member(json, name);
+	const char *url = definition_text(json, name);
+	const char *hint = url != NULL ? url_endpoint_hint(url) : NULL;
+
+	/* the sandbox's */
+	if (strcmp(name, "sandbox") == 0 && inner != NULL)
+		for (const JsonValue *member = inner->first; member != NULL && hint == NULL;
+			 member = member->next)
+			hint = json_string(member) != NULL ? url_endpoint_hint(json_string(member)) : NULL;
+	return hint;
+}
+
 static void
 raise_problem(const DefinitionProblem *problem, const char *what, const Jsonb *given,
 			  const JsonValue *json)
 {
-	const char *value;
 	const char *hint;
 
 	if (problem == NULL)
@@ -54,8 +69,7 @@ raise_problem(const DefinitionProblem *problem, const char *what, const Jsonb *g
 							errhint("Known names are: %s.", problem->detail)));
 			break;
 		case DEFINITION_INVALID_VALUE:
-			value = definition_text(json, problem->name);
-			hint = value != NULL ? url_endpoint_hint(value) : NULL;
+			hint = endpoint_hint(json, problem->name);
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("invalid value for \"%s\"", problem->name),
 							errdetail("%s", problem->detail), hint ? errhint("%s", hint) : 0));
@@ -100,6 +114,7 @@ provider_check_definition(const Jsonb *definition)
 
 	raise_problem(definition_problem(json), "provider definition", definition, json);
 	check_addresses(json);
+	check_addresses(json_member(json, "sandbox"));
 	check_patterns(json, NULL);
 }
 

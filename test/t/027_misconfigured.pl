@@ -194,6 +194,7 @@ foreach my $url (sort keys %hints)
 	like(refused(issuer_with($url)), qr/^22023 \| .*$hints{$url}/, "jwks_uri of an issuer $url: what would help");
 }
 like(refused(provider_with($_ => 'https://10.1.2.3/x')), $hints{'https://10.1.2.3/x'}, "$_ as well") foreach qw(revocation_endpoint jwks_uri);
+like(refused(provider_with(sandbox => { token_endpoint => $_ })), $hints{$_}, "the sandbox's token_endpoint $_") foreach 'http://localhost:8080/x', 'https://10.1.2.3/x';
 foreach my $url ('https://10.1.2.3/x', 'https://localhost/x')
 {
 	is((failure($node, 'app_admin', provider_with(authorization_endpoint => $url)))[0], undef, "the browser may go to $url, which this server does not call");
