@@ -420,7 +420,8 @@ note_answer(const Flight *flight)
 static void
 mask_sent(const ExchangeDetails *details, TokenResponse *tokens)
 {
-	const char *const sent[] = {details->callback.code, details->code_verifier};
+	const char *const sent[] = {details->callback.code, details->code_verifier,
+								details->callback.state};
 
 	echo_mask(tokens->error, sent, lengthof(sent));
 	echo_mask(tokens->error_description, sent, lengthof(sent));
