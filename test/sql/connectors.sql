@@ -30,7 +30,7 @@ FROM unnest(ARRAY[
 	'{"token_endpoint": "http://a.example/token"}', '{"token_endpoint": "https://u:p@a.example/token"}',
 	'{"token_endpoint": "https://a.example/token#f"}', '{"revocation_endpoint": "javascript:alert(1)"}',
 	'{"userinfo_endpoint": "file:///etc/passwd"}', '{"jwks_uri": "http://169.254.169.254/"}',
-	'{"issuer": ""}', '{"pkce": "plain"}', '{"pkce": ""}', '{"pkce": "S256|off"}',
+	'{"issuer": ""}', '{"pkce": "S512"}', '{"pkce": ""}', '{"pkce": "S256|off"}',
 	'{"token_endpoint_auth_method": "private_key"}', '{"authorization_params": ["a"]}',
 	'{"authorization_params": {"a": 1}}', '{"authorization_params": {"a": {"b": "c"}}}', '{"token_types": {"a": "b"}}',
 	'{"token_types": [1]}', '{"token_types": "bearer"}', '{"default_expires_in": -1}',
