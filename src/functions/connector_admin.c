@@ -51,7 +51,7 @@ static char *
 secret_arg(FunctionCallInfo fcinfo, int i, const OAuthClient *client)
 {
 	const char *urls[] = {client->token_endpoint, client->refresh_endpoint,
-						  client->revocation_endpoint};
+						  client->long_token_endpoint, client->revocation_endpoint};
 	text *value;
 
 	if (PG_ARGISNULL(i))
@@ -348,6 +348,10 @@ same_requests(const OAuthClient *a, const OAuthClient *b)
 					   b->n_token_headers) &&
 		   same_params(a->token_param_names, a->n_token_param_names, b->token_param_names,
 					   b->n_token_param_names) &&
+		   same_params(a->long_token_params, a->n_long_token_params, b->long_token_params,
+					   b->n_long_token_params) &&
+		   same_params(a->long_token_param_names, a->n_long_token_param_names,
+					   b->long_token_param_names, b->n_long_token_param_names) &&
 		   same_params(a->refresh_param_names, a->n_refresh_param_names, b->refresh_param_names,
 					   b->n_refresh_param_names) &&
 		   same_params(a->token_params, a->n_token_params, b->token_params, b->n_token_params) &&
@@ -529,7 +533,7 @@ allow_endpoint_change(PG_FUNCTION_ARGS)
 	connector_require_open(connector);
 	connector->allowed_endpoints =
 		token_endpoint != NULL
-			? connector_endpoints(token_endpoint, revocation_endpoint, refresh_endpoint)
+			? connector_endpoints(token_endpoint, revocation_endpoint, refresh_endpoint, NULL)
 			: NULL;
 	connector->client_secret = connector_seal_secret(connector, connector->client.client_secret);
 	store_allow_endpoints(connector);

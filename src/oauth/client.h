@@ -83,7 +83,8 @@ typedef struct OAuthClient
 	const char *issuer;
 	const char *authorization_endpoint;
 	const char *token_endpoint;
-	const char *refresh_endpoint; /* of refreshes, where that is another */
+	const char *refresh_endpoint;    /* of refreshes, where that is another */
+	const char *long_token_endpoint; /* takes a new access token for one that lives longer */
 	const char *revocation_endpoint;
 	const char *jwks_uri;
 
@@ -142,6 +143,10 @@ typedef struct OAuthClient
 	int n_token_params;
 	const NameValue *refresh_params;
 	int n_refresh_params;
+	const NameValue *long_token_params;
+	int n_long_token_params;
+	const NameValue *long_token_param_names;
+	int n_long_token_param_names;
 
 	/* reading the token response */
 	int64_t default_expires_in; /* seconds when absent; -1 = unknown */

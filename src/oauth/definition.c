@@ -22,6 +22,7 @@
 #define AUTHORIZATION_NAMES                                                                        \
 	"response_type|client_id|redirect_uri|state|nonce|code_challenge|code_challenge_method"
 #define EXCHANGE_NAMES "grant_type|code|redirect_uri|code_verifier|client_id|client_secret|scope"
+#define LONG_TOKEN_NAMES "access_token|client_id|client_secret"
 #define CALLBACK_NAMES "code|error"
 #define REFRESH_NAMES "grant_type|refresh_token|client_id|client_secret|scope"
 
@@ -40,6 +41,9 @@ static const Member definition_members[] = {
 	/* the extension's own */
 	{"name", MEMBER_TEXT, NULL},
 	{"refresh_endpoint", MEMBER_ENDPOINT_TEMPLATE, NULL},
+	{"long_token_endpoint", MEMBER_ENDPOINT, NULL},
+	{"long_token_params", MEMBER_PARAMS, NULL},
+	{"long_token_param_names", MEMBER_PARAM_NAMES, LONG_TOKEN_NAMES},
 	{"pkce", MEMBER_CHOICE, "S256|plain|off"},
 	{"nonce", MEMBER_CHOICE, "required|optional"},
 	{"iss_parameter", MEMBER_CHOICE, "checked|ignored"},
@@ -222,6 +226,9 @@ consistency_problem(const JsonValue *definition)
 		(definition_text(definition, "expires_at_format") != NULL))
 		return invalid(client.expires_at_path != NULL ? "expires_at_path" : "expires_at_format",
 					   "expires_at_path and expires_at_format belong together.");
+	/* an ID token is of the access token that it came with */
+	if (client.long_token_endpoint != NULL && client.jwks_uri != NULL)
+		return invalid("long_token_endpoint", "It cannot be had together with jwks_uri.");
 	if (client.error_path == NULL && client.n_ok_values > 0)
 		return invalid("ok_values", "They are those of error_path, which there is none of.");
 	if (client.access_token_path != NULL && client.refresh_token_path != NULL &&
@@ -252,6 +259,11 @@ consistency_problem(const JsonValue *definition)
 		found = params_problem(definition, "token_params", &client, is_token_param);
 	if (found == NULL)
 		found = params_problem(definition, "refresh_params", &client, is_refresh_param);
+	if (found == NULL)
+		found = names_problem("long_token_param_names", LONG_TOKEN_NAMES,
+							  client.long_token_param_names, client.n_long_token_param_names, NULL);
+	if (found == NULL)
+		found = params_problem(definition, "long_token_params", &client, is_long_token_param);
 	return found;
 }
 
@@ -371,6 +383,11 @@ definition_read(const JsonValue *definition, OAuthClient *client)
 	client->authorization_endpoint = definition_text(definition, "authorization_endpoint");
 	client->token_endpoint = definition_text(definition, "token_endpoint");
 	client->refresh_endpoint = definition_text(definition, "refresh_endpoint");
+	client->long_token_endpoint = definition_text(definition, "long_token_endpoint");
+	client->long_token_params =
+		definition_params(definition, "long_token_params", &client->n_long_token_params);
+	client->long_token_param_names =
+		definition_names(definition, "long_token_param_names", &client->n_long_token_param_names);
 	client->revocation_endpoint = definition_text(definition, "revocation_endpoint");
 	client->jwks_uri = definition_text(definition, "jwks_uri");
 

@@ -374,6 +374,16 @@ is_refresh_param(const OAuthClient *client, const char *name)
 					client != NULL ? client->n_refresh_param_names : 0, name);
 }
 
+bool
+is_long_token_param(const OAuthClient *client, const char *name)
+{
+	static const char *const reserved[] = {"access_token", "client_id", "client_secret"};
+
+	return is_taken(reserved, lengthof(reserved),
+					client != NULL ? client->long_token_param_names : NULL,
+					client != NULL ? client->n_long_token_param_names : 0, name);
+}
+
 static void
 init_params(ParamList *params, const NameValue *names, int n_names, int n_extra)
 {
@@ -595,6 +605,21 @@ build_refresh_request(const OAuthClient *client, const char *refresh_token, char
 				   client->refresh_endpoint != NULL ? client->refresh_endpoint
 													: client->token_endpoint,
 				   &params, client->token_body_format, client->refresh_by_get, request);
+}
+
+void
+build_long_token_request(const OAuthClient *client, const char *access_token, OAuthRequest *request)
+{
+	ParamList params;
+
+	init_params(&params, client->long_token_param_names, client->n_long_token_param_names,
+				client->n_long_token_params);
+	add_param(&params, "access_token", access_token);
+	add_client_authentication(client, &params);
+	for (int i = 0; i < client->n_long_token_params; i++)
+		if (!is_long_token_param(client, client->long_token_params[i].name))
+			add_extra(&params, client, &client->long_token_params[i]);
+	finish_request(client, client->long_token_endpoint, &params, TOKEN_BODY_QUERY, true, request);
 }
 
 void

@@ -51,6 +51,7 @@ extern bool is_authorization_param(const OAuthClient *client, const char *name);
  */
 extern bool is_token_param(const OAuthClient *client, const char *name);
 extern bool is_refresh_param(const OAuthClient *client, const char *name);
+extern bool is_long_token_param(const OAuthClient *client, const char *name);
 
 /*
  * The URL to send the browser to (RFC 6749 §4.1.1, RFC 7636 §4.3).  Query
@@ -70,6 +71,10 @@ extern void build_code_request(const OAuthClient *client, const char *code,
 /* RFC 6749 §6; the scopes, which must have been granted, as above */
 extern void build_refresh_request(const OAuthClient *client, const char *refresh_token,
 								  char *const *scopes, int n_scopes, OAuthRequest *request);
+
+/* For one that lives longer, where a provider gives none at once: a GET */
+extern void build_long_token_request(const OAuthClient *client, const char *access_token,
+									 OAuthRequest *request);
 
 /* RFC 7009 §2.1; token_type_hint is "refresh_token" or "access_token" */
 extern void build_revocation_request(const OAuthClient *client, const char *token,

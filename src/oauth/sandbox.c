@@ -23,8 +23,8 @@ static const Member sandbox_members[] = {
 	{"iss_parameter", MEMBER_CHOICE, "checked|ignored"},
 };
 
-static const char *const of_the_server[] = {"refresh_endpoint", "revocation_endpoint", "jwks_uri",
-											"issuer"};
+static const char *const of_the_server[] = {"refresh_endpoint", "long_token_endpoint",
+											"revocation_endpoint", "jwks_uri", "issuer"};
 
 /* Tokens of a sandbox are nothing for the provider's own system, nor its word for the sandbox. */
 static bool

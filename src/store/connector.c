@@ -298,12 +298,17 @@ connector_check_scopes(char *const *scopes, int n_scopes)
 /* No URL holds a space, so no two sets of them make the same text. */
 char *
 connector_endpoints(const char *token_endpoint, const char *revocation_endpoint,
-					const char *refresh_endpoint)
+					const char *refresh_endpoint, const char *long_token_endpoint)
 {
-	return psprintf("%s %s%s%s", token_endpoint != NULL ? token_endpoint : "-",
-					revocation_endpoint != NULL ? revocation_endpoint : "-",
-					refresh_endpoint != NULL ? " " : "",
-					refresh_endpoint != NULL ? refresh_endpoint : "");
+	const char *urls[] = {token_endpoint, revocation_endpoint, refresh_endpoint,
+						  long_token_endpoint};
+	int n_urls = long_token_endpoint != NULL ? 4 : refresh_endpoint != NULL ? 3 : 2;
+	StringInfoData endpoints;
+
+	initStringInfo(&endpoints);
+	for (int i = 0; i < n_urls; i++)
+		appendStringInfo(&endpoints, "%s%s", i > 0 ? " " : "", urls[i] != NULL ? urls[i] : "-");
+	return endpoints.data;
 }
 
 void
@@ -333,8 +338,9 @@ connector_derive(Connector *connector)
 		url_field_fix(client, connector->connection_config, client->refresh_endpoint);
 	client->revocation_endpoint =
 		url_field_fix(client, connector->connection_config, client->revocation_endpoint);
-	connector->endpoints = connector_endpoints(client->token_endpoint, client->revocation_endpoint,
-											   client->refresh_endpoint);
+	connector->endpoints =
+		connector_endpoints(client->token_endpoint, client->revocation_endpoint,
+							client->refresh_endpoint, client->long_token_endpoint);
 	/* who holds the old token when it ends at once is to hold it for as long as can be */
 	connector->refresh_margin = (int) definition_seconds(
 		definition, "refresh_margin",

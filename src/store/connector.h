@@ -76,7 +76,7 @@ extern bytea *connector_seal_secret(const Connector *connector, const char *clie
 
 /* The endpoints of a client as they are compared and bound: whole URLs */
 extern char *connector_endpoints(const char *token_endpoint, const char *revocation_endpoint,
-								 const char *refresh_endpoint);
+								 const char *refresh_endpoint, const char *long_token_endpoint);
 
 /* The stored columns only; NULL when there is none. */
 extern Connector *store_get_connector(const char *connector_id);

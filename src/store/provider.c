@@ -96,7 +96,7 @@ static void
 check_addresses(const JsonValue *definition)
 {
 	static const char *const called[] = {"token_endpoint", "refresh_endpoint",
-										 "revocation_endpoint", "jwks_uri"};
+										 "long_token_endpoint", "revocation_endpoint", "jwks_uri"};
 
 	for (int i = 0; i < (int) lengthof(called); i++)
 	{

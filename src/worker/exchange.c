@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "base/record.h"
+#include "base/secret.h"
 #include "oauth/echo.h"
 #include "oauth/id_token.h"
 #include "store/adoption.h"
@@ -427,12 +428,62 @@ mask_sent(const ExchangeDetails *details, TokenResponse *tokens)
 	echo_mask(tokens->error_description, sent, lengthof(sent));
 }
 
+static void
+request_long_token(Flight *flight)
+{
+	ExchangeDetails *details = flight->details;
+
+	details->phase = PHASE_LONG_TOKEN;
+	details->code_sent_at = flight->sent_at;
+	build_long_token_request(&flight->connector->client, flight->tokens.access_token,
+							 &flight->request);
+}
+
+/*
+ * One that lives longer comes in the place of what the code gave; without it that stands,
+ * for as long as it lives, since the code has been used.
+ */
+static void
+long_token_answered(Flight *flight, const HttpResponse *response)
+{
+	const OAuthClient *client = &flight->connector->client;
+	TokenResponse *tokens = &flight->tokens;
+	TokenResponse longer = {.outcome = TOKEN_MALFORMED};
+
+	if (response->outcome == HTTP_ANSWERED)
+		parse_token_response(client, response->status, response->content_type, response->body,
+							 response->body_len, &longer);
+	token_response_count_from(&longer, client, timestamptz_to_time_t(flight->sent_at));
+	if (longer.outcome == TOKEN_GRANTED)
+	{
+		secret_cleanse(tokens->access_token, strlen(tokens->access_token));
+		if (tokens->refresh_token != NULL)
+			secret_cleanse(tokens->refresh_token, strlen(tokens->refresh_token));
+		tokens->access_token = longer.access_token;
+		tokens->refresh_token = longer.refresh_token;
+		tokens->token_type = longer.token_type;
+		tokens->expires_in = longer.expires_in;
+		tokens->expires_in_ignored = longer.expires_in_ignored;
+		return;
+	}
+	/* it is of no use for a renewal, which takes one that lives long */
+	if (client->refresh_by_access_token)
+		tokens->refresh_token = NULL;
+	flight->sent_at = ((ExchangeDetails *) flight->details)->code_sent_at;
+	flight->http_outcome = HTTP_ANSWERED;
+}
+
 static bool
 exchange_answered(Flight *flight, const HttpResponse *response)
 {
 	ExchangeDetails *details = flight->details;
 	TokenResponse *tokens = &flight->tokens;
 
+	if (details->phase == PHASE_LONG_TOKEN)
+	{
+		long_token_answered(flight, response);
+		return false;
+	}
 	if (details->phase != PHASE_CODE)
 		return keys_answered(flight, response);
 	if (response->outcome != HTTP_ANSWERED)
@@ -473,6 +524,11 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 			{
 				details->failure = "invalid_response";
 				break;
+			}
+			if (flight->connector->client.long_token_endpoint != NULL)
+			{
+				request_long_token(flight);
+				return true;
 			}
 			if (!expects_id_token(flight) || !check_id_token(flight))
 				break;

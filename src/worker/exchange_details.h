@@ -21,6 +21,7 @@ typedef enum ExchangePhase
 {
 	PHASE_KEYS,
 	PHASE_CODE,
+	PHASE_LONG_TOKEN,
 	PHASE_KEYS_AGAIN
 } ExchangePhase;
 
@@ -29,6 +30,7 @@ typedef struct ExchangeDetails
 	Callback callback;
 	Authorization *flow; /* as it was when it was consumed; NULL: not, or by another worker */
 	ExchangePhase phase;
+	TimestampTz code_sent_at;
 	char *redirect_uri;
 	char *code_verifier;
 	char *nonce;

@@ -255,6 +255,16 @@ check_requests(OAuthClient *client)
 			   client->refresh_endpoint != NULL ? client->refresh_endpoint : client->token_endpoint,
 			   client->refresh_param_names, client->n_refresh_param_names, "refresh_token");
 	oauth_request_free(&request);
+	if (client->long_token_endpoint != NULL)
+	{
+		build_long_token_request(client, "token", &request);
+		CHECK(strncmp(request.url, client->long_token_endpoint,
+					  strlen(client->long_token_endpoint)) == 0);
+		if (strlen(request.url) <= URL_MAX_BYTES)
+			CHECK(strcmp(url_origin(request.url), url_origin(client->long_token_endpoint)) == 0);
+		CHECK(request.body.data == NULL && strpbrk(request.url, "# \r\n\"<>") == NULL);
+		oauth_request_free(&request);
+	}
 }
 
 static void

@@ -44,7 +44,7 @@ for (const file of fs.readdirSync(option.providers).filter((name) => name.endsWi
 const given = JSON.parse(fs.readFileSync(option.values));
 for (const [key, values] of Object.entries(given)) Object.assign(entries.get(key)?.values ?? {}, values);
 
-const names = ['authorization_endpoint', 'token_endpoint', 'refresh_endpoint', 'revocation_endpoint'];
+const names = ['authorization_endpoint', 'token_endpoint', 'refresh_endpoint', 'long_token_endpoint', 'revocation_endpoint'];
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
 function endpoint(entry, name) {
 	const template = entry.definition[name];
@@ -242,6 +242,22 @@ function tokenRequest(entry, kind, request, url, body) {
 		: { type: 'application/json', body: JSON.stringify(answer) };
 }
 
+// The access token of an exchange for one that lives longer
+function longToken(entry, request, url) {
+	const { definition, values } = entry;
+	const renamed = definition.long_token_param_names ?? {};
+	const params = standard(samePlace(url, endpoint(entry, 'long_token_endpoint')), renamed, definition.long_token_params);
+
+	equal(request.method, 'GET', 'the method');
+	authenticate(entry, request, params, renamed);
+	equal(entry.tokens.get(params.get('access_token')), 'access', 'the short token');
+	entry.tokens.delete(params.get('access_token'));
+	params.delete('access_token');
+	takeExtras(params, definition.long_token_params, values);
+	nothingElse(params);
+	return { type: 'application/json', body: JSON.stringify(grant(entry)) };
+}
+
 function revocation(entry, request, url, body) {
 	const { definition } = entry;
 	const how = definition.revocation ?? {};
@@ -291,7 +307,8 @@ function serve(request, response) {
 			const isRevocation = revokes && revokes.host === url.host && revokes.pathname === url.pathname &&
 				(entry.definition.revocation?.auth === 'bearer' || !/grant_type|code-|refresh_token=/.test(body + url.search) || revokes.pathname !== endpoint(entry, 'token_endpoint').pathname);
 			const kind = (entry.definition.refresh_style === 'access_token' ? /\bat-[a-z0-9_]+-\d/ : /\brt-[a-z0-9_]+-\d/).test(decodeURIComponent((body + url.search).replace(/%(?![0-9a-f]{2})/gi, ''))) ? 'refresh' : 'code';
-			const answer = isRevocation ? revocation(entry, request, url, body) : tokenRequest(entry, kind, request, url, body);
+			const long = endpoint(entry, 'long_token_endpoint');
+			const answer = long && long.host === url.host && long.pathname === url.pathname ? longToken(entry, request, url) : isRevocation ? revocation(entry, request, url, body) : tokenRequest(entry, kind, request, url, body);
 			response.writeHead(200, { 'content-type': answer.type, 'cache-control': 'no-store' });
 			response.end(answer.body);
 		} catch (error) {

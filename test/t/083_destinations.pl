@@ -105,6 +105,7 @@ my %moves = (
 	'a secret in the body' => { token_endpoint_auth_method => 'client_secret_post' },
 	'no secret' => { token_endpoint_auth_method => 'none' },
 	'a JSON body' => { token_body_format => 'json' },
+	'an endpoint for long tokens' => { long_token_endpoint => $evil->url . '/token' },
 	'refreshes by GET' => { refresh_method => 'GET' },
 	'access tokens for refresh tokens' => { refresh_style => 'access_token' },
 	'another member for the access token' => { access_token_path => 'refresh_token' },

@@ -170,6 +170,29 @@ check('renewal',
 		like(query($node, 'postgres', "SELECT refresh_at < expires_at FROM $ns.connections WHERE connector_id = 'renewal'"), qr/^t$/, 'and it will be renewed');
 	});
 
+# As Instagram: what the code gives lives for an hour, and is taken for one that lives for long
+my %instagram = (
+	pkce => 'off', long_token_endpoint => $provider->url . '/long', long_token_params => { grant_type => 'long' }, long_token_param_names => { client_id => undef },
+	refresh_style => 'access_token', refresh_method => 'GET', refresh_endpoint => $provider->url . '/renew', refresh_param_names => { refresh_token => 'access_token', client_id => undef, client_secret => undef },
+);
+register_as('long', \%instagram);
+$provider->rules({ path => '/token', body => { access_token => 'short-token', expires_in => 3600 } }, { path => '*', body => { access_token => 'long-token', expires_in => 5184000 } });
+requests();
+is(callback($node, 'alice', { state => url_parameters(authorization_url($node, 'alice', 'long'))->{state}, code => 'the-code-of-it' })->{failure}, undef, 'connected');
+my @sent = requests();
+is(line($sent[1], { $escaped => 'secret' }), 'GET /long?access_token=short-token&client_secret=<secret>&grant_type=long', 'the short token is taken for a long one');
+is(row($node, 'app_service', "SELECT access_token FROM $ns.app_user_connection('alice', 'long')")->{access_token}, 'long-token', 'which is handed out');
+is(query($node, 'postgres', "SELECT expires_at > now() + '59 days' AND refresh_at > now() + '40 days' FROM $ns.connections WHERE connector_id = 'long'"), 't', 'for as long as it lives');
+is((failure($node, 'app_service', "SELECT * FROM $ns.app_user_connection('alice', 'long', rejected_token => 'long-token')"))[0], undef, 'and renewed');
+is(line(requests(), {}), 'GET /renew?grant_type=refresh_token&access_token=long-token', 'by itself');
+foreach my $fault ({ drop => \1 }, { status => 500, body => {} }, { status => 400, body => { error => 'invalid_request' } }, { body => 'nonsense' }, { body => { access_token => [1] } })
+{
+	$provider->rules({ path => '/token', body => { access_token => 'short-token', expires_in => 3600 } }, { path => '*', %$fault });
+	is(callback($node, 'carol', { state => url_parameters(authorization_url($node, 'carol', 'long'))->{state}, code => 'the-code-of-it' })->{failure}, undef, 'where that fails (' . encode($fault) . ') she is connected');
+	is(row($node, 'app_service', "SELECT access_token FROM $ns.app_user_connection('carol', 'long')")->{access_token}, 'short-token', 'with what the code gave');
+	is(query($node, 'postgres', "SELECT expires_at < now() + '1 hour 1 minute' FROM $ns.connections WHERE connector_id = 'long' AND app_user = 'carol'"), 't', 'for as long as that lives');
+}
+
 # ---------------------------------------------------------------- scopes
 
 check('scopes',

@@ -571,6 +571,19 @@ test_unusual_requests(void)
 	oauth_request_free(&request);
 
 	reset_client();
+	client.long_token_endpoint = "https://b.example/long";
+	client.long_token_params = &(const NameValue){"grant_type", "ig_exchange_token"};
+	client.n_long_token_params = 1;
+	client.long_token_param_names = refresh_names;
+	client.n_long_token_param_names = 0;
+	build_long_token_request(&client, "t", &request);
+	ok(strcmp(request.url, "https://b.example/long?access_token=t&client_id=app&client_secret=hush"
+						   "&grant_type=ig_exchange_token") == 0 &&
+		   request.body.data == NULL && request.secret_url != NULL,
+	   "an access token is taken for one that lives longer");
+	oauth_request_free(&request);
+
+	reset_client();
 	client.auth_method = CLIENT_SECRET_BASIC;
 	client.client_secret = "a/b:c+d";
 	client.basic_raw = true;
