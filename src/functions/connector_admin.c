@@ -337,6 +337,14 @@ same_params(const NameValue *a, int n_a, const NameValue *b, int n_b)
 	return true;
 }
 
+static bool
+same_revocation(const RevocationStyle *a, const RevocationStyle *b)
+{
+	return a->is_own == b->is_own && a->by_delete == b->by_delete && a->auth == b->auth &&
+		   a->body_format == b->body_format && same_text(a->token_parameter, b->token_parameter) &&
+		   a->tokens == b->tokens;
+}
+
 /* Do secrets and tokens go out in the same requests, wherever they go to? */
 static bool
 same_requests(const OAuthClient *a, const OAuthClient *b)
@@ -344,6 +352,7 @@ same_requests(const OAuthClient *a, const OAuthClient *b)
 	return a->auth_method == b->auth_method && a->basic_raw == b->basic_raw &&
 		   a->token_body_format == b->token_body_format && a->token_by_get == b->token_by_get &&
 		   a->refresh_by_get == b->refresh_by_get &&
+		   same_revocation(&a->revocation, &b->revocation) &&
 		   same_params(a->token_headers, a->n_token_headers, b->token_headers,
 					   b->n_token_headers) &&
 		   same_params(a->token_param_names, a->n_token_param_names, b->token_param_names,

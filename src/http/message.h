@@ -39,8 +39,9 @@ typedef struct HttpHeader
 typedef struct HttpRequest
 {
 	const char *url;          /* may hold secrets */
-	const char *content_type; /* NULL with GET */
+	const char *content_type; /* NULL without content */
 	const char *body;         /* NULL = GET; copied, and the copy cleansed */
+	const char *method;       /* NULL: POST if there is a body; copied */
 	size_t body_len;
 	const char *authorization; /* Authorization header's value, or NULL; copied */
 	const HttpHeader *headers; /* more; copied */

@@ -280,10 +280,11 @@ set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions
 		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_len);
 		SET(CURLOPT_POSTFIELDS, transfer->body);
 	}
+	if (request->method != NULL)
+		SET(CURLOPT_CUSTOMREQUEST, request->method);
 	if (!add_header(transfer, "Accept", "application/json") ||
 		!add_header(transfer, "Expect", NULL) ||
-		(request->content_type != NULL &&
-		 !add_header(transfer, "Content-Type", request->content_type)) ||
+		!add_header(transfer, "Content-Type", request->content_type) ||
 		(request->authorization != NULL &&
 		 !add_header(transfer, "Authorization", request->authorization)))
 		return false;

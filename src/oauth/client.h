@@ -77,6 +77,35 @@ typedef struct ConfigField
 	const char *default_value; /* NULL: none */
 } ConfigField;
 
+/* What a request for a revocation is authenticated by */
+typedef enum RevocationAuth
+{
+	REVOCATION_AS_TOKEN_ENDPOINT, /* as requests for tokens are: RFC 7009 §2.1 */
+	REVOCATION_BASIC,
+	REVOCATION_POST,
+	REVOCATION_BY_NOTHING, /* whoever has the token may end it */
+	REVOCATION_BEARER      /* the access token itself; there is no body */
+} RevocationAuth;
+
+/* Which of a grant's tokens are sent to be revoked */
+typedef enum RevokedTokens
+{
+	REVOKED_BOTH, /* the refresh token first */
+	REVOKED_ACCESS_TOKEN,
+	REVOKED_REFRESH_TOKEN
+} RevokedTokens;
+
+/* How a revocation is asked for; all zero: as RFC 7009 has it */
+typedef struct RevocationStyle
+{
+	bool is_own; /* what follows is the provider's own */
+	bool by_delete;
+	RevocationAuth auth;
+	TokenBodyFormat body_format;
+	const char *token_parameter;
+	RevokedTokens tokens;
+} RevocationStyle;
+
 typedef struct OAuthClient
 {
 	/* endpoints, names as in RFC 8414; NULL where the provider has none */
@@ -98,6 +127,7 @@ typedef struct OAuthClient
 	bool basic_raw;               /* client_secret_basic without form encoding */
 	const NameValue *token_headers; /* of requests to these endpoints, besides ours */
 	int n_token_headers;
+	RevocationStyle revocation;
 
 	const char *response_type;          /* NULL: code */
 	const char *authorization_fragment; /* without #; if it ends in ?, the parameters follow */

@@ -26,6 +26,14 @@
 #define CALLBACK_NAMES "code|error"
 #define REFRESH_NAMES "grant_type|refresh_token|client_id|client_secret|scope"
 
+static const Member revocation_members[] = {
+	{"method", MEMBER_CHOICE, "POST|DELETE"},
+	{"auth", MEMBER_CHOICE, "client_secret_basic|client_secret_post|none|bearer"},
+	{"body_format", MEMBER_CHOICE, "form|json"},
+	{"token_parameter", MEMBER_NAME, NULL},
+	{"tokens", MEMBER_CHOICE, "both|access_token|refresh_token"},
+};
+
 static const Member definition_members[] = {
 	/* RFC 8414, RFC 7591, RFC 9207 */
 	{"issuer", MEMBER_NAME, NULL},
@@ -93,6 +101,7 @@ static const Member definition_members[] = {
 	{"refresh_margin", MEMBER_SECONDS, NULL},
 	{"refresh_token_reuse", MEMBER_REUSE, NULL},
 	{"refresh_ends_access_token", MEMBER_BOOL, NULL},
+	{"revocation", MEMBER_OBJECT, NULL, revocation_members, lengthof(revocation_members)},
 	{"revocation_ends_grant", MEMBER_BOOL, NULL},
 };
 
@@ -212,6 +221,43 @@ names_problem(const char *member, const char *standard, const NameValue *names, 
 	return NULL;
 }
 
+/* Of the parameters that say who the client is */
+static bool
+is_client_param(const OAuthClient *client, const char *name)
+{
+	if (strcmp(name, "client_id") == 0 || strcmp(name, "client_secret") == 0)
+		return true;
+	for (int i = 0; i < client->n_token_param_names; i++)
+		if (client->token_param_names[i].value != NULL &&
+			strcmp(client->token_param_names[i].value, name) == 0)
+			return true;
+	return false;
+}
+
+static const DefinitionProblem *
+revocation_problem(const JsonValue *definition, const OAuthClient *client)
+{
+	const JsonValue *object = definition_member(definition, "revocation");
+	const RevocationStyle *how = &client->revocation;
+
+	if (object == NULL)
+		return NULL;
+	if (client->revocation_endpoint == NULL)
+		return invalid("revocation", "There must be a revocation_endpoint.");
+	if (how->auth == REVOCATION_BEARER &&
+		(how->tokens != REVOKED_ACCESS_TOKEN || definition_member(object, "body_format") != NULL ||
+		 definition_member(object, "token_parameter") != NULL))
+		return invalid("revocation",
+					   "With auth \"bearer\" the access token is sent, and in no body.");
+	if (is_client_param(client, how->token_parameter))
+		return invalid("revocation", "\"token_parameter\": This parameter has another meaning.");
+	if ((how->auth == REVOCATION_BASIC || how->auth == REVOCATION_POST) &&
+		client->auth_method == CLIENT_AUTH_NONE && !client_has_secret_header(client))
+		return invalid("revocation", "\"auth\": With token_endpoint_auth_method \"none\" the "
+									 "client has no secret.");
+	return NULL;
+}
+
 /* What members say together */
 static const DefinitionProblem *
 consistency_problem(const JsonValue *definition)
@@ -251,6 +297,8 @@ consistency_problem(const JsonValue *definition)
 	if (found == NULL)
 		found = names_problem("refresh_param_names", REFRESH_NAMES, client.refresh_param_names,
 							  client.n_refresh_param_names, NULL);
+	if (found == NULL)
+		found = revocation_problem(definition, &client);
 	if (found == NULL)
 		found = params_problem(definition, "authorization_params", &client, is_authorization_param);
 	if (found == NULL)
@@ -331,6 +379,39 @@ static bool
 text_is(const char *text, const char *value)
 {
 	return text != NULL && strcmp(text, value) == 0;
+}
+
+/* Which tokens, unless it says so, is plain from how they are sent. */
+static void
+read_revocation(const JsonValue *definition, OAuthClient *client)
+{
+	const JsonValue *object = definition_member(definition, "revocation");
+	RevocationStyle *how = &client->revocation;
+	const char *text;
+
+	*how = (RevocationStyle){.body_format = client->token_body_format, .token_parameter = "token"};
+	if (object == NULL || object->type != JSON_TOKEN_OBJECT_START)
+		return;
+	how->is_own = true;
+	how->by_delete = text_is(definition_text(object, "method"), "DELETE");
+	text = definition_text(object, "auth");
+	how->auth = text_is(text, "client_secret_basic")  ? REVOCATION_BASIC
+				: text_is(text, "client_secret_post") ? REVOCATION_POST
+				: text_is(text, "none")               ? REVOCATION_BY_NOTHING
+				: text_is(text, "bearer")             ? REVOCATION_BEARER
+													  : REVOCATION_AS_TOKEN_ENDPOINT;
+	text = definition_text(object, "body_format");
+	if (text != NULL)
+		how->body_format = text_is(text, "json") ? TOKEN_BODY_JSON : TOKEN_BODY_FORM;
+	text = definition_text(object, "token_parameter");
+	if (text != NULL)
+		how->token_parameter = text;
+	text = definition_text(object, "tokens");
+	if (text == NULL)
+		text = how->auth == REVOCATION_BEARER ? "access_token" : how->token_parameter;
+	how->tokens = text_is(text, "access_token")    ? REVOKED_ACCESS_TOKEN
+				  : text_is(text, "refresh_token") ? REVOKED_REFRESH_TOKEN
+												   : REVOKED_BOTH;
 }
 
 PkceMethod
@@ -442,6 +523,7 @@ definition_read(const JsonValue *definition, OAuthClient *client)
 	client->refresh_params =
 		definition_params(definition, "refresh_params", &client->n_refresh_params);
 
+	read_revocation(definition, client);
 	text = definition_text(definition, "id_token_signed_response_alg");
 	client->id_token_algorithms = text != NULL
 									  ? jwt_algorithm_by_name(text)

@@ -59,6 +59,7 @@ static bool is_error_code(const char *text);
 static const char *codes_problem(const Member *member, const JsonValue *value);
 static const char *scopes_problem(const Member *member, const JsonValue *value);
 static const char *value_problem(const Member *member, const JsonValue *value);
+static const char *object_problem(const JsonValue *value, const Member *members, int n_members);
 static const char *field_problem(const JsonValue *field);
 static char *known_names(const Member *members, int n_members);
 
@@ -360,8 +361,6 @@ value_problem(const Member *member, const JsonValue *value)
 		case MEMBER_NAMES:
 		case MEMBER_RETURN_TARGETS:
 			return strings_problem(member, value, JSON_TOKEN_ARRAY_START);
-		case MEMBER_OBJECT:
-			return value->type == JSON_TOKEN_OBJECT_START ? NULL : "It must be an object.";
 		case MEMBER_CONFIG_FIELDS:
 			return config_fields_problem(value);
 		case MEMBER_PARAMS:
@@ -394,12 +393,38 @@ value_problem(const Member *member, const JsonValue *value)
 					   : "It must be safe, once, or for how many seconds it may be sent again.";
 		case MEMBER_CHOICES:
 			return choices_problem(member, value);
+		case MEMBER_OBJECT:
+			return member->members != NULL
+					   ? object_problem(value, member->members, member->n_members)
+				   : value->type == JSON_TOKEN_OBJECT_START ? NULL
+															: "It must be an object.";
 		case MEMBER_SCOPES:
 		case MEMBER_SCOPE_NAMES:
 		case MEMBER_SCOPE_ARRAYS:
 			return scopes_problem(member, value);
 	}
 	return NULL;
+}
+
+/* NULL, or a sentence */
+static const char *
+object_problem(const JsonValue *value, const Member *members, int n_members)
+{
+	const DefinitionProblem *found = members_problem(value, members, n_members);
+
+	if (found == NULL)
+		return NULL;
+	switch (found->fault)
+	{
+		case DEFINITION_UNKNOWN_NAME:
+			return psprintf("An unknown name; known are %s.", found->detail);
+		case DEFINITION_INVALID_VALUE:
+			return psprintf("\"%s\": %s", found->name, found->detail);
+		case DEFINITION_NOT_AN_OBJECT:
+		case DEFINITION_LACKS_ENDPOINT:
+			break;
+	}
+	return "It must be an object.";
 }
 
 const char *
@@ -428,21 +453,12 @@ config_fields_problem(const JsonValue *fields)
 static const char *
 field_problem(const JsonValue *field)
 {
-	const DefinitionProblem *found = members_problem(field, field_members, lengthof(field_members));
+	const char *wrong = object_problem(field, field_members, lengthof(field_members));
 	ConfigField read;
 	size_t length;
 
-	if (found != NULL)
-		switch (found->fault)
-		{
-			case DEFINITION_UNKNOWN_NAME:
-				return psprintf("An unknown name; known are %s.", found->detail);
-			case DEFINITION_INVALID_VALUE:
-				return psprintf("\"%s\": %s", found->name, found->detail);
-			case DEFINITION_NOT_AN_OBJECT:
-			case DEFINITION_LACKS_ENDPOINT:
-				return "It must be an object.";
-		}
+	if (wrong != NULL)
+		return wrong;
 	read = config_field_read(field);
 	length = read.pattern != NULL ? strlen(read.pattern) : 0;
 	if (read.pattern == NULL && read.choices == NULL &&

@@ -36,7 +36,7 @@ typedef enum MemberKind
 	MEMBER_CHOICE,       /* one of the names in choices, separated by '|' */
 	MEMBER_RETURN_TARGETS,
 	MEMBER_CONFIG_FIELDS, /* an object of declarations */
-	MEMBER_OBJECT         /* looked at by whoever knows it */
+	MEMBER_OBJECT         /* an object of the members named; none: whoever knows it looks */
 } MemberKind;
 
 typedef struct Member
@@ -44,6 +44,8 @@ typedef struct Member
 	const char *name;
 	MemberKind kind;
 	const char *choices;
+	const struct Member *members;
+	int n_members;
 } Member;
 
 typedef enum DefinitionFault

@@ -63,6 +63,7 @@ static void init_params(ParamList *params, const NameValue *names, int n_names, 
 static void add_param(ParamList *params, const char *name, const char *value);
 static void add_client_authentication(const OAuthClient *client, ParamList *params);
 static void add_extra(ParamList *params, const OAuthClient *client, const NameValue *extra);
+static char *bearer_authorization(const char *token);
 static void append_form(StringInfo out, const ParamList *params);
 static void append_json(StringInfo out, const ParamList *params);
 static void put_into_url(const char *url, const ParamList *params, size_t size,
@@ -460,6 +461,18 @@ basic_authorization(const OAuthClient *client)
 	return header.data;
 }
 
+/* RFC 6750 §2.1 */
+static char *
+bearer_authorization(const char *token)
+{
+	StringInfoData header;
+
+	init_secret_buffer(&header, strlen("Bearer ") + strlen(token));
+	appendStringInfoString(&header, "Bearer ");
+	appendStringInfoString(&header, token);
+	return header.data;
+}
+
 static void
 append_form(StringInfo out, const ParamList *params)
 {
@@ -626,17 +639,47 @@ void
 build_revocation_request(const OAuthClient *client, const char *token, const char *token_type_hint,
 						 OAuthRequest *request)
 {
+	const RevocationStyle *how = &client->revocation;
+	OAuthClient asking = *client; /* authenticates as it does here */
+	TokenBodyFormat format = how->is_own ? how->body_format : client->token_body_format;
 	ParamList params;
 
-	init_params(&params, NULL, 0, 0);
-	add_param(&params, "token", token);
-	if (token_type_hint != NULL)
+	switch (how->auth)
+	{
+		case REVOCATION_AS_TOKEN_ENDPOINT:
+			break;
+		case REVOCATION_BASIC:
+			asking.auth_method = CLIENT_SECRET_BASIC;
+			break;
+		case REVOCATION_POST:
+			asking.auth_method = CLIENT_SECRET_POST;
+			break;
+		case REVOCATION_BY_NOTHING:
+		case REVOCATION_BEARER:
+			asking.auth_method = CLIENT_AUTH_NONE;
+			break;
+	}
+	if (how->is_own)
+		init_params(&params, client->token_param_names, client->n_token_param_names, 0);
+	else
+		init_params(&params, NULL, 0, 0);
+	if (how->auth != REVOCATION_BEARER)
+		add_param(&params, how->token_parameter != NULL ? how->token_parameter : "token", token);
+	/* OPTIONAL, and a provider with a way of its own need not know it */
+	if (token_type_hint != NULL && !how->is_own)
 		add_param(&params, "token_type_hint", token_type_hint);
-	add_client_authentication(client, &params);
+	if (how->auth != REVOCATION_BY_NOTHING && how->auth != REVOCATION_BEARER)
+		add_client_authentication(&asking, &params);
 	/* RFC 7009 knows no other way, and no server is known to */
-	finish_request(client, client->revocation_endpoint, &params,
-				   client->token_body_format == TOKEN_BODY_JSON ? TOKEN_BODY_JSON : TOKEN_BODY_FORM,
-				   false, request);
+	finish_request(&asking, client->revocation_endpoint, &params,
+				   format == TOKEN_BODY_JSON ? TOKEN_BODY_JSON : TOKEN_BODY_FORM, false, request);
+	request->by_delete = how->by_delete;
+	if (how->auth == REVOCATION_BEARER)
+	{
+		/* some refuse a type where there is nothing of it */
+		request->content_type = NULL;
+		request->authorization = bearer_authorization(token);
+	}
 }
 
 void

@@ -14,15 +14,16 @@
 #define CODE_CHALLENGE_LENGTH 43
 
 /*
- * A request to be made: a GET if body.data is NULL, else a POST.  body, authorization and
+ * A request to be made: a GET if body.data is NULL, else a POST or a DELETE.  body, authorization and
  * secret_url are secret memory: read them, and never append to or free them.
  */
 typedef struct OAuthRequest
 {
-	const char *url;  /* never to be shown if it is secret_url */
-	char *secret_url; /* with parameters, or NULL */
-	const char *content_type;
+	const char *url;          /* never to be shown if it is secret_url */
+	char *secret_url;         /* with parameters, or NULL */
+	const char *content_type; /* NULL without content */
 	StringInfoData body;
+	bool by_delete;
 	char *authorization; /* value of the Authorization header, or NULL */
 	const NameValue *headers;
 	int n_headers;
@@ -76,7 +77,10 @@ extern void build_refresh_request(const OAuthClient *client, const char *refresh
 extern void build_long_token_request(const OAuthClient *client, const char *access_token,
 									 OAuthRequest *request);
 
-/* RFC 7009 §2.1; token_type_hint is "refresh_token" or "access_token" */
+/*
+ * RFC 7009 §2.1, or as client->revocation has it; token_type_hint is "refresh_token" or
+ * "access_token".  token must be one of those that client->revocation.tokens says.
+ */
 extern void build_revocation_request(const OAuthClient *client, const char *token,
 									 const char *token_type_hint, OAuthRequest *request);
 

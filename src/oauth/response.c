@@ -569,12 +569,14 @@ token_response_cleanse(TokenResponse *response)
 }
 
 RevocationOutcome
-classify_revocation_response(int status, const char *body, size_t body_len,
-							 char error[MAX_ERROR_CODE + 1],
+classify_revocation_response(const OAuthClient *client, int status, const char *body,
+							 size_t body_len, char error[MAX_ERROR_CODE + 1],
 							 char error_description[MAX_ERROR_DESCRIPTION + 1])
 {
 	/* what providers say of a token that is dead already; RFC 7009 says 200 */
-	static const char *const dead[] = {"invalid_token", "token_revoked", "token_expired"};
+	static const char *const ended[] = {"token_revoked", "account_inactive"};
+	static const char *const dead[] = {"invalid_token", "token_expired"};
+	const RevocationStyle *how = &client->revocation;
 	BodyObject *root = NULL;
 	const BodyMember *description;
 	const char *code;
@@ -605,17 +607,24 @@ classify_revocation_response(int status, const char *body, size_t body_len,
 				outcome = REVOCATION_REFUSED;
 				break;
 		}
-		for (i = 0; i < (int) lengthof(dead); i++)
-		{
-			if (pg_strcasecmp(code, dead[i]) == 0)
+		for (i = 0; i < (int) lengthof(ended); i++)
+			if (pg_strcasecmp(code, ended[i]) == 0)
 				outcome = REVOCATION_DONE;
-		}
+		for (i = 0; i < (int) lengthof(dead); i++)
+			if (pg_strcasecmp(code, dead[i]) == 0)
+				outcome = REVOCATION_DEAD;
 	}
 	else if (status >= 400 && status <= 499)
 		outcome = wordless_outcome(status, body_len, root) == TOKEN_REFUSED ? REVOCATION_REFUSED
 																			: REVOCATION_RETRY;
 	else
 		outcome = status >= 200 && status <= 299 ? REVOCATION_DONE : REVOCATION_REFUSED;
+
+	/* RFC 6750 §3.1; and what is not there cannot be deleted (GitHub says 422 too) */
+	if (outcome != REVOCATION_DONE &&
+		((how->auth == REVOCATION_BEARER && status == 401) ||
+		 (how->by_delete && (status == 404 || status == 410 || status == 422))))
+		outcome = REVOCATION_DEAD;
 	body_free(root);
 	return outcome;
 }

@@ -79,15 +79,17 @@ extern void token_response_cleanse(TokenResponse *response);
 
 typedef enum RevocationOutcome
 {
-	REVOCATION_DONE,   /* 200, also for a token already dead (RFC 7009 §2.2) */
+	REVOCATION_DONE,   /* 200, also for a token already dead (RFC 7009 §2.2), and an answer
+						* that says so */
+	REVOCATION_DEAD,   /* the token is refused as one that was revoked, expired or never was */
 	REVOCATION_RETRY,  /* 5xx, 408, 425, 429, and what is no answer of an OAuth server */
 	REVOCATION_REFUSED /* a definite refusal: trying again is pointless */
 } RevocationOutcome;
 
 /* error and error_description as in a TokenResponse */
 extern RevocationOutcome
-classify_revocation_response(int status, const char *body, size_t body_len,
-							 char error[MAX_ERROR_CODE + 1],
+classify_revocation_response(const OAuthClient *client, int status, const char *body,
+							 size_t body_len, char error[MAX_ERROR_CODE + 1],
 							 char error_description[MAX_ERROR_DESCRIPTION + 1]);
 
 /*

@@ -405,6 +405,7 @@ send_request(Flight *flight)
 						   .content_type = flight->request.content_type,
 						   .body = flight->request.body.data,
 						   .body_len = flight->request.body.len,
+						   .method = flight->request.by_delete ? "DELETE" : NULL,
 						   .authorization = flight->request.authorization,
 						   .n_headers = flight->request.n_headers};
 	HttpHeader *headers =

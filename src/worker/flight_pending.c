@@ -12,6 +12,7 @@
 #include "store/installation.h"
 #include "store/keyring.h"
 #include "store/outbox.h"
+#include "worker/client_record.h"
 #include "worker/flight.h"
 
 static StringInfo
@@ -130,13 +131,8 @@ flight_put_tokens(StringInfo record, const Flight *flight)
 
 	/* what it takes to revoke them, should the connector be gone by then */
 	record_put_text(record, connector->client.token_endpoint);
-	record_put_text(record, connector->client.revocation_endpoint);
-	record_put_text(record, connector->client.client_id);
-	record_put_text(record, connector->client.client_secret);
-	record_put_int(record, connector->client.auth_method);
-	record_put_int(record, connector->client.token_body_format);
+	client_record_put(record, connector, connector->client.revocation_endpoint, NULL);
 	record_put_int(record, connector->refresh_margin);
-	record_put_int(record, connector->revocation_ends_grant);
 	record_put_text(record, connector->endpoints);
 }
 
@@ -166,12 +162,7 @@ flight_get_tokens(StringInfo record, Flight *flight)
 
 	connector->connector_id = pstrdup(flight->connector_id);
 	connector->client.token_endpoint = record_get_text(record);
-	connector->client.revocation_endpoint = record_get_text(record);
-	connector->client.client_id = record_get_text(record);
-	connector->client.client_secret = record_get_text(record);
-	connector->client.auth_method = (TokenEndpointAuthMethod) record_get_int(record);
-	connector->client.token_body_format = (TokenBodyFormat) record_get_int(record);
+	client_record_get(record, connector);
 	connector->refresh_margin = (int) record_get_int(record);
-	connector->revocation_ends_grant = record_get_int(record) != 0;
 	connector->endpoints = record_get_text(record);
 }

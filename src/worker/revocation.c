@@ -31,6 +31,7 @@
 #include "store/outbox.h"
 #include "store/store.h"
 #include "worker/circuit.h"
+#include "worker/client_record.h"
 #include "worker/diagnosis.h"
 #include "worker/flight.h"
 #include "worker/revocation.h"
@@ -38,6 +39,11 @@
 
 #define MAX_ATTEMPTS 12                   /* about a day, with the backoff of refreshes */
 #define UNREADABLE_DELAY (60 * 60 * 1000) /* ms */
+
+/* An access token that expired is refused like one that was revoked. */
+#define DEAD_TOKEN_GRANT                                                                           \
+	"the provider revokes by the access token, which was dead already: what its refresh token "    \
+	"can do may live on"
 
 typedef struct RevocationDetails
 {
@@ -47,6 +53,7 @@ typedef struct RevocationDetails
 	char *access_token;
 	char *refresh_token;
 	RevocationOutcome revoked;
+	bool was_dead;        /* by which a wrong URL may show as well: the event says so */
 	const char *why;      /* it was not, for the event */
 	const char *why_bare; /* the same without words that may be about a person */
 } RevocationDetails;
@@ -99,13 +106,8 @@ queue_tokens(const Connector *connector, const Connection *connection, const cha
 	if (endpoint == NULL)
 		return false;
 	random_uuid(&row.id);
-	record_init(&record, 2 * MAX_TOKEN_BYTES + 8192);
-	record_put_text(&record, endpoint);
-	record_put_text(&record, connector->client.client_id);
-	record_put_text(&record, connector->client.client_secret);
-	record_put_int(&record, connector->client.auth_method);
-	record_put_int(&record, connector->client.token_body_format);
-	record_put_int(&record, connector->revocation_ends_grant);
+	record_init(&record, 2 * MAX_TOKEN_BYTES + MAX_CLIENT_RECORD);
+	client_record_put(&record, connector, endpoint, connection->connection_config);
 	record_put_text(&record, access_token);
 	record_put_text(&record, refresh_token);
 	record_put_int(&record, refresh_revoked);
@@ -314,12 +316,7 @@ revocation_prepare(Flight *flight)
 		return false;
 	}
 	connector->connector_id = row->connector_id;
-	connector->client.revocation_endpoint = record_get_text(&record);
-	connector->client.client_id = record_get_text(&record);
-	connector->client.client_secret = record_get_text(&record);
-	connector->client.auth_method = (TokenEndpointAuthMethod) record_get_int(&record);
-	connector->client.token_body_format = (TokenBodyFormat) record_get_int(&record);
-	connector->revocation_ends_grant = record_get_int(&record) != 0;
+	client_record_get(&record, connector);
 	details->access_token = record_get_text(&record);
 	details->refresh_token = record_get_text(&record);
 	details->refresh_revoked = record_get_int(&record) != 0;
@@ -332,11 +329,16 @@ revocation_prepare(Flight *flight)
 		return false;
 	}
 
-	details->refresh_token_next = details->refresh_token != NULL;
+	details->refresh_token_next = details->refresh_token != NULL &&
+								  connector->client.revocation.tokens != REVOKED_ACCESS_TOKEN;
 	token = details->refresh_token_next ? details->refresh_token : details->access_token;
-	if (token == NULL)
+	if (token == NULL || (!details->refresh_token_next &&
+						  connector->client.revocation.tokens == REVOKED_REFRESH_TOKEN))
 	{
-		finish_unsent(flight, "revocation_failed", "there is no token to revoke");
+		finish_unsent(flight, "revocation_failed",
+					  token == NULL
+						  ? "there is no token to revoke"
+						  : "the provider revokes refresh tokens only, and there is none");
 		return false;
 	}
 	build_revocation_request(&connector->client, token,
@@ -369,15 +371,28 @@ revocation_answered(Flight *flight, const HttpResponse *response)
 	char description[MAX_ERROR_DESCRIPTION + 1] = "";
 
 	if (response->outcome == HTTP_ANSWERED)
-		details->revoked = classify_revocation_response(response->status, response->body,
+		details->revoked = classify_revocation_response(client, response->status, response->body,
 														response->body_len, error, description);
 	else
 		details->revoked =
 			response->outcome == HTTP_FORBIDDEN ? REVOCATION_REFUSED : REVOCATION_RETRY;
 	mask_sent(details, client, error);
 	mask_sent(details, client, description);
-	details->why = diagnose_revocation(client, response, error, description);
-	details->why_bare = diagnose_revocation(client, response, error, NULL);
+	if (details->revoked == REVOCATION_DEAD)
+	{
+		bool grant_may_live = !details->refresh_token_next && !details->refresh_revoked &&
+							  details->refresh_token != NULL;
+
+		details->why = details->why_bare =
+			grant_may_live ? DEAD_TOKEN_GRANT : "the provider knew no such token";
+		details->revoked = grant_may_live ? REVOCATION_REFUSED : REVOCATION_DONE;
+		details->was_dead = client->revocation.is_own;
+	}
+	else
+	{
+		details->why = diagnose_revocation(client, response, error, description);
+		details->why_bare = diagnose_revocation(client, response, error, NULL);
+	}
 	if (details->refresh_revoked && details->revoked == REVOCATION_REFUSED)
 		details->revoked = REVOCATION_DONE;
 	if (!details->refresh_token_next || details->revoked != REVOCATION_DONE)
@@ -385,7 +400,7 @@ revocation_answered(Flight *flight, const HttpResponse *response)
 
 	details->refresh_token_next = false;
 	details->refresh_revoked = true;
-	if (details->access_token == NULL)
+	if (details->access_token == NULL || client->revocation.tokens == REVOKED_REFRESH_TOKEN)
 		return false;
 	build_revocation_request(client, details->access_token, "access_token", &flight->request);
 	return true;
@@ -428,7 +443,7 @@ revocation_apply(Flight *flight)
 										retry_delay(Max(attempts, 1), flight->retry_after) << 3));
 	}
 	else if (details->revoked == REVOCATION_DONE)
-		finish(row, "revoked", NULL);
+		finish(row, "revoked", details->was_dead ? details->why : NULL);
 	else
 	{
 		const char *why = row->connection_name != NULL ? details->why : details->why_bare;

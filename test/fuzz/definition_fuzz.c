@@ -202,6 +202,27 @@ check_body(const OAuthClient *client, const OAuthRequest *request, const char *e
 			  pg_strcasecmp(request->headers[i].name, "authorization") != 0);
 }
 
+/* Either the token or the client is in the header, never both, and the token is sent once. */
+static void
+check_revocation(const OAuthClient *client)
+{
+	OAuthRequest request = {0};
+	const char *body;
+
+	build_revocation_request(client, "t0ken", "access_token", &request);
+	body = request.body.data;
+	CHECK(strcmp(request.url, client->revocation_endpoint) == 0 && request.secret_url == NULL);
+	CHECK(body != NULL);
+	if (client->revocation.auth == REVOCATION_BEARER)
+		CHECK(strcmp(request.authorization, "Bearer t0ken") == 0 && body[0] == '\0');
+	else
+		CHECK(occurrences(body, "t0ken") ==
+			  1 + occurrences(client->revocation.token_parameter, "t0ken"));
+	if (client->revocation.auth == REVOCATION_BY_NOTHING)
+		CHECK(request.authorization == NULL);
+	oauth_request_free(&request);
+}
+
 /* What such a client sends: to its endpoints, and what is ours only once. */
 static void
 check_requests(OAuthClient *client)
@@ -265,6 +286,8 @@ check_requests(OAuthClient *client)
 		CHECK(request.body.data == NULL && strpbrk(request.url, "# \r\n\"<>") == NULL);
 		oauth_request_free(&request);
 	}
+	if (client->revocation_endpoint != NULL)
+		check_revocation(client);
 }
 
 static void

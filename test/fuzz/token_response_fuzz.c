@@ -154,7 +154,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		pfree(response.values);
 	forget_secrets();
 
-	classify_revocation_response(status, body, size, error, error_description);
+	classify_revocation_response(&client, status, body, size, error, error_description);
 	check_text(error, MAX_ERROR_CODE);
 	check_text(error_description, MAX_ERROR_DESCRIPTION);
 	forget_secrets();

@@ -259,9 +259,11 @@ function longToken(entry, request, url) {
 }
 
 function revocation(entry, request, url, body) {
-	const { definition } = entry;
+	const { definition, values } = entry;
 	const how = definition.revocation ?? {};
-	const format = how.body_format ?? definition.token_body_format ?? 'form';
+	const format = how.body_format ?? (definition.token_body_format === 'json' ? 'json' : 'form');
+	const name = how.token_parameter ?? 'token';
+	const kind = how.tokens ?? (how.auth === 'bearer' ? 'access_token' : name);
 	const inQuery = samePlace(url, endpoint(entry, 'revocation_endpoint'));
 	let token;
 
@@ -269,16 +271,25 @@ function revocation(entry, request, url, body) {
 	nothingElse(inQuery);
 	if (how.auth === 'bearer') {
 		token = (request.headers.authorization ?? '').replace(/^Bearer /, '');
-		equal(entry.tokens.get(token), 'access', 'the bearer token');
+		equal(body, '', 'the body');
+		equal(request.headers['content-type'], undefined, 'the content type');
 	} else {
-		const params = format === 'json' ? new Map(Object.entries(JSON.parse(body))) : parameters(new URLSearchParams(body));
-		token = params.get(how.token_parameter ?? 'token');
-		must(entry.tokens.has(token), 'the token is unknown');
-		params.delete(how.token_parameter ?? 'token');
-		params.delete('token_type_hint');
+		let params = format === 'json' ? new Map(Object.entries(JSON.parse(body))) : parameters(new URLSearchParams(body));
+		if (definition.revocation) params = standard(params, definition.token_param_names ?? {});
+		equal((request.headers['content-type'] ?? '').split(';')[0], format === 'json' ? 'application/json' : 'application/x-www-form-urlencoded', 'the content type');
+		token = params.get(name);
+		params.delete(name);
+		if (!definition.revocation) params.delete('token_type_hint');
 		if (how.auth === 'none') equal(request.headers.authorization, undefined, 'Authorization');
 		else authenticate(how.auth ? { ...entry, definition: { ...definition, token_endpoint_auth_method: how.auth } } : entry, request, params, definition.token_param_names ?? {});
 		nothingElse(params);
+	}
+	must(entry.tokens.has(token), 'the token is unknown');
+	if (kind === 'access_token' || kind === 'refresh_token') equal(`${entry.tokens.get(token)}_token`, kind, 'the kind of token');
+	for (const [name, value] of Object.entries(definition.token_headers ?? {})) {
+		const sent = request.headers[name.toLowerCase()];
+		if (value === '{random}') must(sent?.length >= 16, `${name} is not random`);
+		else equal(sent, fill(value, { ...values, client_secret: `secret of ${entry.key}` }), name);
 	}
 	entry.tokens.delete(token);
 	seen.revoked[entry.key] = true;

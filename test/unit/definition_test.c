@@ -152,8 +152,46 @@ test_problems(void)
 		"\"connection_config_fields\":{\"a\":{\"source\":\"user\",\"pattern\":\"^a\\\\\\\\$\"}}",
 		"\"connection_config_fields\":{\"a\":{\"source\":\"token_response\"},\"b\":{\"source\":"
 		"\"admin\"}}",
+		"\"revocation_endpoint\":\"https://a.example/revoke\",\"revocation\":{}",
+		"\"revocation_endpoint\":\"https://a.example/revoke\",\"revocation\":{\"auth\":\"bearer\"}",
+		"\"revocation_endpoint\":\"https://a.example/"
+		"revoke\",\"revocation\":{\"auth\":\"bearer\",\"tokens\":\"access_token\",\"method\":"
+		"\"DELETE\"}",
+		"\"revocation_endpoint\":\"https://a.example/"
+		"revoke\",\"revocation\":{\"method\":\"DELETE\",\"auth\":\"client_secret_basic\",\"body_"
+		"format\":\"json\",\"token_parameter\":\"access_token\"}",
+		"\"revocation_endpoint\":\"https://a.example/"
+		"revoke\",\"revocation\":{\"auth\":\"none\",\"tokens\":\"refresh_token\"}",
+		"\"revocation\":null",
 		"\"revocation_ends_grant\":false"};
 	static const char *const invalid[] = {
+		"\"revocation\":{}",
+		"\"revocation_endpoint\":\"https://a.example/revoke\",\"revocation\":[]",
+		"\"revocation_endpoint\":\"https://a.example/revoke\",\"revocation\":true",
+		"\"revocation_endpoint\":\"https://a.example/revoke\",\"revocation\":{\"method\":\"GET\"}",
+		"\"revocation_endpoint\":\"https://a.example/revoke\",\"revocation\":{\"auth\":\"Bearer\"}",
+		"\"revocation_endpoint\":\"https://a.example/revoke\",\"revocation\":{\"url\":\"https://"
+		"a.example\"}",
+		"\"revocation_endpoint\":\"https://a.example/"
+		"revoke\",\"revocation\":{\"auth\":\"bearer\",\"token_parameter\":\"token\"}",
+		"\"revocation_endpoint\":\"https://a.example/"
+		"revoke\",\"revocation\":{\"auth\":\"bearer\",\"body_format\":\"json\"}",
+		"\"revocation_endpoint\":\"https://a.example/"
+		"revoke\",\"revocation\":{\"auth\":\"bearer\",\"tokens\":\"both\"}",
+		"\"revocation_endpoint\":\"https://a.example/"
+		"revoke\",\"revocation\":{\"token_parameter\":\"client_secret\"}",
+		"\"revocation_endpoint\":\"https://a.example/"
+		"revoke\",\"revocation\":{\"token_parameter\":\"\"}",
+		"\"revocation_endpoint\":\"https://a.example/"
+		"r\",\"token_param_names\":{\"client_id\":\"key\"},\"revocation\":{\"token_parameter\":"
+		"\"key\"}",
+		"\"revocation_endpoint\":\"https://a.example/"
+		"r\",\"token_endpoint_auth_method\":\"none\",\"revocation\":{\"auth\":\"client_secret_"
+		"post\"}",
+		"\"revocation_endpoint\":\"https://a.example/"
+		"revoke\",\"revocation\":{\"body_format\":\"query\"}",
+		"\"revocation_endpoint\":\"https://a.example/"
+		"revoke\",\"revocation\":{\"tokens\":null,\"method\":1}",
 		"\"issuer\":\"\"",
 		"\"issuer\":1",
 		"\"issuer\":[\"https://a.example\"]",

@@ -182,9 +182,9 @@ revocation_error(const char *value)
 	char error[MAX_ERROR_CODE + 1];
 	char description[MAX_ERROR_DESCRIPTION + 1];
 
-	return classify_revocation_response(400, value, strlen(value), error, description) ==
-				   REVOCATION_DONE
-			   ? "done"
+	return classify_revocation_response(&(OAuthClient){0}, 400, value, strlen(value), error,
+										description) == REVOCATION_DEAD
+			   ? "dead"
 			   : NULL;
 }
 
@@ -416,8 +416,8 @@ static const struct
 	{error_body, "answer that is an error", "error=invalid_grant&", "the grant is dead"},
 	{error_description, "error_description", "\"It is dead.\"", "It is dead."},
 	{error_description, "error_description", "\"l\\u00e4ngst \\u0007\"", "l??ngst ?"},
-	{revocation_error, "answer to a revocation", "{\"error\":\"invalid_token\"}", "done"},
-	{revocation_error, "answer to a revocation", BOM "{\"error\":\"INVALID_TOKEN\"}", "done"},
+	{revocation_error, "answer to a revocation", "{\"error\":\"invalid_token\"}", "dead"},
+	{revocation_error, "answer to a revocation", BOM "{\"error\":\"INVALID_TOKEN\"}", "dead"},
 	{revocation_error, "answer to a revocation", "{\"error\":\"invalid_client\"}", NULL},
 	{callback_error, "error of a callback", "access_denied", SAME},
 	{callback_error, "error of a callback", "Access denied by #1!", SAME},

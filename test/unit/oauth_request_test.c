@@ -22,6 +22,7 @@ static void test_code_request(void);
 static void test_refresh_request(void);
 static void test_json_body(void);
 static void test_revocation_request(void);
+static void test_revocation_of_ones_own(void);
 static void test_unusual_authorization_url(void);
 static void test_unusual_requests(void);
 static void test_secrets(void);
@@ -411,6 +412,55 @@ test_revocation_request(void)
 	oauth_request_free(&request);
 }
 
+static void
+test_revocation_of_ones_own(void)
+{
+	static const NameValue names[] = {{"client_id", "client_key"}};
+	static const NameValue headers[] = {{"Notion-Version", "2022-06-28"}};
+	OAuthRequest request;
+
+	reset_client();
+	client.token_headers = headers;
+	client.n_token_headers = 1;
+	client.revocation =
+		(RevocationStyle){.is_own = true, .auth = REVOCATION_BEARER, .token_parameter = "token"};
+	build_revocation_request(&client, "t+1", "access_token", &request);
+	ok(strcmp(body_of(&request), "") == 0 && request.content_type == NULL && !request.by_delete &&
+		   strcmp(request.authorization, "Bearer t+1") == 0,
+	   "a bearer revokes itself, in a POST of nothing");
+	ok(request.n_headers == 1 && strcmp(request.headers[0].value, "2022-06-28") == 0,
+	   "with the provider's headers");
+	oauth_request_free(&request);
+
+	client.revocation = (RevocationStyle){.is_own = true,
+										  .by_delete = true,
+										  .auth = REVOCATION_BASIC,
+										  .body_format = TOKEN_BODY_JSON,
+										  .token_parameter = "access_token"};
+	build_revocation_request(&client, "t\"1", "access_token", &request);
+	ok(strcmp(body_of(&request), "{\"access_token\":\"t\\\"1\"}") == 0 && request.by_delete &&
+		   strcmp(request.content_type, "application/json") == 0 &&
+		   strncmp(request.authorization, "Basic ", 6) == 0,
+	   "or is deleted by the client, in JSON");
+	oauth_request_free(&request);
+
+	client.token_param_names = names;
+	client.n_token_param_names = 1;
+	client.revocation =
+		(RevocationStyle){.is_own = true, .auth = REVOCATION_POST, .token_parameter = "token"};
+	build_revocation_request(&client, "t", "access_token", &request);
+	ok(strcmp(body_of(&request), "token=t&client_key=app&client_secret=hush") == 0 &&
+		   request.authorization == NULL,
+	   "a client has the name that it has at the token endpoint, and there is no hint");
+	oauth_request_free(&request);
+
+	client.revocation.auth = REVOCATION_BY_NOTHING;
+	build_revocation_request(&client, "t", "access_token", &request);
+	ok(strcmp(body_of(&request), "token=t") == 0 && request.authorization == NULL,
+	   "and is not named where the token is enough");
+	oauth_request_free(&request);
+}
+
 /* The memory is only overwritten, so what was a body can still be looked at. */
 static void
 test_unusual_authorization_url(void)
@@ -667,6 +717,7 @@ main(void)
 	test_refresh_request();
 	test_json_body();
 	test_revocation_request();
+	test_revocation_of_ones_own();
 	test_unusual_authorization_url();
 	test_unusual_requests();
 	test_secrets();

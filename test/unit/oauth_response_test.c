@@ -1085,13 +1085,16 @@ test_secrets(void)
 	ok(true, "twice is harmless");
 }
 
+/* How a revocation was asked for */
+static OAuthClient asked;
+
 static bool
 revocation(int status, const char *body, RevocationOutcome outcome, const char *error)
 {
 	char text[MAX_ERROR_CODE + 1] = "stale";
 	char description[MAX_ERROR_DESCRIPTION + 1] = "stale";
-	RevocationOutcome got =
-		classify_revocation_response(status, body, body ? strlen(body) : 0, text, description);
+	RevocationOutcome got = classify_revocation_response(
+		&asked, status, body, body ? strlen(body) : 0, text, description);
 
 	if (strcmp(description, "stale") == 0)
 		return false;
@@ -1112,8 +1115,11 @@ test_revocation(void)
 	ok(revocation(204, "", REVOCATION_DONE, ""), "204 too");
 	ok(revocation(200, "<html>", REVOCATION_DONE, ""), "whatever the body is");
 	ok(revocation(200, "{\"ok\":true,\"revoked\":true}", REVOCATION_DONE, ""), "or says");
-	ok(revocation(400, "{\"error\":\"invalid_token\"}", REVOCATION_DONE, "invalid_token"),
-	   "a token already dead is done");
+	ok(revocation(400, "{\"error\":\"invalid_token\"}", REVOCATION_DEAD, "invalid_token"),
+	   "a token may be dead already");
+	ok(revocation(200, "{\"ok\":false,\"error\":\"token_expired\"}", REVOCATION_DEAD,
+				  "token_expired"),
+	   "or have expired");
 	ok(revocation(200, "{\"ok\":false,\"error\":\"token_revoked\"}", REVOCATION_DONE,
 				  "token_revoked"),
 	   "also as Slack says it");
@@ -1141,6 +1147,27 @@ test_revocation(void)
 		ok(revocation(retried[i], "{\"error\":\"invalid_token\"}", REVOCATION_RETRY,
 					  "invalid_token"),
 		   "%d is tried again, whatever it says", retried[i]);
+
+	asked.revocation = (RevocationStyle){.is_own = true, .auth = REVOCATION_BEARER};
+	ok(revocation(401, "", REVOCATION_DEAD, ""), "a bearer that is not let in is dead");
+	ok(revocation(401, "{\"error\":{\".tag\":\"expired\"}}", REVOCATION_DEAD, "invalid_response"),
+	   "whatever is said of it");
+	ok(revocation(401, "{\"ok\":false,\"error\":\"token_revoked\"}", REVOCATION_DONE,
+				  "token_revoked"),
+	   "and one that was revoked is done");
+	ok(revocation(403, "{\"error\":\"forbidden\"}", REVOCATION_REFUSED, "forbidden"),
+	   "one that may not is refused");
+	ok(revocation(404, "Not found", REVOCATION_RETRY, ""), "a POST to nowhere is tried again");
+	asked.revocation = (RevocationStyle){.is_own = true, .by_delete = true};
+	ok(revocation(204, "", REVOCATION_DONE, ""), "what is deleted is done");
+	for (i = 0; i < 3; i++)
+		ok(revocation((int[]){404, 410, 422}[i], "{\"message\":\"Not Found\"}", REVOCATION_DEAD,
+					  ""),
+		   "what is not there to be deleted is dead");
+	ok(revocation(401, "{\"message\":\"Bad credentials\"}", REVOCATION_REFUSED, ""),
+	   "a client that is not let in is refused");
+	ok(revocation(503, "", REVOCATION_RETRY, ""), "and 503 tried again");
+	asked = (OAuthClient){0};
 }
 
 static void
