@@ -145,6 +145,12 @@ check_fields(const Connector *connector)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("provider \"%s\" has no sandbox", connector->provider),
 						errdetail("Its definition describes none.")));
+	if (config_find_field(&connector->client, "client_id") == NULL &&
+		(strstr(connector->endpoints, "{client_id}") != NULL ||
+		 strstr(connector->client.authorization_endpoint, "{client_id}") != NULL))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("this client_id cannot stand in the provider's URLs"),
+						errdetail("It is part of a host's name or of a path there.")));
 	definition_read_fields(NULL, connector->options_json, &declared);
 	for (int i = 0; i < declared.n_config_fields; i++)
 		if (connector_endpoint_uses(connector, declared.config_fields[i].name))
@@ -387,6 +393,14 @@ same_resource(const OAuthClient *a, const OAuthClient *b)
 	return same_text(a->resource, b->resource);
 }
 
+/* Which of a provider's systems it is for is no catalogue's to say either. */
+static bool
+same_system(const Connector *a, const Connector *b)
+{
+	return definition_bool(a->options_json, "sandbox", false) ==
+		   definition_bool(b->options_json, "sandbox", false);
+}
+
 /*
  * An admin who may say where secrets go could have one sent to themselves, or to
  * another's page on the same host, that they must never see.  So whoever changes a
@@ -400,12 +414,13 @@ check_destination(const Connector *before, Connector *after, bool secret_given)
 	bool moved = strcmp(before->endpoints, after->endpoints) != 0;
 	bool by_catalogue = before->built_in && after->built_in &&
 						strcmp(before->provider, after->provider) == 0 &&
-						connector_same_fixed_fields(before, after);
+						same_system(before, after) && connector_same_fixed_fields(before, after);
 	bool by_superuser = before->allowed_endpoints != NULL &&
 						strcmp(before->allowed_endpoints, after->endpoints) == 0;
 
 	if (before->client.client_secret != NULL && !secret_given &&
 		(!same_resource(&before->client, &after->client) ||
+		 !connector_same_fixed_params(before, after) ||
 		 (!by_catalogue &&
 		  ((moved && !by_superuser) || !same_requests(&before->client, &after->client) ||
 		   !same_answers(&before->client, &after->client) ||
@@ -418,8 +433,8 @@ check_destination(const Connector *before, Connector *after, bool secret_given)
 								   before->endpoints, after->endpoints)
 					   : errdetail("How the client authenticates, the request's form, the "
 								   "parameters and headers that are sent with the secret, what a "
-								   "field in its URLs may hold or where the tokens are in an "
-								   "answer change."),
+								   "field in its URLs may hold, the value of one that is sent along "
+								   "or where the tokens are in an answer change."),
 				 errhint("Give client_secret in the same call of update_connector(). Where the "
 						 "provider has moved, a superuser may call "
 						 "appuser_connectors.allow_endpoint_change() instead.")));

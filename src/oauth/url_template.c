@@ -186,10 +186,11 @@ value_template_expand(const char *template, TemplateValue value, void *context,
 const char **
 url_template_fields(const char *template, int *count)
 {
-	const char **names = palloc(sizeof(char *) * MAX_FIELDS);
+	/* the shortest is "{x}" */
+	const char **names = palloc(sizeof(char *) * (strlen(template) / 3 + 1));
 
 	*count = 0;
-	for (const char *c = template; *c != '\0' && *count < MAX_FIELDS;)
+	for (const char *c = template; *c != '\0';)
 	{
 		size_t length = field_length(c);
 		int i = 0;
@@ -229,7 +230,7 @@ url_template_problem(const char *template)
 		if ((*c == '{' || *c == '}') && field_length(c) == 0)
 			return "A brace in it encloses no name of a field.";
 	(void) url_template_fields(template, &count);
-	if (count == MAX_FIELDS)
+	if (count >= MAX_FIELDS)
 		return "It has too many fields.";
 	if (template[0] != '{' && (authority == NULL || memchr(template, '{', authority - template)))
 		return "It is not a URL with fields in it.";

@@ -207,6 +207,33 @@ same_fixed(const Connector *a, const Connector *b)
 	return true;
 }
 
+/* Those of one's parameters and headers */
+static bool
+same_fixed_in(const Connector *a, const Connector *b, const NameValue *params, int n_params)
+{
+	for (int i = 0; i < n_params; i++)
+	{
+		int count;
+		const char **names = url_template_fields(params[i].value, &count);
+
+		for (int j = 0; j < count; j++)
+			if (!same_text(config_text(a->connection_config, names[j]),
+						   config_text(b->connection_config, names[j])))
+				return false;
+	}
+	return true;
+}
+
+bool
+connector_same_fixed_params(const Connector *a, const Connector *b)
+{
+	const OAuthClient *client = &b->client;
+
+	return same_fixed_in(a, b, client->token_params, client->n_token_params) &&
+		   same_fixed_in(a, b, client->refresh_params, client->n_refresh_params) &&
+		   same_fixed_in(a, b, client->token_headers, client->n_token_headers);
+}
+
 bool
 connector_same_fixed_fields(const Connector *a, const Connector *b)
 {

@@ -48,6 +48,9 @@ extern const char *connector_lacks_field(const Connector *connector, ConfigSourc
 /* Has the admin fixed fields that stand in endpoints, and the client's id there, alike? */
 extern bool connector_same_fixed_fields(const Connector *a, const Connector *b);
 
+/* The same for fields that stand in the second's parameters and headers of token requests */
+extern bool connector_same_fixed_params(const Connector *a, const Connector *b);
+
 /* Are fields that stand in endpoints declared alike? */
 extern bool connector_same_fields(const Connector *a, const Connector *b);
 

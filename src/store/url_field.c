@@ -81,6 +81,19 @@ url_field_lacking(const OAuthClient *client, Jsonb *config, ConfigSource source,
 	return NULL;
 }
 
+/*
+ * Has filling in made it what the template did not say: a word in braces, such as
+ * "{client_secret}", that stands for something else in a request?
+ */
+static bool
+became_placeholder(const char *template, const char *value)
+{
+	size_t length = strlen(value);
+
+	return length > 0 && value[0] == '{' && value[length - 1] == '}' &&
+		   strcmp(template, value) != 0;
+}
+
 const NameValue *
 url_field_params(const OAuthClient *client, Jsonb *config, const NameValue *params, int *count)
 {
@@ -94,7 +107,7 @@ url_field_params(const OAuthClient *client, Jsonb *config, const NameValue *para
 		const char *value =
 			value_template_expand(params[i].value, parameter_field_value, &values, &lacking);
 
-		if (value != NULL)
+		if (value != NULL && !became_placeholder(params[i].value, value))
 			filled[n++] = (NameValue){params[i].name, value};
 	}
 	*count = n;

@@ -26,7 +26,10 @@ extern char *url_field_expand(const OAuthClient *client, Jsonb *config, const ch
 extern const char *url_field_lacking(const OAuthClient *client, Jsonb *config, ConfigSource source,
 									 const char *url);
 
-/* The same for parameters, of which those that lack a value are left out. */
+/*
+ * The same for parameters, of which those are left out that lack a value, or that a value
+ * would make a placeholder of.
+ */
 extern const NameValue *url_field_params(const OAuthClient *client, Jsonb *config,
 										 const NameValue *params, int *count);
 
