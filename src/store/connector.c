@@ -20,6 +20,7 @@
 #include "base/text.h"
 #include "oauth/sandbox.h"
 #include "oauth/scope.h"
+#include "oauth/url_template.h"
 #include "store/connector.h"
 #include "store/installation.h"
 #include "store/keyring.h"
@@ -341,6 +342,9 @@ connector_derive(Connector *connector)
 	connector->endpoints =
 		connector_endpoints(client->token_endpoint, client->revocation_endpoint,
 							client->refresh_endpoint, client->long_token_endpoint);
+	connector->has_own_endpoints =
+		(client->token_endpoint != NULL && url_is_template(client->token_endpoint)) ||
+		(client->refresh_endpoint != NULL && url_is_template(client->refresh_endpoint));
 	/* who holds the old token when it ends at once is to hold it for as long as can be */
 	connector->refresh_margin = (int) definition_seconds(
 		definition, "refresh_margin",

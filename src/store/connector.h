@@ -44,8 +44,9 @@ typedef struct Connector
 	const JsonValue *definition_json;
 	const JsonValue *options_json;
 	OAuthClient client;
-	char *endpoints;    /* the URLs that secrets and tokens go to; see connector_endpoint.h */
-	int refresh_margin; /* seconds; -1: the setting's */
+	char *endpoints;        /* the URLs that secrets and tokens go to; see connector_endpoint.h */
+	bool has_own_endpoints; /* each connection, for its tokens: what befalls one is its own */
+	int refresh_margin;     /* seconds; -1: the setting's */
 	bool revocation_ends_grant;
 	int refresh_token_grace; /* seconds that it may be sent again at once; -1: as usual */
 } Connector;

@@ -281,6 +281,8 @@ begin_exchange(Flight *flight, Authorization *authorization)
 	details->fixed_config = connector->connection_config;
 	if (!take_callback_values(&connector->client, details))
 		return exchange_fail_at_once(flight, "invalid_response", details->why);
+	details->connection_config =
+		config_put_object(details->connection_config, details->fixed_config);
 	if (!connector_bind(connector, details->connection_config, &lacking))
 		return exchange_fail_at_once(
 			flight, "invalid_response",
@@ -413,7 +415,7 @@ note_answer(const Flight *flight)
 			case TOKEN_UNAVAILABLE:
 				break;
 		}
-	if (!flight->local_trouble)
+	if (!flight->local_trouble && !flight->connector->has_own_endpoints)
 		circuit_note_failure(flight->connector_id, flight->app_user, flight->sent_at);
 }
 
@@ -570,24 +572,6 @@ exchange_under_way(const char *app_user, const uint8 *state_hash)
 }
 
 static void
-put_jsonb(StringInfo record, const Jsonb *value)
-{
-	record_put_bytes(record, value, value != NULL ? VARSIZE(value) : 0);
-}
-
-static Jsonb *
-get_jsonb(StringInfo record)
-{
-	int len;
-	const char *bytes = record_get_bytes(record, &len);
-	Jsonb *value = bytes != NULL ? palloc(len) : NULL;
-
-	if (value != NULL)
-		memcpy(value, bytes, len);
-	return value;
-}
-
-static void
 exchange_save(Flight *flight, StringInfo record)
 {
 	ExchangeDetails *details = flight->details;
@@ -595,8 +579,8 @@ exchange_save(Flight *flight, StringInfo record)
 	flight_put_tokens(record, flight);
 	record_put_bytes(record, details->callback.state_hash, PG_SHA256_DIGEST_LENGTH);
 	record_put_texts(record, details->requested, details->n_requested);
-	put_jsonb(record, details->connection_config);
-	put_jsonb(record, details->fixed_config);
+	flight_put_jsonb(record, details->connection_config);
+	flight_put_jsonb(record, details->fixed_config);
 	record_put_text(record, details->return_to);
 	record_put_text(record, details->account.subject);
 	record_put_text(record, details->account.issuer);
@@ -612,8 +596,8 @@ exchange_load(Flight *flight, StringInfo record)
 	flight_get_tokens(record, flight);
 	memcpy(details->callback.state_hash, record_get_bytes(record, &len), PG_SHA256_DIGEST_LENGTH);
 	details->requested = record_get_texts(record, &details->n_requested);
-	details->connection_config = get_jsonb(record);
-	details->fixed_config = get_jsonb(record);
+	details->connection_config = flight_get_jsonb(record);
+	details->fixed_config = flight_get_jsonb(record);
 	details->return_to = record_get_text(record);
 	strlcpy(details->account.subject, record_get_text(record), sizeof(details->account.subject));
 	strlcpy(details->account.issuer, record_get_text(record), sizeof(details->account.issuer));

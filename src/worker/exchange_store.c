@@ -24,6 +24,18 @@
 
 static void append_detail(StringInfo detail, const char *text);
 
+/* What the connection would have: the admin's word over the provider's */
+static Jsonb *
+granted_config(const Flight *flight)
+{
+	const ExchangeDetails *details = flight->details;
+	const TokenResponse *tokens = &flight->tokens;
+
+	return config_put_object(
+		config_put_values(details->connection_config, tokens->values, tokens->n_values),
+		details->fixed_config);
+}
+
 static void
 put_account(Connection *connection, IdTokenAccount *account)
 {
@@ -43,6 +55,7 @@ revoke_tokens(Flight *flight, const char *connection_name)
 	if (details->failure != NULL)
 		return;
 	put_account(&connection, &details->account);
+	connection.connection_config = granted_config(flight);
 	random_uuid(&connection.grant_id);
 	(void) revocation_queue(flight->connector, &connection, flight->tokens.access_token,
 							flight->tokens.refresh_token);
@@ -90,13 +103,14 @@ settle_scopes(Flight *flight)
 /*
  * What to do with the grant that was there.  The same account's goes on: servers give a
  * refresh token with the first consent and none with the next, and the one that is stored
- * is still good; returned is that one.  Another account's has nobody who could end it any
+ * is still good; returned is that one, if it is from where it would be sent now.  Another account's has nobody who could end it any
  * longer, so it is revoked, as at a disconnect.  Of an unknown account neither: no access
  * token may lie beside the refresh token of somebody else, and revoking one may end the
  * new grant.
  */
 static char *
-take_over(const Flight *flight, const Connection *former, StringInfo detail)
+take_over(const Flight *flight, const Connection *former, Jsonb *connection_config,
+		  StringInfo detail)
 {
 	const ExchangeDetails *details = flight->details;
 	const char *not_revoked = "its endpoints have changed";
@@ -109,7 +123,9 @@ take_over(const Flight *flight, const Connection *former, StringInfo detail)
 		connector_receives(flight->connector, former->endpoints, former->connection_config))
 		refresh_token = connection_open_refresh_token(former);
 	if (connection_is_of(former, details->account.subject, details->account.issuer))
-		return refresh_token;
+		return connector_receives(flight->connector, former->endpoints, connection_config)
+				   ? refresh_token
+				   : NULL;
 
 	if (connector_receives(flight->connector, former->endpoints, former->connection_config))
 	{
@@ -181,7 +197,7 @@ exchange_apply(Flight *flight)
 	refresh_token = tokens->refresh_token;
 	if (lock == LOCK_TAKEN)
 	{
-		char *former = take_over(flight, &connection, &detail);
+		char *former = take_over(flight, &connection, granted_config(flight), &detail);
 
 		if (refresh_token == NULL)
 			refresh_token = former;
@@ -199,9 +215,7 @@ exchange_apply(Flight *flight)
 	connection.requested_scopes = texts_to_array(details->requested, details->n_requested);
 	connection.scopes_assumed = !tokens->has_scope;
 	connection.scopes = texts_to_array(tokens->scopes, tokens->n_scopes);
-	connection.connection_config = config_put_object(
-		config_put_values(details->connection_config, tokens->values, tokens->n_values),
-		details->fixed_config);
+	connection.connection_config = granted_config(flight);
 	connection.expires_at = token_expires_at(flight->sent_at, tokens->expires_in);
 	connection.refresh_at =
 		token_refresh_at(flight->connector, refresh_token != NULL, now, connection.expires_at);

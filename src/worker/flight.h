@@ -225,4 +225,8 @@ extern void flights_load_pending(const FlightKind *const *kinds, int n_kinds);
 extern void flight_put_tokens(StringInfo record, const Flight *flight);
 extern void flight_get_tokens(StringInfo record, Flight *flight);
 
+/* A configuration in such a record; NULL is fine. */
+extern void flight_put_jsonb(StringInfo record, const Jsonb *value);
+extern Jsonb *flight_get_jsonb(StringInfo record);
+
 #endif

@@ -166,3 +166,21 @@ flight_get_tokens(StringInfo record, Flight *flight)
 	connector->refresh_margin = (int) record_get_int(record);
 	connector->endpoints = record_get_text(record);
 }
+
+void
+flight_put_jsonb(StringInfo record, const Jsonb *value)
+{
+	record_put_bytes(record, value, value != NULL ? VARSIZE(value) : 0);
+}
+
+Jsonb *
+flight_get_jsonb(StringInfo record)
+{
+	int len;
+	const char *bytes = record_get_bytes(record, &len);
+	Jsonb *value = bytes != NULL ? palloc(len) : NULL;
+
+	if (value != NULL)
+		memcpy(value, bytes, len);
+	return value;
+}

@@ -247,6 +247,7 @@ refresh_prepare(Flight *flight)
 	details->generation = connection.generation;
 	details->account = connection.account;
 	details->account_issuer = connection.account_issuer;
+	details->connection_config = connection.connection_config;
 	details->connected_at = connection.connected_at;
 	details->unclear = refresh_is_unclear(&connection);
 	details->inherited = connection.updated_at < MyStartTimestamp;
@@ -463,7 +464,7 @@ refresh_answered(Flight *flight, const HttpResponse *response)
 	return false;
 }
 
-/* Tokens that nobody will have, of whichever account they are */
+/* Tokens that nobody will have, of whichever account they are, where they were granted */
 static void
 revoke_granted(Flight *flight, const Connection *connection)
 {
@@ -471,6 +472,8 @@ revoke_granted(Flight *flight, const Connection *connection)
 	const TokenResponse *tokens = &flight->tokens;
 	Connection granted = *connection;
 
+	granted.connection_config =
+		config_put_values(details->connection_config, tokens->values, tokens->n_values);
 	if (details->id_token == ID_TOKEN_OTHER_SUBJECT)
 	{
 		granted.account = details->granted.subject;
@@ -645,6 +648,7 @@ refresh_save(Flight *flight, StringInfo record)
 	record_put_text(record, details->granted.subject);
 	record_put_text(record, details->granted.issuer);
 	record_put_int(record, details->id_token);
+	flight_put_jsonb(record, details->connection_config);
 }
 
 static void
@@ -663,6 +667,7 @@ refresh_load(Flight *flight, StringInfo record)
 	strlcpy(details->granted.subject, record_get_text(record), sizeof(details->granted.subject));
 	strlcpy(details->granted.issuer, record_get_text(record), sizeof(details->granted.issuer));
 	details->id_token = (IdTokenResult) record_get_int(record);
+	details->connection_config = flight_get_jsonb(record);
 }
 
 const FlightKind refresh_flight = {"refresh",        STATS_REFRESH,   refresh_prepare,

@@ -6,6 +6,7 @@
 #ifndef APPUSER_CONNECTORS_WORKER_REFRESH_DETAILS_H
 #define APPUSER_CONNECTORS_WORKER_REFRESH_DETAILS_H
 
+#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -20,7 +21,8 @@ typedef struct RefreshDetails
 	char *refresh_token;
 	char *account; /* NULL: unknown */
 	char *account_issuer;
-	IdTokenAccount granted; /* whom the new tokens are for, if the ID token says another */
+	IdTokenAccount granted;   /* whom the new tokens are for, if the ID token says another */
+	Jsonb *connection_config; /* as it was then, too */
 	TimestampTz connected_at;
 	char **scopes; /* that were granted */
 	int n_scopes;

@@ -47,8 +47,8 @@ note_failure(Flight *flight)
 {
 	RefreshDetails *details = flight->details;
 
-	/* counted before, when it could not be stored */
-	if (!details->counted)
+	/* counted before, when it could not be stored; at a site of one's own it says nothing of others' */
+	if (!details->counted && !flight->connector->has_own_endpoints)
 		circuit_note_failure(flight->connector_id, flight->app_user, flight->sent_at);
 	details->counted = true;
 }
@@ -75,8 +75,9 @@ note_client_refusal(const Flight *flight)
 	long delay = PROBE_INTERVAL;
 	bool stops;
 
-	/* of a client that an admin has corrected meanwhile it says nothing */
-	if (connector == NULL || connector->updated_at != flight->connector->updated_at)
+	/* of a client that an admin has corrected meanwhile it says nothing, nor of other sites' */
+	if (connector == NULL || flight->connector->has_own_endpoints ||
+		connector->updated_at != flight->connector->updated_at)
 		return;
 	stops = circuit_note_client_refusal(flight->connector_id, flight->app_user);
 	if (!details->probing && !stops)
@@ -333,6 +334,9 @@ refresh_store_failure(Flight *flight)
 			flight_fail(flight, CALL_CONNECTOR_MISCONFIGURED,
 						"The provider refused the client: %s.", problem);
 			note_client_refusal(flight);
+			if (flight->connector->has_own_endpoints)
+				delay = Max(
+					delay, Min((int64) PROBE_INTERVAL << Min(failures - 1, 6), PROBE_INTERVAL_MAX));
 			refresh_postpone(flight, "invalid_client", Max(delay, REFUSAL_DELAY));
 			break;
 		case TOKEN_REFUSED:
