@@ -425,19 +425,19 @@ check_destination(const Connector *before, Connector *after, bool secret_given)
 		  ((moved && !by_superuser) || !same_requests(&before->client, &after->client) ||
 		   !same_answers(&before->client, &after->client) ||
 		   !connector_same_fields(before, after)))))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("client_secret must be given anew"),
-				 moved ? errdetail("The URLs that the secret is sent to change from \"%s\" to "
-								   "\"%s\".",
-								   before->endpoints, after->endpoints)
-					   : errdetail("How the client authenticates, the request's form, the "
-								   "parameters and headers that are sent with the secret, what a "
-								   "field in its URLs may hold, the value of one that is sent along "
-								   "or where the tokens are in an answer change."),
-				 errhint("Give client_secret in the same call of update_connector(). Where the "
-						 "provider has moved, a superuser may call "
-						 "appuser_connectors.allow_endpoint_change() instead.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("client_secret must be given anew"),
+			 moved ? errdetail("The URLs that the secret is sent to change from \"%s\" to "
+							   "\"%s\".",
+							   before->endpoints, after->endpoints)
+				   : errdetail("How the client authenticates, the request's form, the "
+							   "parameters and headers that are sent with the secret, what a "
+							   "field in its URLs may hold, the value of one that is sent along "
+							   "or where the tokens are in an answer change."),
+			 errhint("Give client_secret in the same call of update_connector(). Where the "
+					 "provider has moved, a superuser may call "
+					 "appuser_connectors.allow_endpoint_change() instead.")));
 	after->allowed_endpoints = NULL;
 	if (!moved)
 		return;
