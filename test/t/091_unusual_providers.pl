@@ -193,6 +193,17 @@ foreach my $fault ({ drop => \1 }, { status => 500, body => {} }, { status => 40
 	is(query($node, 'postgres', "SELECT expires_at < now() + '1 hour 1 minute' FROM $ns.connections WHERE connector_id = 'long' AND app_user = 'carol'"), 't', 'for as long as that lives');
 }
 
+# A revocation as well, though by then the connector may be gone
+register_as('leaves', { token_endpoint_auth_method => 'client_secret_basic', basic_encoding => 'raw', token_headers => { 'X-Version' => '{version}', 'X-Secret' => '{client_secret}' }, revocation_endpoint => $provider->url . '/revoke',
+	connection_config_fields => { version => { pattern => '^v[0-9]+$' } } }, connection_config => { version => 'v7' });
+$provider->rules({ path => '*', body => granted('leaves') });
+is(callback($node, 'alice', { state => url_parameters(authorization_url($node, 'alice', 'leaves'))->{state}, code => 'the-code-of-it' })->{failure}, undef, 'connected');
+requests();
+query($node, 'app_admin', "SELECT $ns.delete_connector('leaves')");
+wait_until('it is revoked', sub { query($node, 'postgres', "SELECT count(*) FROM $ns.revocations") == 0 });
+my ($left) = requests();
+is("$left->{path} $left->{headers}{authorization} $left->{headers}{'x-version'} $left->{headers}{'x-secret'}", "/revoke Basic Y2xpZW50Omh1c2gtaHVzaC8xKzE= v7 $secret", 'as the other requests are');
+
 # ---------------------------------------------------------------- scopes
 
 check('scopes',
