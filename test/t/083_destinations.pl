@@ -118,6 +118,8 @@ my %moves = (
 	'another name for the secret in refreshes' => { refresh_param_names => { client_secret => 'log_this' } },
 	'parameters of the code request' => { token_params => { forward_to => $evil->url } },
 	'parameters of refreshes' => { refresh_params => { forward_to => $evil->url } },
+	'who asks for a revocation' => { revocation => { auth => 'client_secret_post' } },
+	'which tokens are revoked' => { revocation => { tokens => 'access_token' } },
 );
 foreach my $move (sort keys %moves)
 {
