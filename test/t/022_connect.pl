@@ -245,7 +245,7 @@ foreach my $endpoint (qw(authorization_endpoint token_endpoint revocation_endpoi
 	}
 }
 my %bad_members = (
-	token_endpoint_auth_method => 'magic', authorization_response_iss_parameter_supported => 'yes', pkce => 'plain', scope_separator => '', authorization_params => { a => 1 },
+	token_endpoint_auth_method => 'magic', authorization_response_iss_parameter_supported => 'yes', pkce => 'S512', scope_separator => '', authorization_params => { a => 1 },
 	token_params => [], token_types => 'bot', default_expires_in => -1, refresh_margin => '5', zero_expires_in => 'never', token_body_format => 'xml', id_token_signed_response_alg => 'none');
 admin_fails("$_ cannot be " . encode($bad_members{$_}), '22023', 'register_provider', provider => 'p', definition => definition($_ => $bad_members{$_})) foreach sort keys %bad_members;
 foreach my $needed ('authorization_endpoint', 'token_endpoint')
