@@ -49,12 +49,12 @@
 #define MAX_HELD 16               /* answers, times the requests there may be */
 
 static void
-note_success(const Flight *flight)
+note_success(const Flight *flight, const Connection *connection)
 {
 	const RefreshDetails *details = flight->details;
 
 	circuit_note_success(flight->connector_id, flight->app_user);
-	refusal_note_grant(flight->connector_id, flight->app_user);
+	refusal_note_grant(connection);
 	if (details->probing)
 	{
 		store_stop_connector(flight->connector_id, NULL, GetCurrentTimestamp(), DT_NOEND);
@@ -614,7 +614,7 @@ store_granted(Flight *flight)
 	if (tokens->expires_in_ignored)
 		event_record_once(flight->app_user, flight->connector_id, flight->connection_name,
 						  "expires_in_ignored", "it is absurd", connection.connected_at);
-	note_success(flight);
+	note_success(flight, &connection);
 	flight->outcome = CALL_SUCCEEDED;
 	return true;
 }

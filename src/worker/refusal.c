@@ -7,8 +7,8 @@
  * Some servers say it by an empty answer, invalid_request or a code of their own; and
  * firewalls, limiters and half-made deploys say the very same things to everybody for
  * minutes.  What tells them apart are the neighbours: a refusal is confirmed when, after it
- * and before the next, another person's grant of the same connector was renewed well.  Where
- * nobody's is, it is an outage.  A connection that nobody's renewal can vouch for is given up
+ * and before the next, another person's grant of the same connector was renewed well at
+ * the same endpoint.  Where nobody's is, it is an outage.  A connection that nobody's renewal can vouch for is given up
  * only when it was refused for a day while nobody else's fails.
  *
  * Kept in memory of the worker, of a fixed size: one that has just begun, or has forgotten,
@@ -17,26 +17,23 @@
 #include "postgres.h"
 
 #include "common/hashfn.h"
-#include "utils/hsearch.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "store/connector.h"
 #include "worker/refusal.h"
 
 #define LASTING (24 * 3600 * 1000) /* ms */
 #define PLACES 4096
 
-/* The last renewals of two people */
-typedef struct ConnectorGrants
+/* The last renewals of two people at one token endpoint; others take their place. */
+typedef struct SiteGrants
 {
-	char connector_id[MAX_CONNECTOR_ID + 1]; /* hash key */
+	uint64 site; /* hashed */
 	struct
 	{
 		uint64 app_user; /* hashed */
 		TimestampTz at;  /* 0: none */
 	} last[2];
-} ConnectorGrants;
+} SiteGrants;
 
 /* When a connection was refused last; one that takes another's place makes that doubtful. */
 typedef struct LastRefusal
@@ -45,7 +42,7 @@ typedef struct LastRefusal
 	TimestampTz at;
 } LastRefusal;
 
-static HTAB *grants = NULL; /* of connectors that are registered, or were */
+static SiteGrants grants[PLACES];
 static LastRefusal refusals[PLACES];
 
 static uint64
@@ -54,48 +51,41 @@ hash_of(const char *text, uint64 seed)
 	return hash_bytes_extended((const unsigned char *) text, strlen(text), seed);
 }
 
-static ConnectorGrants *
-grants_of(const char *connector_id, HASHACTION action)
+/* Of a connector's connections, those whose tokens go to the same endpoint */
+static uint64
+site_of(const Connection *connection)
 {
-	char key[MAX_CONNECTOR_ID + 1] = {0};
-	bool found;
-	ConnectorGrants *entry;
+	const char *endpoints = connection->endpoints;
 
-	if (grants == NULL)
-	{
-		HASHCTL control = {
-			.keysize = sizeof(key), .entrysize = sizeof(ConnectorGrants), .hcxt = TopMemoryContext};
-
-		grants = hash_create("renewals of connectors", 64, &control,
-							 HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	}
-	strlcpy(key, connector_id, sizeof(key));
-	entry = hash_search(grants, key, action, &found);
-	if (entry != NULL && !found)
-		memset(entry->last, 0, sizeof(entry->last));
-	return entry;
+	return hash_bytes_extended((const unsigned char *) endpoints, strcspn(endpoints, " "),
+							   hash_of(connection->connector_id, 0));
 }
 
 void
-refusal_note_grant(const char *connector_id, const char *app_user)
+refusal_note_grant(const Connection *connection)
 {
-	ConnectorGrants *entry = grants_of(connector_id, HASH_ENTER);
-	uint64 hash = hash_of(app_user, 0);
+	uint64 site = site_of(connection);
+	SiteGrants *entry = &grants[site % PLACES];
+	uint64 hash = hash_of(connection->app_user, 0);
 
+	if (entry->site != site)
+		memset(entry, 0, sizeof(*entry));
+	entry->site = site;
 	if (entry->last[0].app_user != hash)
 		entry->last[1] = entry->last[0];
 	entry->last[0].app_user = hash;
 	entry->last[0].at = GetCurrentTimestamp();
 }
 
-/* Was anybody else's grant renewed since then? */
+/* Was anybody else's grant renewed there since then? */
 static bool
 others_are_well(const Connection *connection, TimestampTz since)
 {
-	const ConnectorGrants *entry = grants_of(connection->connector_id, HASH_FIND);
+	uint64 site = site_of(connection);
+	const SiteGrants *entry = &grants[site % PLACES];
 	uint64 hash = hash_of(connection->app_user, 0);
 
-	if (entry == NULL)
+	if (entry->site != site)
 		return false;
 	for (int i = 0; i < 2; i++)
 		if (entry->last[i].at > since && entry->last[i].app_user != hash)

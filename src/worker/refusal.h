@@ -16,7 +16,7 @@ typedef enum RefusalVerdict
 } RefusalVerdict;
 
 /* Somebody's grant was renewed. */
-extern void refusal_note_grant(const char *connector_id, const char *app_user);
+extern void refusal_note_grant(const Connection *connection);
 
 /*
  * What this refusal of a connection, as it was before it, comes to.  In a transaction; to

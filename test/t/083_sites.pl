@@ -230,6 +230,22 @@ sub troubled
 troubled('refusing', 'a site that refuses the client', status => 401, body => { error => 'invalid_client' });
 troubled('down', 'a site that is down', status => 503, body => {});
 
+# That another site renews well says nothing of one that answers all alike for a while.
+new_connector('doubted');
+all_rules();
+connected('alice', 'doubted', $one);
+connected($_, 'doubted', $two) foreach 'd1', 'd2';
+rules($one, { path => '/token', status => 400, body => '' });
+foreach (1 .. 6)
+{
+	refreshed('alice', 'doubted');
+	is(refreshed('d1', 'doubted'), '', 'meanwhile the other site renews') if $_ < 6;
+	superuser("UPDATE $ns.connections SET refresh_at = NULL WHERE connector_id = 'doubted' AND app_user = 'alice'");
+}
+is(superuser("SELECT status FROM $ns.connections WHERE connector_id = 'doubted' AND app_user = 'alice'"), 'connected', 'a bad day of one site ends nobody, however well another is');
+rules($one);
+is(refreshed('alice', 'doubted'), '', '... and is over');
+
 # ----------------------------------------------------- the extension's own catalogue
 
 my %sandboxed = (authorization_endpoint => $one->url . '/auth', token_endpoint => $one->url . '/token', sandbox => { token_endpoint => $two->url . '/token' });
