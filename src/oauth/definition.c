@@ -34,6 +34,12 @@ static const Member revocation_members[] = {
 	{"tokens", MEMBER_CHOICE, "both|access_token|refresh_token"},
 };
 
+static const Member api_authorization_members[] = {
+	{"header", MEMBER_HEADER_NAME, NULL},
+	{"scheme", MEMBER_NAME, NULL},
+	{"query", MEMBER_NAME, NULL},
+};
+
 static const Member definition_members[] = {
 	/* RFC 8414, RFC 7591, RFC 9207 */
 	{"issuer", MEMBER_NAME, NULL},
@@ -103,6 +109,11 @@ static const Member definition_members[] = {
 	{"refresh_ends_access_token", MEMBER_BOOL, NULL},
 	{"revocation", MEMBER_OBJECT, NULL, revocation_members, lengthof(revocation_members)},
 	{"revocation_ends_grant", MEMBER_BOOL, NULL},
+	/* of calls to the API, which nothing here makes */
+	{"api_base_url", MEMBER_ENDPOINT_TEMPLATE, NULL},
+	{"api_headers", MEMBER_HEADERS, NULL},
+	{"api_authorization", MEMBER_OBJECT, NULL, api_authorization_members,
+	 lengthof(api_authorization_members)},
 };
 
 static const Member option_members[] = {
@@ -156,7 +167,8 @@ url_fields_problem(const JsonValue *definition)
 	} urls[] = {{"authorization_endpoint", CONFIG_FROM_USER},
 				{"token_endpoint", CONFIG_FROM_CALLBACK},
 				{"refresh_endpoint", CONFIG_FROM_TOKEN_RESPONSE},
-				{"revocation_endpoint", CONFIG_FROM_TOKEN_RESPONSE}};
+				{"revocation_endpoint", CONFIG_FROM_TOKEN_RESPONSE},
+				{"api_base_url", CONFIG_FROM_TOKEN_RESPONSE}};
 	OAuthClient client = {0};
 
 	definition_read_fields(definition, NULL, &client);
@@ -258,6 +270,26 @@ revocation_problem(const JsonValue *definition, const OAuthClient *client)
 	return NULL;
 }
 
+/* The token goes to one place; the client's secret is none of an API's business. */
+static const DefinitionProblem *
+api_problem(const JsonValue *definition)
+{
+	const JsonValue *placed = definition_member(definition, "api_authorization");
+	int count;
+	NameValue *headers = definition_params(definition, "api_headers", &count);
+
+	if (placed != NULL && ((definition_member(placed, "header") == NULL) ==
+							   (definition_member(placed, "query") == NULL) ||
+						   (definition_member(placed, "scheme") != NULL &&
+							definition_member(placed, "header") == NULL)))
+		return invalid("api_authorization",
+					   "It must be a header, with its scheme if there is one, or a \"query\".");
+	for (int i = 0; i < count; i++)
+		if (strstr(headers[i].value, "{client_secret}") != NULL)
+			return invalid("api_headers", "The client's secret is not sent to an API.");
+	return NULL;
+}
+
 /* What members say together */
 static const DefinitionProblem *
 consistency_problem(const JsonValue *definition)
@@ -299,6 +331,8 @@ consistency_problem(const JsonValue *definition)
 							  client.n_refresh_param_names, NULL);
 	if (found == NULL)
 		found = revocation_problem(definition, &client);
+	if (found == NULL)
+		found = api_problem(definition);
 	if (found == NULL)
 		found = params_problem(definition, "authorization_params", &client, is_authorization_param);
 	if (found == NULL)

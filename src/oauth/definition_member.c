@@ -50,6 +50,7 @@ static const char *strings_problem(const Member *member, const JsonValue *value,
 static const char *params_problem(const Member *member, const JsonValue *value);
 static const char *param_names_problem(const Member *member, const JsonValue *value);
 static const char *headers_problem(const JsonValue *value);
+static bool is_header_name(const char *name);
 static const char *header_problem(const char *name, const char *value);
 static const char *choices_problem(const Member *member, const JsonValue *value);
 static bool is_response_type(const char *text);
@@ -158,6 +159,17 @@ headers_problem(const JsonValue *value)
 	return NULL;
 }
 
+/* A token (RFC 9110 §5.6.2) */
+static bool
+is_header_name(const char *name)
+{
+	size_t length = strlen(name);
+
+	return length > 0 && length <= MAX_HEADER_NAME &&
+		   strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+						"!#$%&'*+-.^_`|~") == length;
+}
+
 /*
  * A token and visible characters (RFC 9110 §5.6.2, §5.5); not what says where a request
  * goes, how long it is, what is in it, who asks, or what happens to the connection.
@@ -178,12 +190,9 @@ header_problem(const char *name, const char *value)
 									   "accept",
 									   "accept-encoding",
 									   "http2-settings"};
-	size_t length = strlen(name);
 	size_t value_length = value != NULL ? strlen(value) : 0;
 
-	if (length == 0 || length > MAX_HEADER_NAME ||
-		strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-					 "!#$%&'*+-.^_`|~") != length)
+	if (!is_header_name(name))
 		return "The name of a header has at most 64 letters, digits and \"-\".";
 	for (int i = 0; i < (int) lengthof(ours); i++)
 		if (pg_strcasecmp(name, ours[i]) == 0)
@@ -369,6 +378,10 @@ value_problem(const Member *member, const JsonValue *value)
 			return param_names_problem(member, value);
 		case MEMBER_HEADERS:
 			return headers_problem(value);
+		case MEMBER_HEADER_NAME:
+			return text != NULL && is_header_name(text) ? NULL
+														: "It must be the name of a header, of at "
+														  "most 64 letters, digits and \"-\".";
 		case MEMBER_RESPONSE_TYPE:
 			return text != NULL && is_response_type(text)
 					   ? NULL

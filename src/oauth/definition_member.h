@@ -23,6 +23,7 @@ typedef enum MemberKind
 	MEMBER_PARAMS,      /* an object of strings by names of parameters */
 	MEMBER_PARAM_NAMES, /* an object of such names, or null, by those in choices */
 	MEMBER_HEADERS,     /* an object of headers' values by their names */
+	MEMBER_HEADER_NAME, /* where a token goes: Authorization too */
 	MEMBER_RESPONSE_TYPE,
 	MEMBER_FRAGMENT,     /* of a URL */
 	MEMBER_PATH,         /* dotted, in an answer */

@@ -19,12 +19,14 @@ static const Member sandbox_members[] = {
 	{"refresh_endpoint", MEMBER_ENDPOINT_TEMPLATE, NULL},
 	{"revocation_endpoint", MEMBER_ENDPOINT_TEMPLATE, NULL},
 	{"jwks_uri", MEMBER_ENDPOINT, NULL},
+	{"api_base_url", MEMBER_ENDPOINT_TEMPLATE, NULL},
 	{"issuer", MEMBER_NAME, NULL},
 	{"iss_parameter", MEMBER_CHOICE, "checked|ignored"},
 };
 
-static const char *const of_the_server[] = {"refresh_endpoint", "long_token_endpoint",
-											"revocation_endpoint", "jwks_uri", "issuer"};
+static const char *const of_the_server[] = {
+	"refresh_endpoint", "long_token_endpoint", "revocation_endpoint", "jwks_uri",
+	"issuer",           "api_base_url"};
 
 /* Tokens of a sandbox are nothing for the provider's own system, nor its word for the sandbox. */
 static bool

@@ -307,6 +307,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const JsonValue *object = json_parse_object((const char *) data, size);
 	const DefinitionProblem *problem = definition_problem(object);
 	OAuthClient client = {0};
+	const char *api;
 
 	definition_read(object, &client);
 	CHECK(client.default_expires_in >= -1 && client.default_expires_in <= 315360000);
@@ -320,6 +321,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_template(&client.token_endpoint);
 		check_template(&client.refresh_endpoint);
 		check_template(&client.revocation_endpoint);
+		api = definition_text(object, "api_base_url");
+		check_template(&api);
 		if (client.authorization_endpoint == NULL || client.token_endpoint == NULL)
 		{
 			arena_reset();

@@ -76,7 +76,7 @@ admin("SELECT $ns.register_provider('slack', '$own')");
 is(admin("SELECT count(*) || ' ' || bool_or(built_in) FROM $ns.providers WHERE provider = 'slack'"), '1 false', "one's own definition goes before that of the catalogue");
 admin(register_sql('slack', as => 'own'));
 is(admin("SELECT (definition ->> 'token_endpoint') || ' ' || built_in FROM $ns.connectors WHERE connector_id = 'own'"), 'https://chat.example/token false', 'connectors are made from it');
-like(admin("SELECT ok || ' ' || detail FROM $ns.check_health() WHERE name = 'definition of connector slack'"), qr/^true .*"slack" is not the one in force; they differ in authorization_endpoint, .*update_connector\('slack', provider => 'slack'\)/,
+like(admin("SELECT ok || ' ' || detail FROM $ns.check_health() WHERE name = 'definition of connector slack'"), qr/^true .*"slack" is not the one in force; they differ in api_base_url, authorization_endpoint, .*update_connector\('slack', provider => 'slack'\)/,
 	'what was made before keeps its copy, and check_health() says so');
 
 my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';

@@ -163,8 +163,27 @@ test_problems(void)
 		"\"revocation_endpoint\":\"https://a.example/"
 		"revoke\",\"revocation\":{\"auth\":\"none\",\"tokens\":\"refresh_token\"}",
 		"\"revocation\":null",
+		"\"api_base_url\":\"https://api.example/v1\"",
+		"\"connection_config_fields\":{\"tenant\":{\"pattern\":\"^[a-z]+$\"}},\"api_base_url\":"
+		"\"https://{tenant}.a.example\"",
+		"\"api_headers\":{\"Client-Id\":\"{client_id}\"}",
+		"\"api_authorization\":{\"header\":\"Authorization\",\"scheme\":\"OAuth\"}",
+		"\"api_authorization\":{\"header\":\"X-Token\"}",
+		"\"api_authorization\":{\"query\":\"access_token\"}",
 		"\"revocation_ends_grant\":false"};
 	static const char *const invalid[] = {
+		"\"api_base_url\":\"http://api.example\"",
+		"\"api_base_url\":\"https://{tenant}.a.example\"",
+		"\"api_headers\":{\"Authorization\":\"x\"}",
+		"\"api_headers\":{\"X-Key\":\"{client_secret}\"}",
+		"\"api_headers\":{\"X-Key\":\"a {client_secret}\"}",
+		"\"api_authorization\":{}",
+		"\"api_authorization\":{\"scheme\":\"OAuth\"}",
+		"\"api_authorization\":{\"query\":\"a\",\"scheme\":\"OAuth\"}",
+		"\"api_authorization\":{\"header\":\"X-T\",\"query\":\"a\"}",
+		"\"api_authorization\":{\"header\":\"X: Y\"}",
+		"\"api_authorization\":\"OAuth\"",
+		"\"api_authorization\":{\"header\":\"X-T\",\"prefix\":\"a\"}",
 		"\"revocation\":{}",
 		"\"revocation_endpoint\":\"https://a.example/revoke\",\"revocation\":[]",
 		"\"revocation_endpoint\":\"https://a.example/revoke\",\"revocation\":true",
