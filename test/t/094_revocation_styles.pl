@@ -8,6 +8,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use AppuserConnectors;
 use MIME::Base64 qw(encode_base64);
+use Session;
 use Test::More;
 
 my $ns = 'appuser_connectors';
@@ -36,8 +37,9 @@ sub leave
 sub register_as
 {
 	my ($connector, $revocation, %more) = @_;
+	my $client_id = delete $more{client_id} // 'client id';
 
-	return register($node, $provider, connector_id => $connector, provider => $connector, client_id => 'client id', client_secret => 'hush:1', scopes => ['read'],
+	return register($node, $provider, connector_id => $connector, provider => $connector, client_id => $client_id, client_secret => 'hush:1', scopes => ['read'],
 		definition => { issuer => undef, jwks_uri => undef, revocation_endpoint => $provider->url . '/revoke', token_endpoint_auth_method => 'client_secret_post',
 			defined $revocation ? (revocation => $revocation) : (), %more });
 }
@@ -77,9 +79,7 @@ foreach my $case (
 ($sent, $event) = leave('bearer', answer => {}, rules => [ { path => '/revoke', status => 401, body => '' } ]);
 is($event, 'revoked: the provider knew no such token', '401 where there is nothing else: it is dead');
 
-# its client id has no blank, which could not stand in the URL
-register_as('github', { method => 'DELETE', auth => 'client_secret_basic', body_format => 'json', token_parameter => 'access_token' }, revocation_endpoint => $provider->url . '/revoke/{client_id}/token');
-query($node, 'app_admin', "SELECT $ns.update_connector('github', client_id => 'Iv1.abc', client_secret => 'hush:1')");
+register_as('github', { method => 'DELETE', auth => 'client_secret_basic', body_format => 'json', token_parameter => 'access_token' }, client_id => 'Iv1.abc', revocation_endpoint => $provider->url . '/revoke/{client_id}/token');
 ($sent, $event, $request) = leave('github', rules => [ { path => '/revoke*', status => 204, body => '' } ]);
 is($sent, 'DELETE /revoke/Iv1.abc/token Basic ' . encode_base64('Iv1.abc:hush%3A1', '') . ' {"access_token":"at+who"}', 'GitHub: DELETE by the client, in JSON');
 is($event, 'revoked', 'is done');
@@ -100,6 +100,22 @@ is("$sent $event", ' revocation_failed: the provider revokes refresh tokens only
 register_as('named', { auth => 'client_secret_post' }, token_param_names => { client_id => 'client_key' });
 ($sent, $event) = leave('named');
 is($sent, join(' | ', map { "POST /revoke - token=$_%2Bwho&client_key=client+id&client_secret=hush%3A1" } qw(rt at)), 'the client by the names that it has at the token endpoint');
+
+# Tokens that nobody has any longer go where the flow's fields say.
+register_as('desk', undef, revocation_endpoint => $provider->url . '/revoke/{tenant}', connection_config_fields => { tenant => { source => 'user', pattern => '^[a-z]+$' } });
+my $state = url_parameters(query($node, 'app_service', "SELECT $ns.connect_app_user('desk', connection_config => '{\"tenant\": \"acme\"}')", app_user => 'erin'))->{state};
+my $session = Session->new($node, 'app_service');
+my $before = grep { $_->{path} =~ m{^/revoke} } $provider->requests;
+$provider->rules({ path => '/token', hold => 'answer', body => { access_token => 'at', refresh_token => 'rt', token_type => 'Bearer', expires_in => 7200 } }, { path => '/revoke*', body => '' });
+$session->send("BEGIN; SELECT $ns.set_app_user('erin'); SELECT failure FROM $ns.oauth_callback('$state', 'code'); COMMIT;");
+$provider->wait(held => 'answer');
+query($node, 'app_service', "SELECT $ns.erase_app_user('erin')");
+$provider->release('answer');
+is($session->answer->{state}, 'UC005', 'somebody erased while the code is exchanged is connected to nothing');
+wait_until('the outbox is empty', sub { query($node, 'postgres', "SELECT count(*) FROM $ns.revocations") eq '0' });
+my @sent = grep { $_->{path} =~ m{^/revoke} } $provider->requests;
+is(join(' ', map { $_->{url} } @sent[ $before .. $#sent ]), '/revoke/acme /revoke/acme', 'and what was granted is revoked, at the URL of its tenant');
+$session->close;
 
 $node->stop;
 done_testing();
