@@ -112,8 +112,12 @@ $old->ask('COMMIT');
 
 # -------------------------------------------------- rows that are due and held
 
-superuser("UPDATE appuser_connectors.connections SET refresh_at = NULL");
-wait_until('nothing is due', sub { superuser('SELECT count(*) FROM appuser_connectors.connections WHERE refresh_at IS NOT NULL') == 0 });
+# what was under way has set it again
+wait_until('nothing is due', sub {
+		superuser('UPDATE appuser_connectors.connections SET refresh_at = NULL WHERE refresh_at IS NOT NULL');
+		superuser("SELECT in_flight FROM appuser_connectors.pg_stat_appuser_connectors WHERE kind = 'refresh'") == 0 &&
+		superuser('SELECT count(*) FROM appuser_connectors.connections WHERE refresh_at IS NOT NULL') == 0;
+	});
 superuser("UPDATE appuser_connectors.connections SET endpoints = 'elsewhere', refresh_at = now() WHERE app_user = 'due3'");
 wait_until('one connection ends, without a call', sub { superuser("SELECT status FROM appuser_connectors.connections WHERE app_user = 'due3'") eq 'reconnect_required' });
 
