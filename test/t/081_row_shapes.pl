@@ -42,6 +42,7 @@ my @questions = (
 	"$ns.connect_app_user('one')", "$ns.disconnect_app_user('one')", "$ns.erase_app_user('alice')",
 	"$ns.update_connector('one', name => 'New')", "$ns.delete_connector('one')",
 	"$ns.register_connector('test', 'app', 'secret', '{read}', '{https://app.example/cb}', 'two')",
+	"$ns.register_connector('slack', 'app', 'secret', '{read}', '{https://app.example/cb}', 'three')", "$ns.register_connector('trello', 'app', 'secret', '{read}', '{https://app.example/cb}', 'four')",
 	"$ns.register_provider('new', '$definition')", "$ns.register_provider('test', '$definition')",
 	"$ns.register_issuer('https://issuer.example', jwks_uri => 'https://issuer.example/other')", "$ns.delete_issuer('https://issuer.example')",
 	"$ns.authenticate_app_user('$jwt')", "(SELECT count(*) FROM $ns.check_health())", "$ns.installation_status()", "$ns.adopt_installation()");
@@ -133,8 +134,8 @@ foreach my $column (@columns)
 }
 
 # Each column that anything reads was missed by something.
-# (The worker alone reads pending_answers.)
-my @missed = grep { $_->{table} ne 'pending_answers' && !$told{"$_->{table}.$_->{column}"} } @columns;
+# (The worker alone reads pending_answers; people, by a view, what else is known of the catalogue's providers.)
+my @missed = grep { $_->{table} ne 'pending_answers' && ($_->{table} ne 'provider_catalogue' || $_->{column} =~ /^(?:provider|definition|unsupported)$/) && !$told{"$_->{table}.$_->{column}"} } @columns;
 is(join(' ', map { "$_->{table}.$_->{column}" } @missed), '', 'no column is missing unnoticed');
 
 # ------------------------------------------------------------------- the indexes

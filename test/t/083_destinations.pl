@@ -360,7 +360,7 @@ foreach my $directory ($secrets, "$secrets/clients", "$secrets/clients/..2026")
 		file_refused(sprintf('a directory of mode %o', $open), '55000', client_secret => "file:$file");
 	}
 	chmod 01777, $directory;
-	ok(register_at("sticky $directory", client_secret => "file:$file"), 'one where nobody can replace what is there');
+	ok(register_at('sticky ' . ($directory =~ m{([^/]+)$})[0], client_secret => "file:$file"), 'one where nobody can replace what is there');
 	chmod $mode, $directory;
 }
 my $inside = $node->data_dir . '/secrets';
