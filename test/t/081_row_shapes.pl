@@ -42,7 +42,7 @@ my @questions = (
 	"$ns.connect_app_user('one')", "$ns.disconnect_app_user('one')", "$ns.erase_app_user('alice')",
 	"$ns.update_connector('one', name => 'New')", "$ns.delete_connector('one')",
 	"$ns.register_connector('test', 'app', 'secret', '{read}', '{https://app.example/cb}', 'two')",
-	"$ns.register_connector('slack', 'app', 'secret', '{read}', '{https://app.example/cb}', 'three')", "$ns.register_connector('trello', 'app', 'secret', '{read}', '{https://app.example/cb}', 'four')",
+	"$ns.register_connector('slack', 'app', 'secret', '{read}', '{https://app.example/cb}', 'three')",
 	"$ns.register_provider('new', '$definition')", "$ns.register_provider('test', '$definition')",
 	"$ns.register_issuer('https://issuer.example', jwks_uri => 'https://issuer.example/other')", "$ns.delete_issuer('https://issuer.example')",
 	"$ns.authenticate_app_user('$jwt')", "(SELECT count(*) FROM $ns.check_health())", "$ns.installation_status()", "$ns.adopt_installation()");
