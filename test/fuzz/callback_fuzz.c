@@ -12,6 +12,7 @@
 #include "oauth/request.h"
 #include "oauth/response.h"
 #include "oauth/retry_after.h"
+#include "palloc_arena.h"
 #include "secret_memory.h"
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -160,5 +161,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_issuer(text, second);
 	check_authorization_url(text, second);
 	free(text);
+	arena_reset();
 	return 0;
 }
