@@ -5,6 +5,16 @@
 #ifndef APPUSER_CONNECTORS_BASE_TEXT_H
 #define APPUSER_CONNECTORS_BASE_TEXT_H
 
+#include <stdbool.h>
+#include <string.h>
+
+/* NULL equals NULL only. */
+static inline bool
+text_equal(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
 /*
  * Does UTF-8 text hold a control character (C0, DEL, C1)?  In a name it could make two
  * look like one, or a line of its own in a log.

@@ -8,6 +8,7 @@
 
 #include <openssl/crypto.h>
 
+#include "base/text.h"
 #include "http/rules.h"
 
 #define MAX_AUTHORITIES_FILE (16 * 1024 * 1024)
@@ -70,21 +71,15 @@ http_rules_free(HttpRules *rules)
 	free(rules->no_proxy);
 }
 
-static bool
-same_text(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
 bool
 http_rules_same(const HttpRules *a, const HttpRules *b)
 {
 	return a->allow_insecure_loopback == b->allow_insecure_loopback &&
 		   strcmp(a->allowed_networks, b->allowed_networks) == 0 &&
 		   strcmp(a->allowed_hosts, b->allowed_hosts) == 0 && strcmp(a->ca_file, b->ca_file) == 0 &&
-		   same_text(a->authorities, b->authorities) && same_text(a->proxy, b->proxy) &&
-		   same_text(a->proxy_credentials, b->proxy_credentials) &&
-		   same_text(a->no_proxy, b->no_proxy) && a->proxy_unknown == b->proxy_unknown &&
+		   text_equal(a->authorities, b->authorities) && text_equal(a->proxy, b->proxy) &&
+		   text_equal(a->proxy_credentials, b->proxy_credentials) &&
+		   text_equal(a->no_proxy, b->no_proxy) && a->proxy_unknown == b->proxy_unknown &&
 		   a->connect_timeout_ms == b->connect_timeout_ms &&
 		   a->request_timeout_ms == b->request_timeout_ms;
 }

@@ -1,6 +1,6 @@
 /*
  * url_template.h
- *	  Endpoints with fields in them: "https://{subdomain}.zendesk.com/oauth/tokens".
+ *	  Endpoints and parameters with fields in them: "https://{subdomain}.zendesk.com/oauth/tokens".
  *
  * A field stands for a part of the host's name, for a host with or without port, for
  * characters of the path or query, or, at the very beginning, for a whole origin.  What

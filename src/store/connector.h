@@ -88,8 +88,10 @@ extern bool store_insert_connector(const Connector *connector, TimestampTz now);
 /* Writes every column, and ends a stop. */
 extern void store_update_connector(const Connector *connector, TimestampTz now);
 
-/* Keeps the worker from adding connections until this transaction ends. */
-/* To be read after: who else changes or deletes it has then finished. */
+/*
+ * To be read after: who else changes or deletes it has then finished.  With deletes it
+ * also keeps the worker from adding connections until this transaction ends.
+ */
 extern void store_lock_connector_for_change(const char *connector_id, bool deletes);
 
 /* The same for its allowed_endpoints, with the secret sealed to them; a stop stays. */

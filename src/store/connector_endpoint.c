@@ -12,6 +12,7 @@
 
 #include "utils/builtins.h"
 
+#include "base/text.h"
 #include "oauth/definition.h"
 #include "oauth/url_template.h"
 #include "store/connection_config.h"
@@ -156,16 +157,10 @@ connector_endpoint_uses(const Connector *connector, const char *field)
 }
 
 static bool
-same_text(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
-static bool
 same_field(const ConfigField *a, const ConfigField *b)
 {
-	if (a == NULL || b == NULL || a->source != b->source || !same_text(a->pattern, b->pattern) ||
-		!same_text(a->default_value, b->default_value) || a->n_choices != b->n_choices)
+	if (a == NULL || b == NULL || a->source != b->source || !text_equal(a->pattern, b->pattern) ||
+		!text_equal(a->default_value, b->default_value) || a->n_choices != b->n_choices)
 		return false;
 	for (int i = 0; i < a->n_choices; i++)
 		if (strcmp(a->choices[i], b->choices[i]) != 0)
@@ -198,10 +193,10 @@ same_fixed(const Connector *a, const Connector *b)
 		const char **names = url != NULL ? url_template_fields(url, &count) : NULL;
 
 		for (int j = 0; names != NULL && j < count; j++)
-			if (!same_text(config_text(a->connection_config, names[j]),
-						   config_text(b->connection_config, names[j])) ||
+			if (!text_equal(config_text(a->connection_config, names[j]),
+							config_text(b->connection_config, names[j])) ||
 				(strcmp(names[j], "client_id") == 0 &&
-				 !same_text(a->client.client_id, b->client.client_id)))
+				 !text_equal(a->client.client_id, b->client.client_id)))
 				return false;
 	}
 	return true;
@@ -217,8 +212,8 @@ same_fixed_in(const Connector *a, const Connector *b, const NameValue *params, i
 		const char **names = url_template_fields(params[i].value, &count);
 
 		for (int j = 0; j < count; j++)
-			if (!same_text(config_text(a->connection_config, names[j]),
-						   config_text(b->connection_config, names[j])))
+			if (!text_equal(config_text(a->connection_config, names[j]),
+							config_text(b->connection_config, names[j])))
 				return false;
 	}
 	return true;
