@@ -440,8 +440,11 @@ connect_app_user(PG_FUNCTION_ARGS)
 	authorization.party = authorization_party(connector);
 	(void) connector_bind(connector, authorization.connection_config, &lacking);
 	if (connector->client.authorization_endpoint == NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("connection_config makes no URL of the authorization endpoint")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("connection_config makes no URL of the authorization endpoint"),
+				 errhint("An admin looks at the connector's definition and connection_config in "
+						 "appuser_connectors.connectors.")));
 	authorization_seal(&authorization, params.code_verifier, params.nonce);
 	store_insert_authorization(&authorization);
 	remember_own_flow(authorization.state_hash);

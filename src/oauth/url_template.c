@@ -54,6 +54,12 @@ url_is_template(const char *url)
 	return strpbrk(url, "{}") != NULL;
 }
 
+bool
+is_placeholder(const char *text)
+{
+	return field_length(text) > 0 && text[field_length(text)] == '\0';
+}
+
 static FieldPlace
 place_of(const char *template, const char *field)
 {

@@ -40,6 +40,9 @@ extern char *url_template_fix(const char *template, TemplateValue value, void *c
 extern char *value_template_expand(const char *template, TemplateValue value, void *context,
 								   const char **lacking);
 
+/* Is it a name in braces and nothing else, as what a request fills in by itself is written? */
+extern bool is_placeholder(const char *text);
+
 /* "https://{subdomain}.zendesk.com" of a template, as it is written; NULL: a field alone */
 extern char *url_template_origin(const char *template);
 

@@ -132,12 +132,14 @@ const char *
 connector_lacks_field(const Connector *connector, ConfigSource source, Jsonb *connection_config)
 {
 	const OAuthClient *client = &connector->client;
-	const char *lacking =
-		url_field_lacking(client, connection_config, source, client->authorization_endpoint);
+	const char *const urls[] = {client->authorization_endpoint, client->token_endpoint,
+								client->refresh_endpoint};
+	const char *lacking = NULL;
 
-	return lacking != NULL
-			   ? lacking
-			   : url_field_lacking(client, connection_config, source, client->token_endpoint);
+	for (int i = 0; i < (int) lengthof(urls) && lacking == NULL; i++)
+		if (urls[i] != NULL)
+			lacking = url_field_lacking(client, connection_config, source, urls[i]);
+	return lacking;
 }
 
 bool

@@ -88,10 +88,7 @@ url_field_lacking(const OAuthClient *client, Jsonb *config, ConfigSource source,
 static bool
 became_placeholder(const char *template, const char *value)
 {
-	size_t length = strlen(value);
-
-	return length > 0 && value[0] == '{' && value[length - 1] == '}' &&
-		   strcmp(template, value) != 0;
+	return is_placeholder(value) && strcmp(template, value) != 0;
 }
 
 const NameValue *

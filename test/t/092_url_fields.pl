@@ -89,6 +89,11 @@ foreach my $what (sort keys %bad)
 
 # ----------------------------------------------------------------- the app user's field
 
+# What only a refresh needs is asked for as well, before anybody connects.
+define('renewed', refresh_endpoint => '{site}/refresh', connection_config_fields => { site => { source => 'user', pattern => "^$known\$" } });
+register_at('renewed');
+refused('app_service', 'connect_app_user', '22023', qr/lacks field "site"/, 'who gives no field of the refresh endpoint', connector_id => 'renewed');
+
 define('site', authorization_endpoint => '{site}/auth', token_endpoint => '{site}/{area}/token', revocation_endpoint => '{site}/revoke',
 	connection_config_fields => { site => { source => 'user', pattern => "^$known\$" }, area => { source => 'user', pattern => '^[^?]*$', default => 'eu' } });
 register_at('site');
@@ -119,7 +124,7 @@ is(paths($_), '', 'nothing is sent') foreach $one, $two;
 
 # ----------------------------------------------------------------------- the admin's field
 
-define('tenant', token_endpoint => $one->url . '/{tenant}/token', revocation_endpoint => $one->url . '/{tenant}/revoke', token_params => { tenant => '{tenant}', json => '{"a": "{b}"}' },
+define('tenant', token_endpoint => $one->url . '/{tenant}/token', revocation_endpoint => $one->url . '/{tenant}/revoke', token_params => { tenant => '{tenant}', json => '{"a": "{b}"}', claims => '{"t":"{tenant}"}' },
 	connection_config_fields => { tenant => { pattern => '^[a-z]+$' } });
 refused('app_admin', 'register_connector', '22023', qr/lacks field "tenant".*HINT:.*connection_config =>/s, 'a connector without it',
 	provider => 'tenant', client_id => 'client', client_secret => 'the-secret', scopes => ['read'], redirect_uris => ['https://app.example/cb']);
@@ -130,10 +135,11 @@ is(refreshed('alice', 'tenant'), '', 'and are refreshed');
 is(paths($one), '/acme/token /acme/token', 'at its path');
 like(($one->requests)[0]{body}, qr/&tenant=acme\b/, 'a parameter has it too');
 like(($one->requests)[0]{body}, qr/&json=%7B%22a%22%3A(?:%20|\+)%22%7Bb%7D%22%7D/, 'and braces that are no field stay');
+like(($one->requests)[0]{body}, qr/&claims=%7B%22t%22%3A%22acme%22%7D/, 'also around a field');
 refused('app_admin', 'update_connector', '42501', qr/client_secret must be given anew/, 'where the secret goes is not changed by who does not know it', connector_id => 'tenant', connection_config => { tenant => 'evil' });
 refused('app_admin', 'update_connector', '42501', qr/client_secret must be given anew/, 'nor by taking the definition anew', connector_id => 'tenant', connection_config => { tenant => 'evil' }, provider => 'tenant');
 refused('app_admin', 'update_connector', '22023', qr/field "tenant" cannot be declared by the connector's options/, 'nor by another declaration', connector_id => 'tenant', options => { connection_config_fields => { tenant => { source => 'user', pattern => '^[a-z]+$' } } });
-define('tenant', token_endpoint => $one->url . '/{tenant}/token', revocation_endpoint => $one->url . '/{tenant}/revoke', token_params => { tenant => '{tenant}', json => '{"a": "{b}"}' },
+define('tenant', token_endpoint => $one->url . '/{tenant}/token', revocation_endpoint => $one->url . '/{tenant}/revoke', token_params => { tenant => '{tenant}', json => '{"a": "{b}"}', claims => '{"t":"{tenant}"}' },
 	connection_config_fields => { tenant => { source => 'user', pattern => '^[a-z/]+$' } });
 refused('app_admin', 'update_connector', '42501', qr/client_secret must be given anew.*what a field in its URLs may hold/s, 'nor by a definition that declares it otherwise', connector_id => 'tenant', provider => 'tenant');
 is(refreshed('alice', 'tenant'), '', 'all goes on as before');

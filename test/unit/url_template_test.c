@@ -156,5 +156,8 @@ main(void)
 	ok(strcmp(url_template_origin("https://{a}.example:1/x?y"), "https://{a}.example:1") == 0,
 	   "the origin as it is written");
 	ok(url_template_origin("{a}/x") == NULL, "... but of a field alone");
+	ok(is_placeholder("{client_secret}") && !is_placeholder("{\"a\":\"{b}\"}") &&
+		   !is_placeholder("{a}{b}") && !is_placeholder("{}") && !is_placeholder(""),
+	   "a placeholder is one name in braces");
 	return tap_done();
 }
