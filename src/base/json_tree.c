@@ -187,6 +187,59 @@ json_member(const JsonValue *object, const char *name)
 	return NULL;
 }
 
+bool
+json_is_pointer(const char *text)
+{
+	if (text[0] != '/')
+		return false;
+	for (const char *c = text; *c != '\0'; c++)
+		if (*c == '~' && c[1] != '0' && c[1] != '1')
+			return false;
+	return true;
+}
+
+/* Of an array: digits without leading zeros (RFC 6901 §4) */
+static const JsonValue *
+element_at(const JsonValue *array, const char *number)
+{
+	size_t digits = strspn(number, "0123456789");
+	const JsonValue *element = array->first;
+
+	if (digits == 0 || digits > 9 || number[digits] != '\0' || (number[0] == '0' && digits > 1))
+		return NULL;
+	for (int i = atoi(number); i > 0 && element != NULL; i--)
+		element = element->next;
+	return element;
+}
+
+const JsonValue *
+json_at_pointer(const JsonValue *root, const char *pointer)
+{
+	const JsonValue *value = root;
+	char *token;
+
+	if (!json_is_pointer(pointer))
+		return NULL;
+	token = palloc(strlen(pointer) + 1);
+	while (value != NULL && *pointer == '/')
+	{
+		size_t length = 0;
+
+		for (pointer++; *pointer != '/' && *pointer != '\0'; pointer++)
+		{
+			token[length] = *pointer;
+			if (*pointer == '~')
+				token[length] = *++pointer == '0' ? '~' : '/';
+			length++;
+		}
+		token[length] = '\0';
+		value = value->type == JSON_TOKEN_ARRAY_START ? element_at(value, token)
+													  : json_member(value, token);
+	}
+	pfree(token);
+	return value;
+}
+
 const char *
 json_string(const JsonValue *value)
 {

@@ -31,6 +31,15 @@ extern const JsonValue *json_parse_object(const char *json, size_t len);
 /* NULL when there is none, or object is none */
 extern const JsonValue *json_member(const JsonValue *object, const char *name);
 
+/* Is it a JSON pointer (RFC 6901), other than that of the whole? */
+extern bool json_is_pointer(const char *text);
+
+/*
+ * What stands there, an element of an array by its number; NULL when there is nothing, or
+ * text is no pointer.
+ */
+extern const JsonValue *json_at_pointer(const JsonValue *root, const char *pointer);
+
 /* The text of a string, NULL for NULL and any other value */
 extern const char *json_string(const JsonValue *value);
 
