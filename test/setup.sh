@@ -142,6 +142,9 @@ ensure_packages()
 		*' tests '*)
 			installed libipc-run-perl || missing+=(libipc-run-perl)
 			installed python3-psycopg || ! available python3-psycopg || missing+=(python3-psycopg)
+			for package in python3-fastapi python3-uvicorn python3-psycopg-pool; do
+				installed "$package" || ! available "$package" || missing+=("$package")
+			done
 			have clang-format-14 || ! available clang-format-14 || missing+=(clang-format-14)
 			;;
 		esac
@@ -338,6 +341,18 @@ install_node_modules()
 	(cd "$1" && npm ci --ignore-scripts --prefer-offline --loglevel=error >"$WORK/npm.log" 2>&1) ||
 		{ cat "$WORK/npm.log" >&2; die "npm ci failed"; }
 	hand_over "$1/node_modules"
+}
+
+# install_example_modules: of the applications in examples/; the tests of one that cannot be had are skipped.
+install_example_modules()
+{
+	local lock
+
+	for lock in examples/*/package-lock.json; do
+		(cd "${lock%/*}" && npm ci --omit=dev --ignore-scripts --prefer-offline --loglevel=error >"$WORK/npm.log" 2>&1) ||
+			{ tail -3 "$WORK/npm.log"; echo "the packages of ${lock%/*} could not be installed; going on without"; }
+		[ ! -d "${lock%/*}/node_modules" ] || hand_over "${lock%/*}/node_modules"
+	done
 }
 
 # ------------------------------------------------------------------- servers
