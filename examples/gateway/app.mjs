@@ -1,0 +1,86 @@
+// app.mjs: the HTTP service, put together.
+//
+//   const { app, services } = await buildApp(readConfig());
+//   await app.listen(…); …; await app.close();
+//
+// services is what routes and pages work with: { config, database, log, limits, metrics }.
+import { randomUUID } from 'node:crypto';
+import fs from 'node:fs';
+import Fastify from 'fastify';
+import { openDatabase } from './database.mjs';
+import { demo } from './demo.mjs';
+import { logOptions } from './log.mjs';
+import { pages } from './pages/index.mjs';
+import { noticePage } from './pages/notice.mjs';
+import { Problem, problemBody, problemOf } from './problems.mjs';
+import { callback } from './routes/callback.mjs';
+import { connectors } from './routes/connectors.mjs';
+import { health } from './routes/health.mjs';
+import { addSecurity } from './security.mjs';
+
+const BODY_LIMIT = 64 * 1024;
+
+export async function buildApp(config) {
+	const app = Fastify({
+		logger: logOptions(config),
+		genReqId: () => randomUUID(),
+		disableRequestLogging: true,
+		trustProxy: config.trustProxy.length > 0 ? config.trustProxy : false,
+		bodyLimit: BODY_LIMIT,
+		routerOptions: { maxParamLength: 512 },
+		requestTimeout: 30_000,
+		keepAliveTimeout: 75_000,
+		return503OnClosing: true,
+		exposeHeadRoutes: false,
+		...(config.tls.certificate && {
+			https: { cert: fs.readFileSync(config.tls.certificate), key: fs.readFileSync(config.tls.key), minVersion: 'TLSv1.2' },
+		}),
+	});
+	const services = { config, log: app.log };
+	services.database = openDatabase(config, app.log);
+
+	readBodies(app);
+	addSecurity(app, config);
+	answerErrors(app);
+	app.addHook('onResponse', async (request, reply) => {
+		request.log.info({ req: request, res: reply, ms: Math.round(reply.elapsedTime * 10) / 10 }, 'answered');
+	});
+	app.addHook('onClose', () => services.database.close());
+
+	await app.register(health, services);
+	await app.register(connectors, services);
+	await app.register(callback, services);
+	if (config.demo) await app.register(demo, services);
+	await pages(app, services);
+	return { app, services };
+}
+
+// JSON, also where there is none although the header says so, as the SDK sends it; and forms.
+function readBodies(app) {
+	app.removeAllContentTypeParsers();
+	app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+		if (body === '') return done(null, undefined);
+		try {
+			return done(null, JSON.parse(body));
+		} catch {
+			return done(new Problem(400, 'invalid_request', 'The body is not JSON.'));
+		}
+	});
+	app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, body, done) => {
+		done(null, new URLSearchParams(body));
+	});
+}
+
+function answerErrors(app) {
+	const answer = (error, request, reply) => {
+		const problem = problemOf(error);
+		if (problem.status >= 500) request.log.error({ req: request, err: error }, 'failed');
+		else request.log.info({ req: request, err: error }, 'refused');
+		reply.code(problem.status).headers(problem.headers);
+		if (request.routeOptions.config?.page || (!request.url.startsWith('/api/') && /text\/html/.test(request.headers.accept ?? '')))
+			return reply.type('text/html; charset=utf-8').send(noticePage('problem', { problem, id: request.id }));
+		return reply.type('application/problem+json').send(problemBody(problem, request.id));
+	};
+	app.setErrorHandler(answer);
+	app.setNotFoundHandler((request, reply) => answer(new Problem(404, 'not_found', 'There is nothing here.'), request, reply));
+}

@@ -1,0 +1,155 @@
+// database.mjs: the ways into PostgreSQL, one pool for each role.
+//
+//   const database = openDatabase(config, log);
+//   await database.asAppUser(jwt, (query) => query('SELECT …', []))      role appuser_connectors_user
+//   await database.asService((query) => …)                              role appuser_connectors_service, nobody's
+//   await database.asServiceFor(jwt, (query) => …)                      the same, for the person the JWT names
+//   await database.asAdmin((query) => …)                                role appuser_connectors_admin
+//
+// Each is one transaction; query(text, values) resolves to the rows, and what the function returns is
+// what the caller gets once it is committed.  Who the app user is only PostgreSQL decides: the JWT goes to
+// authenticate_app_user() in that transaction, and ends with it.  Nothing here calls set_app_user().
+//
+// { read: true } says that the function may run twice: a connection that breaks under it, as in a
+// failover, is followed by another one.
+import fs from 'node:fs';
+import pg from 'pg';
+
+const AUTHENTICATE = 'SELECT appuser_connectors.authenticate_app_user($1)';
+
+// The server is going, coming, or somewhere else now; a Node error is one of the socket.
+const LOST = /^(08|57P0[1-5]|25006$)|^(ECONN|EPIPE|ETIMEDOUT|EHOST|ENET|ENOTFOUND|EAI_AGAIN|LOST$)/;
+
+const RETRY_FOR = 15_000; // ms: a promotion is done by then, and a browser has not given up
+const CONNECT_TIMEOUT = 5_000;
+const QUERY_TIMEOUT = 60_000; // beyond the extension's wait_timeout, which answers before
+
+export class DatabaseUnavailable extends Error {
+	constructor(cause) {
+		super('the database cannot be reached', { cause });
+		this.code = '08006';
+	}
+}
+
+export function openDatabase(config, log) {
+	const pools = {};
+	for (const role of ['user', 'service', 'admin'])
+		if (config.databases[role]) pools[role] = openPool(role, config, log);
+
+	return {
+		asAppUser: (jwt, work, options) => transaction(pools.user, jwt, work, options),
+		asService: (work, options) => transaction(pools.service, null, work, options),
+		asServiceFor: (jwt, work, options) => transaction(pools.service, jwt, work, options),
+		asAdmin: pools.admin && ((work, options) => transaction(pools.admin, null, work, options)),
+		pools,
+		close: () => Promise.all(Object.values(pools).map((pool) => pool.end())),
+	};
+}
+
+// postgres://role@host1:5432,host2:5432/database: the hosts are tried in turn until one takes writes,
+// as libpq does with target_session_attrs=read-write.
+export function parseHosts(url) {
+	const [, start, authority, rest] = /^(postgres(?:ql)?:\/\/)([^/?]*)(.*)$/s.exec(url) ?? [];
+	if (start === undefined) throw new Error('a database is given as postgres://role@host:port/database');
+	const at = authority.lastIndexOf('@') + 1;
+	return authority.slice(at).split(',').map((host) => start + authority.slice(0, at) + host + rest);
+}
+
+function openPool(role, config, log) {
+	const urls = parseHosts(config.databases[role]);
+	let preferred = 0;
+
+	class Client extends pg.Client {
+		constructor(options) {
+			const { host, port, ...others } = options;
+			const at = preferred % urls.length;
+			super({ ...others, connectionString: urls[at] });
+			this.urlIndex = at;
+		}
+	}
+	const pool = new pg.Pool({
+		Client,
+		max: config.poolSize,
+		application_name: 'appuser_connectors gateway',
+		connectionTimeoutMillis: CONNECT_TIMEOUT,
+		query_timeout: QUERY_TIMEOUT,
+		idleTimeoutMillis: 60_000,
+		maxLifetimeSeconds: 1800,
+		keepAlive: true,
+		pipeline: true,
+		...(config.databaseCaFile && { ssl: { ca: fs.readFileSync(config.databaseCaFile, 'utf8') } }),
+		// only a server that takes writes: on a standby no flow can begin and no worker refreshes
+		verify(client, done) {
+			client.query('SHOW transaction_read_only').then(({ rows }) => {
+				if (rows[0].transaction_read_only === 'off') return done();
+				const error = new Error('this server takes no writes');
+				error.code = '25006';
+				return done(error);
+			}, done);
+		},
+	});
+	// an idle connection that breaks has left the pool already
+	pool.on('error', (error) => log.warn({ pool: role, err: error }, 'a connection was lost'));
+	pool.next = () => { preferred = (preferred + 1) % urls.length; };
+	return pool;
+}
+
+function isLost(error) {
+	return LOST.test(error.code ?? '') || /Connection terminated|timeout exceeded when trying to connect|Query read timeout|not queryable/.test(error.message);
+}
+
+async function transaction(pool, jwt, work, { read = false } = {}) {
+	const end = Date.now() + RETRY_FOR;
+	for (let wait = 50; ; wait = Math.min(wait * 2, 1000)) {
+		let client;
+		try {
+			client = await pool.connect();
+			return await attempt(client, jwt, work, read);
+		} catch (error) {
+			if (!isLost(error)) throw error;
+			// before it began nothing has happened; after that only a read may be repeated
+			if (error.begun && !read) throw new DatabaseUnavailable(error);
+			if (Date.now() + wait > end || pool.ending) throw new DatabaseUnavailable(error);
+			pool.next();
+		}
+		await new Promise((resolve) => { setTimeout(resolve, wait); });
+	}
+}
+
+async function attempt(client, jwt, work, read) {
+	let broken = false;
+	let begun = false;
+	let ended = false;
+	const query = (text, values) => {
+		// a straggler must not run in the next one's transaction
+		if (ended) throw new Error('the transaction has ended');
+		const answer = client.query(text, values).then(({ rows }) => rows);
+		answer.catch(() => {}); // whoever waits for it is told
+		return answer;
+	};
+
+	try {
+		const begin = query('BEGIN');
+		if (!read) await begin; // shows that the connection lives before anything is done
+		begun = true;
+		// Sent without waiting for the answer: after a refusal the transaction runs nothing more.
+		const authenticated = jwt === null ? begin : query(AUTHENTICATE, [jwt]);
+		const result = Promise.resolve(work(query));
+		result.catch(() => {});
+		await begin;
+		await authenticated;
+		const value = await result;
+		const commit = query('COMMIT');
+		ended = true;
+		await commit;
+		return value;
+	} catch (error) {
+		ended = true;
+		broken = isLost(error);
+		if (broken) error.begun = begun;
+		else await client.query('ROLLBACK').catch(() => { broken = true; });
+		throw error;
+	} finally {
+		client.release(broken);
+	}
+}

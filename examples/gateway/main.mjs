@@ -1,0 +1,44 @@
+// main.mjs: starts the gateway, and stops it in order.
+//
+//   node main.mjs [--until-stdin-ends]
+//
+// SIGTERM or SIGINT: no new connections, requests under way are finished, the pools are closed.  With
+// --until-stdin-ends the same when the standard input ends: for tests and demonstrations.
+import { buildApp } from './app.mjs';
+import { readConfig } from './config.mjs';
+
+let config;
+try {
+	config = readConfig();
+} catch (error) {
+	console.error(error.message);
+	process.exit(2);
+}
+const { app } = await buildApp(config);
+
+let stopping = false;
+function stop(why) {
+	if (stopping) return;
+	stopping = true;
+	app.log.info({ why }, 'stopping');
+	setTimeout(() => {
+		app.log.error('not everything ended in time');
+		process.exit(1);
+	}, config.stopSeconds * 1000).unref();
+	app.close().then(() => {
+		app.log.info('stopped');
+		process.exit(0);
+	});
+}
+process.on('SIGTERM', () => stop('SIGTERM'));
+process.on('SIGINT', () => stop('SIGINT'));
+if (process.argv.includes('--until-stdin-ends')) process.stdin.resume().on('end', () => stop('the standard input ended'));
+
+try {
+	await app.listen({ host: config.host, port: config.port, listenTextResolver: () => 'listening' });
+	const { address, port } = app.server.address();
+	app.log.info({ address, port, origin: config.origin }, 'ready');
+} catch (error) {
+	console.error(`cannot listen on ${config.host}:${config.port}: ${error.code}`);
+	process.exit(1);
+}
