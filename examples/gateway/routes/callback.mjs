@@ -14,6 +14,14 @@ function parameters(pairs) {
 	return params;
 }
 
+// The page that the person goes on to is told why it was not connected, in the parameter failure; pages show
+// their own words for it.  A path stays a path.
+function withFailure(returnTo, failure) {
+	if (!failure) return returnTo;
+	const [, before, fragment] = /^([^#]*)(.*)$/s.exec(returnTo);
+	return `${before}${before.includes('?') ? '&' : '?'}failure=${encodeURIComponent(failure)}${fragment}`;
+}
+
 export async function callback(app, { config, database }) {
 	app.get(CALLBACK, { config: { page: true } }, async (request, reply) => {
 		const params = parameters(new URL(request.url, config.origin).searchParams);
@@ -24,6 +32,6 @@ export async function callback(app, { config, database }) {
 			'SELECT connector_id, return_to, failure FROM appuser_connectors.oauth_callback(NULL, params => $1, redirect_uri => $2, browser_binding => $3)',
 			[params, `${config.origin}${CALLBACK}`, binding]));
 		dropCookie(reply, cookie);
-		return reply.redirect(ended.return_to ?? config.home, 303);
+		return reply.redirect(withFailure(ended.return_to ?? config.home, ended.failure), 303);
 	});
 }
