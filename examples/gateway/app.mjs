@@ -3,15 +3,18 @@
 //   const { app, services } = await buildApp(readConfig());
 //   await app.listen(…); …; await app.close();
 //
-// services is what routes and pages work with: { config, database, log, limits, metrics }.
+// services is what routes and pages work with: { config, database, log, metrics, places, byPerson, flows, addressOf }.
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
-import Fastify from 'fastify';
+import Fastify, { LogController } from 'fastify';
 import { openDatabase } from './database.mjs';
 import { demo } from './demo.mjs';
+import { addressKey, openLimit, refuseIfTooOften } from './limits.mjs';
 import { logOptions } from './log.mjs';
+import { openMetrics } from './metrics.mjs';
 import { pages } from './pages/index.mjs';
 import { noticePage } from './pages/notice.mjs';
+import { openPlaces } from './places.mjs';
 import { Problem, problemBody, problemOf } from './problems.mjs';
 import { callback } from './routes/callback.mjs';
 import { connectors } from './routes/connectors.mjs';
@@ -24,7 +27,7 @@ export async function buildApp(config) {
 	const app = Fastify({
 		logger: logOptions(config),
 		genReqId: () => randomUUID(),
-		disableRequestLogging: true,
+		logController: new LogController({ disableRequestLogging: true }),
 		trustProxy: config.trustProxy.length > 0 ? config.trustProxy : false,
 		bodyLimit: BODY_LIMIT,
 		routerOptions: { maxParamLength: 512 },
@@ -38,11 +41,19 @@ export async function buildApp(config) {
 	});
 	const services = { config, log: app.log };
 	services.database = openDatabase(config, app.log);
+	services.places = openPlaces(config.poolSize);
+	services.metrics = openMetrics(services);
+	services.byPerson = openLimit({ perMinute: config.requestsPerMinute });
+	services.flows = openLimit({ perMinute: config.flowsPerMinute });
+	services.addressOf = (request) => addressKey(request.ip);
 
 	readBodies(app);
 	addSecurity(app, config);
 	answerErrors(app);
+	limitAddresses(app, services);
 	app.addHook('onResponse', async (request, reply) => {
+		const { method, routeOptions } = request;
+		services.metrics.observe(routeOptions.url ? method : 'other', routeOptions.url ?? 'none', reply.statusCode, reply.elapsedTime / 1000);
 		request.log.info({ req: request, res: reply, ms: Math.round(reply.elapsedTime * 10) / 10 }, 'answered');
 	});
 	app.addHook('onClose', () => services.database.close());
@@ -53,6 +64,20 @@ export async function buildApp(config) {
 	if (config.demo) await app.register(demo, services);
 	await pages(app, services);
 	return { app, services };
+}
+
+function limitAddresses(app, { config, metrics, addressOf }) {
+	const byAddress = openLimit({ perMinute: config.requestsPerMinute });
+	let warned = false;
+
+	app.addHook('onRequest', async (request) => {
+		if (request.routeOptions.config?.unlimited) return;
+		if (!warned && config.trustProxy.length === 0 && request.headers['x-forwarded-for'] !== undefined) {
+			warned = true;
+			request.log.warn('a proxy says whom a request is from, and is not in GATEWAY_TRUSTED_PROXIES: all it passes on counts as one address\'s');
+		}
+		refuseIfTooOften(byAddress, addressOf(request), metrics, 'address');
+	});
 }
 
 // JSON, also where there is none although the header says so, as the SDK sends it; and forms.

@@ -77,6 +77,7 @@ export function readConfig(env = process.env) {
 		appId: text('GATEWAY_APP_ID'),
 		serviceSecret: secret('GATEWAY_SERVICE_SECRET'),
 		metricsToken: secret('GATEWAY_METRICS_TOKEN'),
+		metricsPort: text('GATEWAY_METRICS_PORT') === undefined ? undefined : number('GATEWAY_METRICS_PORT', 0, 0, 65535),
 		databases: {
 			user: secret('GATEWAY_USER_DATABASE'),
 			service: secret('GATEWAY_SERVICE_DATABASE'),

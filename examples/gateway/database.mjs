@@ -7,15 +7,15 @@
 //   await database.asAdmin((query) => …)                                role appuser_connectors_admin
 //
 // Each is one transaction; query(text, values) resolves to the rows, and what the function returns is
-// what the caller gets once it is committed.  Who the app user is only PostgreSQL decides: the JWT goes to
+// what the caller gets once it is committed.  A second argument is a promise of the app user.  Who the app user is only PostgreSQL decides: the JWT goes to
 // authenticate_app_user() in that transaction, and ends with it.  Nothing here calls set_app_user().
 //
 // { read: true } says that the function may run twice: a connection that breaks under it, as in a
-// failover, is followed by another one.
+// failover, is followed by another one.  { patience } is for how many milliseconds that is tried.
 import fs from 'node:fs';
 import pg from 'pg';
 
-const AUTHENTICATE = 'SELECT appuser_connectors.authenticate_app_user($1)';
+const AUTHENTICATE = 'SELECT appuser_connectors.authenticate_app_user($1) AS app_user';
 
 // The server is going, coming, or somewhere else now; a Node error is one of the socket.
 const LOST = /^(08|57P0[1-5]|25006$)|^(ECONN|EPIPE|ETIMEDOUT|EHOST|ENET|ENOTFOUND|EAI_AGAIN|LOST$)/;
@@ -28,6 +28,13 @@ export class DatabaseUnavailable extends Error {
 	constructor(cause) {
 		super('the database cannot be reached', { cause });
 		this.code = '08006';
+	}
+}
+
+export class PoolBusy extends Error {
+	constructor() {
+		super('no connection to the database became free in time');
+		this.code = '53300';
 	}
 }
 
@@ -95,17 +102,18 @@ function openPool(role, config, log) {
 }
 
 function isLost(error) {
-	return LOST.test(error.code ?? '') || /Connection terminated|timeout exceeded when trying to connect|Query read timeout|not queryable/.test(error.message);
+	return LOST.test(error.code ?? '') || /Connection terminated|Query read timeout|not queryable|Client was closed/.test(error.message);
 }
 
-async function transaction(pool, jwt, work, { read = false } = {}) {
-	const end = Date.now() + RETRY_FOR;
+async function transaction(pool, jwt, work, { read = false, patience = RETRY_FOR } = {}) {
+	const end = Date.now() + patience;
 	for (let wait = 50; ; wait = Math.min(wait * 2, 1000)) {
 		let client;
 		try {
 			client = await pool.connect();
 			return await attempt(client, jwt, work, read);
 		} catch (error) {
+			if (/timeout exceeded when trying to connect/.test(error.message)) throw new PoolBusy();
 			if (!isLost(error)) throw error;
 			// before it began nothing has happened; after that only a read may be repeated
 			if (error.begun && !read) throw new DatabaseUnavailable(error);
@@ -133,8 +141,9 @@ async function attempt(client, jwt, work, read) {
 		if (!read) await begin; // shows that the connection lives before anything is done
 		begun = true;
 		// Sent without waiting for the answer: after a refusal the transaction runs nothing more.
-		const authenticated = jwt === null ? begin : query(AUTHENTICATE, [jwt]);
-		const result = Promise.resolve(work(query));
+		const authenticated = jwt === null ? begin : query(AUTHENTICATE, [jwt]).then(([row]) => row.app_user);
+		authenticated.catch(() => {});
+		const result = Promise.resolve(work(query, authenticated));
 		result.catch(() => {});
 		await begin;
 		await authenticated;

@@ -8,7 +8,7 @@ export function logOptions(config) {
 		timestamp: () => `,"time":"${new Date().toISOString()}"`,
 		formatters: { level: (level) => ({ level }) },
 		serializers: {
-			req: (request) => ({ id: request.id, method: request.method, route: request.routeOptions?.url ?? null, address: request.ip }),
+			req: (request) => ({ method: request.method, route: request.routeOptions?.url ?? null, address: request.ip }),
 			res: (reply) => ({ status: reply.statusCode }),
 			err: describeError,
 		},

@@ -1,15 +1,48 @@
-// health.mjs: /healthz for whoever starts and stops the gateway.  (/metrics comes beside it.)
+// health.mjs: /healthz for whoever starts and stops the gateway, /metrics for Prometheus.
+import { timingSafeEqual } from 'node:crypto';
+import http from 'node:http';
+import { Problem } from '../problems.mjs';
+import { digest } from '../secrets.mjs';
+import { bearer } from '../visitor.mjs';
 
-export async function health(app, { database }) {
-	// that the process lives; ?database: that it can work as well
-	app.get('/healthz', async (request, reply) => {
+const TEXT = 'text/plain; version=0.0.4; charset=utf-8';
+
+export async function health(app, { config, database, metrics }) {
+	// That the process lives; with ?database, that it can work as well.  It has no figures: anybody may ask.
+	app.get('/healthz', { config: { unlimited: true } }, async (request, reply) => {
 		if (request.query.database === undefined) return { status: 'ok' };
 		try {
-			await database.asService((query) => query('SELECT 1'), { read: true });
+			await database.asService((query) => query('SELECT 1'), { read: true, patience: 0 });
 			return { status: 'ok', database: 'ok' };
 		} catch (error) {
 			request.log.warn({ err: error }, 'the database cannot be reached');
 			return reply.code(503).send({ status: 'unavailable', database: 'unavailable' });
 		}
+	});
+
+	// Not open to the world: for whoever has the token; without one it is only at the port of its own below.
+	if (config.metricsToken !== undefined) {
+		const token = digest(config.metricsToken);
+		app.get('/metrics', async (request, reply) => {
+			const given = bearer(request.headers.authorization);
+			if (given === null || !timingSafeEqual(digest(given), token))
+				throw new Problem(401, 'not_authenticated', 'This needs the token for metrics.', { 'www-authenticate': 'Bearer' });
+			return reply.type(TEXT).send(await metrics.text());
+		});
+	}
+	if (config.metricsPort === undefined) return;
+	const server = http.createServer(async (request, response) => {
+		if (request.method !== 'GET' || request.url !== '/metrics') return response.writeHead(404).end();
+		return response.writeHead(200, { 'content-type': TEXT }).end(await metrics.text());
+	});
+	app.addHook('onListen', () => new Promise((resolve, reject) => {
+		server.once('error', reject).listen(config.metricsPort, '127.0.0.1', () => {
+			app.log.info({ port: server.address().port }, 'metrics');
+			resolve();
+		});
+	}));
+	app.addHook('preClose', async () => {
+		server.close();
+		server.closeIdleConnections();
 	});
 }
