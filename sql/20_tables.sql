@@ -120,6 +120,8 @@ CREATE TABLE appuser_connectors.connections (
 	access_token bytea NOT NULL,
 	refresh_token bytea,
 	scopes_assumed boolean NOT NULL DEFAULT false,
+	reconnect_by timestamptz,
+	remind_at timestamptz,
 	PRIMARY KEY (app_user, connector_id, connection_name)
 ) WITH (toast_tuple_target = 8160);
 CREATE INDEX connections_due ON appuser_connectors.connections (connector_id, refresh_at)
@@ -127,6 +129,8 @@ CREATE INDEX connections_due ON appuser_connectors.connections (connector_id, re
 -- Partial, so that no statement about one connection can be planned with it.
 CREATE INDEX connections_account ON appuser_connectors.connections (connector_id, account)
 	WHERE account IS NOT NULL;
+CREATE INDEX connections_reminders ON appuser_connectors.connections (remind_at)
+	WHERE remind_at IS NOT NULL;
 ALTER TABLE appuser_connectors.connections ALTER COLUMN access_token SET STATISTICS 0;
 ALTER TABLE appuser_connectors.connections ALTER COLUMN refresh_token SET STATISTICS 0;
 COMMENT ON COLUMN appuser_connectors.registered_connectors.built_in IS
@@ -139,6 +143,10 @@ COMMENT ON TABLE appuser_connectors.connections IS
 'One row a connection of an app user; tokens are sealed with the whole key, grant and generation as associated data.';
 COMMENT ON COLUMN appuser_connectors.connections.refresh_at IS
 'When the worker will try next; NULL when there is nothing to do.';
+COMMENT ON COLUMN appuser_connectors.connections.reconnect_by IS
+'When the grant ends for all that is known, however often it is renewed until then; NULL: it is not known to end.';
+COMMENT ON COLUMN appuser_connectors.connections.remind_at IS
+'When the event reconnect_soon is due; NULL: it has been, or there is none.';
 COMMENT ON COLUMN appuser_connectors.connections.account_issuer IS
 'Whose account it is: the iss of the ID token, since a subject is unique at its issuer only.';
 COMMENT ON COLUMN appuser_connectors.connections.scopes_assumed IS

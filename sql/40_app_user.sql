@@ -31,9 +31,10 @@ COMMENT ON FUNCTION appuser_connectors.disconnect_app_user(text, text) IS
 CREATE FUNCTION appuser_connectors.app_user_connections(
 	OUT connector_id text, OUT connection_name text, OUT provider text, OUT name text, OUT status text,
 	OUT status_reason text, OUT account text, OUT scopes text[], OUT missing_scopes text[],
-	OUT scopes_assumed boolean,	OUT connected_at timestamptz, OUT updated_at timestamptz, OUT expires_at timestamptz)
+	OUT scopes_assumed boolean,	OUT connected_at timestamptz, OUT updated_at timestamptz, OUT expires_at timestamptz,
+	OUT reconnect_by timestamptz)
 RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 20
 AS 'MODULE_PATHNAME', 'app_user_connections';
 COMMENT ON FUNCTION appuser_connectors.app_user_connections() IS
-'Every connector with the app user''s connections; status is not_connected, connected, failing (the provider does not answer; retried), reconnect_required or connector_stopped. Error: 28000.';
+'Every connector with the app user''s connections; status is not_connected, connected, failing (the provider does not answer; retried), reconnect_required or connector_stopped; reconnect_by is when the grant ends, where that is known. Error: 28000.';

@@ -8,7 +8,7 @@ GRANT SELECT (connector_id, provider, name, client_id, scopes, redirect_uris, co
 GRANT SELECT ON appuser_connectors.provider_catalogue TO appuser_connectors_admin;
 GRANT SELECT (provider, definition, updated_at) ON appuser_connectors.registered_providers TO appuser_connectors_admin;
 GRANT SELECT (app_user, connector_id, connection_name, status, status_reason, status_since, account, token_type,
-			  scopes, requested_scopes, scopes_assumed, connected_at, updated_at, expires_at, refresh_at, failures, failing_since)
+			  scopes, requested_scopes, scopes_assumed, connected_at, updated_at, expires_at, refresh_at, failures, failing_since, reconnect_by)
 	ON appuser_connectors.connections TO appuser_connectors_admin;
 GRANT SELECT ON appuser_connectors.connection_events TO appuser_connectors_admin;
 
@@ -69,7 +69,8 @@ SELECT c.app_user, c.connector_id, c.connection_name, n.provider, n.name,
 	   c.refresh_at AS next_attempt_at, c.failures, c.account, c.scopes,
 	   ARRAY(SELECT s.scope FROM pg_catalog.unnest(n.scopes) AS s(scope)
 			 WHERE s.scope OPERATOR(pg_catalog.<>) ALL (c.scopes)) AS missing_scopes, c.scopes_assumed,
-	   c.connected_at, c.updated_at, c.expires_at
+	   c.connected_at, c.updated_at, c.expires_at,
+	   CASE WHEN c.status OPERATOR(pg_catalog.=) 'connected' THEN c.reconnect_by END AS reconnect_by
 FROM appuser_connectors.connections AS c
 	 JOIN appuser_connectors.registered_connectors AS n ON n.connector_id OPERATOR(pg_catalog.=) c.connector_id;
 ALTER VIEW appuser_connectors.connection_status OWNER TO appuser_connectors_owner;

@@ -181,12 +181,16 @@ typedef struct OAuthClient
 	/* reading the token response */
 	int64_t default_expires_in; /* seconds when absent; -1 = unknown */
 	ZeroExpiresIn zero_expires_in;
-	const char *token_path; /* dotted path of the object that holds the
+	int64_t refresh_token_lifetime;    /* seconds when the answer does not say; 0: unknown */
+	bool refresh_token_renewed_by_use; /* not only by another in its place */
+	int64_t grant_lifetime;            /* seconds from the consent on; 0: as long as renewed */
+	const char *token_path;            /* dotted path of the object that holds the
 								 * tokens ("authed_user"); NULL = top level */
 	/* dotted paths from the top of members that have other places; NULL: the usual ones */
 	const char *access_token_path;
 	const char *refresh_token_path;
 	const char *expires_in_path;
+	const char *refresh_token_expires_in_path; /* NULL: nothing says so */
 	const char *expires_at_path; /* when the token ends; NULL: the answer does not say so */
 	DateFormat expires_at_format;
 	const char *error_path;       /* of an error's code, besides "error" */

@@ -90,6 +90,7 @@ static const Member definition_members[] = {
 	{"access_token_path", MEMBER_PATH, NULL},
 	{"refresh_token_path", MEMBER_PATH, NULL},
 	{"expires_in_path", MEMBER_PATH, NULL},
+	{"refresh_token_expires_in_path", MEMBER_PATH, NULL},
 	{"expires_at_path", MEMBER_PATH, NULL},
 	{"expires_at_format", MEMBER_CHOICE, "rfc3339|epoch|epoch_ms"},
 	{"error_path", MEMBER_PATH, NULL},
@@ -105,6 +106,9 @@ static const Member definition_members[] = {
 	{"default_expires_in", MEMBER_SECONDS, NULL},
 	{"zero_expires_in", MEMBER_CHOICE, "expired|unknown"},
 	{"refresh_margin", MEMBER_SECONDS, NULL},
+	{"refresh_token_lifetime", MEMBER_SECONDS, NULL},
+	{"refresh_token_renewed_by", MEMBER_CHOICE, "rotation|use"},
+	{"grant_lifetime", MEMBER_SECONDS, NULL},
 	{"refresh_token_reuse", MEMBER_REUSE, NULL},
 	{"refresh_ends_access_token", MEMBER_BOOL, NULL},
 	{"revocation", MEMBER_OBJECT, NULL, revocation_members, lengthof(revocation_members)},
@@ -290,6 +294,26 @@ api_problem(const JsonValue *definition)
 	return NULL;
 }
 
+/* A life that nothing has, or that is over at once, would have people connect again and again. */
+static const DefinitionProblem *
+lifetime_problem(const JsonValue *definition, const OAuthClient *client)
+{
+	static const char *const lives[] = {"refresh_token_lifetime", "grant_lifetime"};
+
+	for (int i = 0; i < (int) lengthof(lives); i++)
+		if (definition_seconds(definition, lives[i], -1) == 0)
+			return invalid(lives[i], "It must be longer than 0 seconds.");
+	if (definition_member(definition, "refresh_token_renewed_by") != NULL &&
+		client->refresh_token_lifetime == 0)
+		return invalid("refresh_token_renewed_by", "There must be a refresh_token_lifetime.");
+	if (client->refresh_by_access_token &&
+		(client->refresh_token_lifetime > 0 || client->refresh_token_expires_in_path != NULL))
+		return invalid(client->refresh_token_lifetime > 0 ? "refresh_token_lifetime"
+														  : "refresh_token_expires_in_path",
+					   "With refresh_style \"access_token\" there are no refresh tokens.");
+	return NULL;
+}
+
 /* What members say together */
 static const DefinitionProblem *
 consistency_problem(const JsonValue *definition)
@@ -333,6 +357,8 @@ consistency_problem(const JsonValue *definition)
 		found = revocation_problem(definition, &client);
 	if (found == NULL)
 		found = api_problem(definition);
+	if (found == NULL)
+		found = lifetime_problem(definition, &client);
 	if (found == NULL)
 		found = params_problem(definition, "authorization_params", &client, is_authorization_param);
 	if (found == NULL)
@@ -566,10 +592,16 @@ definition_read(const JsonValue *definition, OAuthClient *client)
 	client->zero_expires_in = text_is(definition_text(definition, "zero_expires_in"), "unknown")
 								  ? ZERO_IS_UNKNOWN
 								  : ZERO_IS_EXPIRED;
+	client->refresh_token_lifetime = definition_seconds(definition, "refresh_token_lifetime", 0);
+	client->refresh_token_renewed_by_use =
+		text_is(definition_text(definition, "refresh_token_renewed_by"), "use");
+	client->grant_lifetime = definition_seconds(definition, "grant_lifetime", 0);
 	client->token_path = definition_text(definition, "token_path");
 	client->access_token_path = definition_text(definition, "access_token_path");
 	client->refresh_token_path = definition_text(definition, "refresh_token_path");
 	client->expires_in_path = definition_text(definition, "expires_in_path");
+	client->refresh_token_expires_in_path =
+		definition_text(definition, "refresh_token_expires_in_path");
 	client->expires_at_path = definition_text(definition, "expires_at_path");
 	text = definition_text(definition, "expires_at_format");
 	client->expires_at_format = text_is(text, "epoch")      ? DATE_EPOCH

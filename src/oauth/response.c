@@ -52,6 +52,8 @@ static void read_expires_at(const OAuthClient *client, const BodyMember *member,
 							TokenResponse *response);
 static void read_expires_in(const OAuthClient *client, const BodyMember *member,
 							TokenResponse *response);
+static void read_refresh_token_expires_in(const OAuthClient *client, const BodyObject *root,
+										  bool has_refresh_token, TokenResponse *response);
 static bool is_type(const char *text, size_t len, const char *type);
 static bool parse_seconds(const BodyMember *member, const char *text, size_t len, int64_t *seconds);
 static void read_scope(const OAuthClient *client, const BodyMember *member,
@@ -141,9 +143,13 @@ read_body(const OAuthClient *client, bool is_error, const char *content_type, co
 	}
 	else
 	{
-		const char *paths[] = {client->token_path,         client->access_token_path,
-							   client->refresh_token_path, client->expires_in_path,
-							   client->expires_at_path,    client->error_path};
+		const char *paths[] = {client->token_path,
+							   client->access_token_path,
+							   client->refresh_token_path,
+							   client->expires_in_path,
+							   client->expires_at_path,
+							   client->error_path,
+							   client->refresh_token_expires_in_path};
 
 		refusal = read_json_body(body, body_len, paths, lengthof(paths), root);
 	}
@@ -173,7 +179,7 @@ parse_token_response(const OAuthClient *client, int status, const char *content_
 	const char *code;
 
 	memset(response, 0, sizeof(*response));
-	response->expires_in = response->expires_at = -1;
+	response->expires_in = response->expires_at = response->refresh_token_expires_in = -1;
 	response->outcome = TOKEN_MALFORMED;
 
 	/* never followed: the code and the client's secret would go with it */
@@ -330,6 +336,7 @@ read_tokens(const OAuthClient *client, const BodyObject *root, TokenResponse *re
 	if (token_type == NULL)
 		return "token_type is not one that is accepted";
 
+	read_refresh_token_expires_in(client, root, refresh_token != NULL, response);
 	response->access_token = secret_copy(access_token->text, access_token->len);
 	if (refresh_token == NULL && client->refresh_by_access_token)
 		refresh_token = access_token;
@@ -395,6 +402,29 @@ read_expires_in(const OAuthClient *client, const BodyMember *member, TokenRespon
 		response->expires_in_ignored = true;
 	else if (seconds > 0 || client->zero_expires_in == ZERO_IS_EXPIRED)
 		response->expires_in = seconds;
+}
+
+/*
+ * As the answer says; 0 is how servers write that there is no end.  Else as the definition
+ * does, of a refresh token that is new, or that is renewed by the use that was just made of it.
+ */
+static void
+read_refresh_token_expires_in(const OAuthClient *client, const BodyObject *root,
+							  bool has_refresh_token, TokenResponse *response)
+{
+	const BodyMember *member = client->refresh_token_expires_in_path != NULL
+								   ? body_member_at(root, client->refresh_token_expires_in_path)
+								   : NULL;
+	const char *text = member != NULL && member->text != NULL ? member->text : "";
+	size_t len = strlen(text);
+	int64_t seconds;
+
+	text_trim(&text, &len);
+	if (member != NULL && parse_seconds(member, text, len, &seconds))
+		response->refresh_token_expires_in = seconds > 0 ? seconds : REFRESH_TOKEN_LASTS;
+	else if (client->refresh_token_lifetime > 0 &&
+			 (has_refresh_token || client->refresh_token_renewed_by_use))
+		response->refresh_token_expires_in = client->refresh_token_lifetime;
 }
 
 static void

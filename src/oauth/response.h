@@ -13,6 +13,7 @@
 
 #define MAX_TOKEN_BYTES (64 * 1024)
 #define MAX_ERROR_DESCRIPTION 200
+#define REFRESH_TOKEN_LASTS (-2) /* it has no end that the provider knows of */
 
 typedef struct TokenResponse
 {
@@ -49,6 +50,12 @@ typedef struct TokenResponse
 	 */
 	int64_t expires_in;
 	bool expires_in_ignored; /* it was there, but negative or absurd */
+
+	/*
+	 * Of the grant's refresh token, which need not have come with this answer, from when
+	 * the request started: -1: nothing new is known; REFRESH_TOKEN_LASTS.
+	 */
+	int64_t refresh_token_expires_in;
 
 	/* members named by client->token_response_values that were scalars; UTF-8 */
 	NameValue *values;

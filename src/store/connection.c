@@ -44,7 +44,9 @@ enum
 	ANUM_ENDPOINTS,
 	ANUM_ACCESS_TOKEN,
 	ANUM_REFRESH_TOKEN,
-	ANUM_SCOPES_ASSUMED
+	ANUM_SCOPES_ASSUMED,
+	ANUM_RECONNECT_BY,
+	ANUM_REMIND_AT
 };
 
 #define MAX_LOOKED_AT 1000 /* rows */
@@ -82,6 +84,8 @@ visit_connection(TupleTableSlot *slot, void *arg)
 	c->access_token = slot_varlena(slot, ANUM_ACCESS_TOKEN);
 	c->refresh_token = slot_nullable_varlena(slot, ANUM_REFRESH_TOKEN);
 	c->scopes_assumed = DatumGetBool(slot_datum(slot, ANUM_SCOPES_ASSUMED));
+	c->reconnect_by = slot_nullable_timestamp(slot, ANUM_RECONNECT_BY);
+	c->remind_at = slot_nullable_timestamp(slot, ANUM_REMIND_AT);
 	((ReadArg *) arg)->found = true;
 	return false;
 }
@@ -182,6 +186,8 @@ connection_args(StoreArgs *args, const Connection *c)
 	arg_bytes(args, c->access_token);
 	arg_bytes(args, c->refresh_token);
 	arg_int(args, c->scopes_assumed);
+	arg_timestamp(args, c->reconnect_by);
+	arg_timestamp(args, c->remind_at);
 }
 
 static void
@@ -204,9 +210,9 @@ store_insert_connection(const Connection *connection)
 		"grant_id, generation, status, status_reason, status_since, account, account_issuer, "
 		"token_type, scopes, requested_scopes, connection_config, connected_at, updated_at, "
 		"expires_at, refresh_at, failures, failing_since, refusals, endpoints, access_token, "
-		"refresh_token, scopes_assumed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
-		"$13, $14, $15, "
-		"$16, $17, $18, $19, $20, $21, $22, $23, $24, $25 <> 0)"};
+		"refresh_token, scopes_assumed, reconnect_by, remind_at) VALUES ($1, $2, $3, $4, $5, $6, "
+		"$7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, "
+		"$25 <> 0, $26, $27)"};
 
 	run_with_connection(&insert, connection);
 }
@@ -220,7 +226,7 @@ store_update_connection(const Connection *connection)
 		"token_type = $11, scopes = $12, requested_scopes = $13, connection_config = $14, "
 		"connected_at = $15, updated_at = $16, expires_at = $17, refresh_at = $18, failures = $19, "
 		"failing_since = $20, refusals = $21, endpoints = $22, access_token = $23, "
-		"refresh_token = $24, scopes_assumed = $25 <> 0 "
+		"refresh_token = $24, scopes_assumed = $25 <> 0, reconnect_by = $26, remind_at = $27 "
 		"WHERE app_user = $1 AND connector_id = $2 AND connection_name = $3"};
 
 	run_with_connection(&update, connection);
@@ -330,7 +336,8 @@ store_list_connections(const char *app_user, Tuplestorestate *tuples, TupleDesc 
 		"c.account::text, c.scopes, "
 		"CASE WHEN c.status IS NOT NULL THEN ARRAY(SELECT s FROM unnest(n.scopes) AS s "
 		"WHERE s <> ALL (c.scopes)) END, c.scopes_assumed, "
-		"c.connected_at, c.updated_at, c.expires_at "
+		"c.connected_at, c.updated_at, c.expires_at, "
+		"CASE WHEN c.status = 'connected' THEN c.reconnect_by END "
 		"FROM appuser_connectors.registered_connectors AS n LEFT JOIN "
 		"appuser_connectors.connections AS c "
 		"ON c.connector_id = n.connector_id AND c.app_user = $1 "

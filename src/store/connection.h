@@ -38,9 +38,11 @@ typedef struct Connection
 	Jsonb *connection_config;
 	TimestampTz connected_at;
 	TimestampTz updated_at;
-	TimestampTz expires_at; /* DT_NOEND: unknown */
-	TimestampTz refresh_at; /* DT_NOEND: nothing is due */
-	int failures;           /* in a row */
+	TimestampTz expires_at;   /* DT_NOEND: unknown */
+	TimestampTz refresh_at;   /* DT_NOEND: nothing is due */
+	TimestampTz reconnect_by; /* DT_NOEND: the grant is not known to end */
+	TimestampTz remind_at;    /* of that; DT_NOEND: nothing is to be said, or it has been */
+	int failures;             /* in a row */
 	TimestampTz failing_since;
 	int refusals; /* the same definite refusal, in a row */
 	char *endpoints;

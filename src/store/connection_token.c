@@ -7,7 +7,7 @@
  * the worker relies on: where an application sends a token (connection_config), its
  * type and scopes, whose account it is, since when, and whether the grant has ended.  A
  * ciphertext that was copied, moved or put back does not open, nor one whose row was
- * edited.  When a token expires is sealed with it.  What only says when the worker tries
+ * edited.  When a token and its grant end is sealed with it.  What only says when the worker tries
  * next (refresh_at, failures …) is not bound.
  */
 #include "postgres.h"
@@ -45,17 +45,24 @@ token_aad(const Connection *connection, const char *field)
 	return aad;
 }
 
-/* An access token is sealed with its expiry in front. */
+/* What an access token is sealed with in front of it: when it ends, and its grant does */
+typedef struct TokenEnds
+{
+	uint64 expires_at;
+	uint64 reconnect_by;
+} TokenEnds;
+
 static bytea *
 seal_access_token(const Connection *connection, const char *token)
 {
-	uint64 expires_at = pg_hton64((uint64) connection->expires_at);
+	TokenEnds ends = {pg_hton64((uint64) connection->expires_at),
+					  pg_hton64((uint64) connection->reconnect_by)};
 	size_t length = strlen(token);
 	StringInfoData plain;
 	bytea *sealed;
 
-	record_init(&plain, sizeof(expires_at) + length);
-	appendBinaryStringInfo(&plain, (char *) &expires_at, sizeof(expires_at));
+	record_init(&plain, sizeof(ends) + length);
+	appendBinaryStringInfo(&plain, (char *) &ends, sizeof(ends));
 	appendBinaryStringInfo(&plain, token, length);
 	sealed = keyring_seal(token_aad(connection, "access_token"), plain.data, plain.len);
 	secret_cleanse(plain.data, plain.len);
@@ -76,19 +83,20 @@ connection_seal_tokens(Connection *connection, const char *access_token, const c
 char *
 connection_open_access_token(const Connection *connection)
 {
-	uint64 expires_at;
+	TokenEnds ends;
 	int len;
 	char *plain =
 		keyring_open(token_aad(connection, "access_token"), connection->access_token, &len);
 
-	if (plain == NULL || len < (int) sizeof(expires_at))
+	if (plain == NULL || len < (int) sizeof(ends))
 		return NULL;
-	memcpy(&expires_at, plain, sizeof(expires_at));
+	memcpy(&ends, plain, sizeof(ends));
 
-	/* an earlier one is harmless: the token is renewed sooner */
-	if (connection->expires_at > (TimestampTz) pg_ntoh64(expires_at))
+	/* an earlier one is harmless: the token is renewed sooner, or the person told so */
+	if (connection->expires_at > (TimestampTz) pg_ntoh64(ends.expires_at) ||
+		connection->reconnect_by > (TimestampTz) pg_ntoh64(ends.reconnect_by))
 		return NULL;
-	return plain + sizeof(expires_at);
+	return plain + sizeof(ends);
 }
 
 char *

@@ -89,6 +89,8 @@ static const ColumnShape connection_columns[] = {
 	{"access_token", BYTEAOID},
 	{"refresh_token", BYTEAOID},
 	{"scopes_assumed", BOOLOID},
+	{"reconnect_by", TIMESTAMPTZOID},
+	{"remind_at", TIMESTAMPTZOID},
 };
 
 static const ColumnShape authorization_columns[] = {
@@ -153,6 +155,7 @@ static const IndexShape indexes[] = {
 	{"connections_pkey", "connections", {1, 2, 3}, false},
 	{"connections_due", "connections", {2, 18}, true},
 	{"connections_account", "connections", {2, 9}, true},
+	{"connections_reminders", "connections", {27}, true},
 	{"authorizations_pkey", "authorizations", {1, 2}, false},
 	{"authorizations_expires_at", "authorizations", {14}, false},
 	{"revocations_due", "revocations", {3, 11}, false},

@@ -465,6 +465,7 @@ long_token_answered(Flight *flight, const HttpResponse *response)
 		tokens->refresh_token = longer.refresh_token;
 		tokens->token_type = longer.token_type;
 		tokens->expires_in = longer.expires_in;
+		tokens->refresh_token_expires_in = longer.refresh_token_expires_in;
 		tokens->expires_in_ignored = longer.expires_in_ignored;
 		return;
 	}

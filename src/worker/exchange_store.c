@@ -18,6 +18,7 @@
 #include "worker/exchange_details.h"
 #include "worker/exchange_outcome.h"
 #include "worker/exchange_store.h"
+#include "worker/grant_lifetime.h"
 #include "worker/granted.h"
 #include "worker/revocation.h"
 #include "worker/token_lifetime.h"
@@ -202,6 +203,9 @@ exchange_apply(Flight *flight)
 		if (refresh_token == NULL)
 			refresh_token = former;
 	}
+	/* which ends when it would have ended, if it is the former */
+	if (refresh_token == NULL || refresh_token == tokens->refresh_token)
+		connection.reconnect_by = connection.remind_at = DT_NOEND;
 	connection.app_user = flight->app_user;
 	connection.connector_id = flight->connector_id;
 	connection.connection_name = flight->connection_name;
@@ -222,6 +226,9 @@ exchange_apply(Flight *flight)
 	connection.failures = connection.refusals = 0;
 	connection.failing_since = DT_NOEND;
 	connection.endpoints = connector_endpoints_for(flight->connector, connection.connection_config);
+	grant_lifetime_renew(&connection, &flight->connector->client, refresh_token != NULL,
+						 flight->sent_at,
+						 tokens->refresh_token != NULL ? tokens->refresh_token_expires_in : -1);
 	connection_seal_tokens(&connection, tokens->access_token, refresh_token);
 	if (tokens->expires_in_ignored)
 		append_detail(&detail, "an absurd expires_in was ignored");

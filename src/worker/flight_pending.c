@@ -122,6 +122,7 @@ flight_put_tokens(StringInfo record, const Flight *flight)
 	record_put_int(record, tokens->has_scope);
 	record_put_texts(record, tokens->scopes, tokens->n_scopes);
 	record_put_int(record, tokens->expires_in);
+	record_put_int(record, tokens->refresh_token_expires_in);
 	record_put_int(record, tokens->n_values);
 	for (int i = 0; i < tokens->n_values; i++)
 	{
@@ -133,6 +134,7 @@ flight_put_tokens(StringInfo record, const Flight *flight)
 	record_put_text(record, connector->client.token_endpoint);
 	client_record_put(record, connector, connector->client.revocation_endpoint, NULL);
 	record_put_int(record, connector->refresh_margin);
+	record_put_int(record, connector->client.grant_lifetime);
 	record_put_text(record, connector->endpoints);
 }
 
@@ -152,6 +154,7 @@ flight_get_tokens(StringInfo record, Flight *flight)
 	tokens->has_scope = record_get_int(record) != 0;
 	tokens->scopes = record_get_texts(record, &tokens->n_scopes);
 	tokens->expires_in = record_get_int(record);
+	tokens->refresh_token_expires_in = record_get_int(record);
 	tokens->n_values = (int) record_get_int(record);
 	tokens->values = palloc(sizeof(NameValue) * (tokens->n_values + 1));
 	for (int i = 0; i < tokens->n_values; i++)
@@ -164,6 +167,7 @@ flight_get_tokens(StringInfo record, Flight *flight)
 	connector->client.token_endpoint = record_get_text(record);
 	client_record_get(record, connector);
 	connector->refresh_margin = (int) record_get_int(record);
+	connector->client.grant_lifetime = record_get_int(record);
 	connector->endpoints = record_get_text(record);
 }
 

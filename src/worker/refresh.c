@@ -31,6 +31,7 @@
 #include "worker/circuit.h"
 #include "worker/diagnosis.h"
 #include "worker/flight.h"
+#include "worker/grant_lifetime.h"
 #include "worker/granted.h"
 #include "worker/jwks.h"
 #include "worker/exchange.h"
@@ -600,6 +601,8 @@ store_granted(Flight *flight)
 	connection.failing_since = DT_NOEND;
 	connection.status_reason = NULL;
 	connection.endpoints = connector_endpoints_for(flight->connector, connection.connection_config);
+	grant_lifetime_renew(&connection, &flight->connector->client, true, flight->sent_at,
+						 tokens->refresh_token_expires_in);
 	connection_seal_tokens(&connection, tokens->access_token, refresh_token);
 	store_update_connection(&connection);
 	if (details->id_token != ID_TOKEN_ACCEPTED)

@@ -19,6 +19,7 @@
 #include "store/store.h"
 #include "worker/circuit.h"
 #include "worker/diagnosis.h"
+#include "worker/grant_lifetime.h"
 #include "worker/rate.h"
 #include "worker/refresh_details.h"
 #include "worker/refresh_failure.h"
@@ -245,6 +246,9 @@ note_refusal(Flight *flight, const char *problem, int64 delay)
 	if (details->unclear)
 		connection.refusals = 0; /* counts what was asked again */
 	verdict = refusal_judge(&connection);
+	/* that is what was to be expected */
+	if (verdict == REFUSAL_DOUBTED && grant_lifetime_is_over(&connection, GetCurrentTimestamp()))
+		verdict = REFUSAL_CONFIRMED;
 	if (verdict == REFUSAL_CONFIRMED)
 		connection.refusals++;
 	if (verdict == REFUSAL_LASTING || connection.refusals >= REFUSALS_TO_GIVE_UP)
@@ -324,7 +328,8 @@ refresh_store_failure(Flight *flight)
 	{
 		case TOKEN_INVALID_GRANT:
 			circuit_note_answer(flight->connector_id, flight->app_user);
-			if (details->unclear || details->inherited || details->lost > 0)
+			if ((details->unclear || details->inherited || details->lost > 0) &&
+				!grant_lifetime_is_over(&connection, GetCurrentTimestamp()))
 				ask_again(flight, problem);
 			else
 				refresh_require_reconnect(flight, problem);

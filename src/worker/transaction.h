@@ -18,6 +18,9 @@ extern void worker_commit(void);
 /* Logs the error there was, and ends the transaction. */
 extern void worker_rollback(void);
 
+/* A step in a subtransaction; false: there was an error, which is logged, and it was undone. */
+extern bool worker_try(void (*step)(void *arg), void *arg);
+
 /* SQLSTATE of what worker_rollback logged last */
 extern int worker_last_error(void);
 

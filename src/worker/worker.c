@@ -41,6 +41,7 @@
 #include "worker/issuer_keys.h"
 #include "worker/provider_call.h"
 #include "worker/refresh.h"
+#include "worker/reminder.h"
 #include "worker/revocation.h"
 #include "worker/roster.h"
 #include "worker/stats.h"
@@ -231,7 +232,8 @@ sweep(void *arg)
 {
 	bool more = store_sweep_authorizations(GetCurrentTimestamp(), SWEEP_BATCH, exchange_under_way);
 
-	*(bool *) arg = event_trim() || more;
+	more = event_trim() || more;
+	*(bool *) arg = reminders_send() || more;
 }
 
 static bool

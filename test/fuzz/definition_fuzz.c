@@ -311,6 +311,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	definition_read(object, &client);
 	CHECK(client.default_expires_in >= -1 && client.default_expires_in <= 315360000);
+	CHECK(client.refresh_token_lifetime >= 0 && client.refresh_token_lifetime <= 315360000);
+	CHECK(client.grant_lifetime >= 0 && client.grant_lifetime <= 315360000);
 	CHECK(client.id_token_algorithms == 0 || !(client.id_token_algorithms & JWT_HS256) ||
 		  problem != NULL);
 	if (problem != NULL)

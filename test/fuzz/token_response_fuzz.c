@@ -52,6 +52,10 @@ check_granted(const OAuthClient *client, const TokenResponse *response)
 	CHECK(strcmp(response->token_type, "Bearer") == 0 || strcmp(response->token_type, "user") == 0);
 	CHECK(response->expires_in >= -1 && response->expires_in <= INT64CONST(3653) * 86400);
 	CHECK(response->expires_in != 0 || client->zero_expires_in == ZERO_IS_EXPIRED);
+	CHECK(response->refresh_token_expires_in == -1 ||
+		  response->refresh_token_expires_in == REFRESH_TOKEN_LASTS ||
+		  (response->refresh_token_expires_in > 0 &&
+		   response->refresh_token_expires_in <= INT64CONST(3653) * 86400));
 	CHECK(response->has_scope || response->n_scopes == 0);
 	for (i = 0; i < response->n_scopes; i++)
 	{
@@ -126,6 +130,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		client.access_token_path = data[1] & 0x04 ? "a.b" : NULL;
 		client.refresh_token_path = data[1] & 0x08 ? "a.r" : "refresh";
 		client.expires_in_path = "a.e";
+		client.refresh_token_expires_in_path = data[1] & 0x02 ? "a.l" : "l";
+		client.refresh_token_lifetime = data[1] & 0x01 ? 60 : 0;
+		client.refresh_token_renewed_by_use = (data[1] & 0x10) != 0;
 		client.expires_at_path = "t";
 		client.expires_at_format = (DateFormat) (data[0] / 16 % 3);
 		client.error_path = data[1] & 0x10 ? "code" : "a.c";

@@ -166,6 +166,7 @@ function grant(entry) {
 		const when = Date.now() + 7200000;
 		put(answer, definition.expires_at_path, { rfc3339: new Date(when).toISOString(), epoch: Math.floor(when / 1000), epoch_ms: when }[definition.expires_at_format]);
 	} else if (!definition.default_expires_in) put(answer, at('expires_in'), 7200);
+	if (definition.refresh_token_expires_in_path) put(answer, definition.refresh_token_expires_in_path, 30 * 86400);
 	if (definition.error_path) put(answer, definition.error_path, definition.ok_values?.[0] ?? '0');
 	for (const [name, field] of Object.entries(definition.connection_config_fields ?? {}))
 		if (field.source === 'token_response') put(answer, field.path ?? name, entry.values[name]);

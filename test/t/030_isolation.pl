@@ -24,10 +24,10 @@ my %admin_reads = (
 	registered_connectors => [qw(connector_id provider name client_id scopes redirect_uris connection_config options definition
 		  created_at updated_at stopped_at stopped_reason probe_at built_in allowed_endpoints former_endpoints)],
 	connections => [qw(app_user connector_id connection_name status status_reason status_since account token_type
-		  scopes requested_scopes scopes_assumed connected_at updated_at expires_at refresh_at failures failing_since)],
+		  scopes requested_scopes scopes_assumed connected_at updated_at expires_at refresh_at failures failing_since reconnect_by)],
 	connection_events => [qw(app_user event_id connector_id connection_name event detail occurred_at announced)],
 	connection_status => [qw(app_user connector_id connection_name provider name status status_reason status_since
-		  next_attempt_at failures account scopes missing_scopes scopes_assumed connected_at updated_at expires_at)],
+		  next_attempt_at failures account scopes missing_scopes scopes_assumed connected_at updated_at expires_at reconnect_by)],
 	pg_stat_appuser_connectors => [qw(kind calls succeeded refused unavailable total_time in_flight due oldest_due)],
 	issuers => [qw(issuer audiences algorithms app_user_template clock_skew jwks jwks_uri fetched_jwks fetched_at token_types created_at updated_at)],
 	authorizations => [],

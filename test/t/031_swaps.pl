@@ -138,6 +138,7 @@ foreach my $value ("''", "substr(access_token, 1, 45)", "substr(access_token, 1,
 
 # For each column of the table, what a change of it does to a read.
 my %bound = map { $_ => 1 } qw(app_user connector_id connection_name grant_id generation endpoints connection_config account account_issuer token_type scopes connected_at expires_at);
+# reconnect_by may be earlier than what was sealed, not later: 096_grant_ends
 my %change = (
 	app_user => "'dora'", connector_id => "'two'", connection_name => "'other'", grant_id => 'gen_random_uuid()',
 	generation => 'generation + 1', endpoints => "'https://127.0.0.1:1 -'",
@@ -145,6 +146,7 @@ my %change = (
 	requested_scopes => "'{x}'", connection_config => "'{\"a\": 1}'", connected_at => 'now()', updated_at => 'now()',
 	expires_at => "now() + interval '2 hours'", refresh_at => 'NULL', failures => '1', failing_since => 'now()', refusals => '1',
 	access_token => 'refresh_token', refresh_token => 'NULL', scopes_assumed => 'NOT scopes_assumed',
+	reconnect_by => "now() + interval '1 year'", remind_at => 'now()',
 );
 my @columns = map { $_->{attname} } rows($node, 'postgres',
 	"SELECT attname FROM pg_attribute WHERE attrelid = '$ns.connections'::regclass AND attnum > 0 AND NOT attisdropped");
@@ -272,7 +274,7 @@ my %member = (
 	api_base_url => $evil->url . '/api', api_headers => { 'X-Other' => 'x' }, api_authorization => { query => 'token' }, revocation => { auth => 'none', token_parameter => 'access_token' }, refresh_margin => 60, revocation_ends_grant => JSON::PP::true, consent_params => { prompt => 'none' },
 	implied_scopes => { read => ['x'] }, scope_aliases => { x => 'read' }, unreturned_scopes => ['read'], callback_scope_parameter => 'scope', default_scopes => ['x'], required_scopes => ['x'], scope_requests => ['exchange'], response_type => 'none', authorization_fragment => 'x',
 	authorization_param_names => { client_id => 'id' }, token_param_names => { client_id => 'id' }, refresh_param_names => { client_id => 'id' }, basic_encoding => 'raw', token_method => 'GET', token_headers => { 'X-Other' => 'x' }, long_token_endpoint => $evil->url . '/token', long_token_params => { a => 'b' }, long_token_param_names => { client_id => 'a' }, refresh_method => 'GET', refresh_style => 'access_token', access_token_path => 'a', refresh_token_path => 'a', expires_in_path => 'a', expires_at_path => 'a', expires_at_format => 'epoch',
-	error_path => 'a', ok_values => ['a'], error_outcomes => { a => 'refused' }, id_token => 'optional', callback_param_names => { code => 'c' }, callback_errors => { a => 'b' }, refresh_token_reuse => 'once', refresh_ends_access_token => \1, sandbox => { token_endpoint => $evil->url . '/token' });
+	error_path => 'a', ok_values => ['a'], error_outcomes => { a => 'refused' }, id_token => 'optional', callback_param_names => { code => 'c' }, callback_errors => { a => 'b' }, refresh_token_reuse => 'once', refresh_token_lifetime => 60, refresh_token_renewed_by => 'use', refresh_token_expires_in_path => 'a', grant_lifetime => 60, refresh_ends_access_token => \1, sandbox => { token_endpoint => $evil->url . '/token' });
 my (undef, $hint) = failure($node, 'app_admin', "SELECT $ns.register_provider('x', '{\"no such name\": 1}')");
 my ($names) = $hint =~ /Known names are: (.*)\./;
 is_deeply([ sort split /, /, $names ], [ sort keys %member ], 'every name of a definition is known here');

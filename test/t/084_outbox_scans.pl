@@ -1,4 +1,4 @@
-# What waits to be announced, revoked, swept or trimmed is worked off at the same cost however
+# What waits to be announced, revoked, told, swept or trimmed is worked off at the same cost however
 # long some snapshot has been open: no look steps again over the dead entries of all that was
 # worked off before it.  (Connections that are due: 084_due_scans.)
 
@@ -13,6 +13,7 @@ use Test::More;
 
 my $ROWS = 30_000;         # of each queue, of which a look takes a thousand
 my $REVOCATIONS = 8000;    # of which it takes a hundred
+my $REMINDERS = 6000;      # as of those
 my $node = new_node('outbox', 'max_connections = 20', 'autovacuum = off', 'appuser_connectors.max_concurrent_requests_per_connector = 200');
 my $worker = q{FROM pg_stat_activity WHERE backend_type = 'appuser_connectors worker'};
 
@@ -45,6 +46,13 @@ my %queue = (
 		add => "INSERT INTO appuser_connectors.authorizations SELECT 'cleo', sha256(i::text::bytea), 'app', 'default', 'https://app.example/callback', NULL,
 			'{}', NULL, NULL, '', false, NULL, now(), now() - make_interval(secs => i) FROM generate_series(1, $ROWS) AS i",
 		left => 'authorizations' },
+	reminders => {
+		index => 'connections_reminders',
+		rows => $REMINDERS,
+		most => 60,
+		add => "INSERT INTO appuser_connectors.connections SELECT 'ella' || i, 'app', 'default', gen_random_uuid(), 1, 'connected', NULL, now(), NULL, NULL, 'Bearer',
+			'{}', '{}', NULL, now(), now(), NULL, NULL, 0, NULL, 0, '', '', NULL, false, now(), now() - make_interval(secs => i) FROM generate_series(1, $REMINDERS) AS i",
+		left => 'connections WHERE remind_at IS NOT NULL' },
 	# which cannot be opened, and are given up one by one
 	'revocations' => {
 		index => 'revocations_due',
@@ -57,6 +65,7 @@ my %queue = (
 # what is its own, which makes it one that calls providers
 register($node, start_fault_server(), connector_id => 'app', scopes => ['read'], definition => { issuer => undef, jwks_uri => undef });
 wait_until('there is a worker', sub { superuser("SELECT count(*) $worker") == 1 });
+allow_inserts($node);
 my $old = PsqlSession->new($node);
 $old->ask('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM appuser_connectors.connection_events');
 superuser("BEGIN; $queue{$_}{add}; COMMIT") foreach sort keys %queue;

@@ -120,6 +120,10 @@ sub flow
 	{
 		return "connection_config: $_ is " . ($kept->{$_} // 'missing') if ($kept->{$_} // '') ne $expected->{$_};
 	}
+	# the earliest of the ends that there are, and of a renewal as of the exchange
+	my ($days) = sort { $a <=> $b } map { $_ / 86400 } grep { defined } $definition{$key}{grant_lifetime}, $definition{$key}{refresh_token_expires_in_path} ? 30 * 86400 : $definition{$key}{refresh_token_lifetime};
+	my $ends = as_alice("SELECT extract(epoch FROM reconnect_by - now()) / 86400 FROM $ns.app_user_connections() WHERE connector_id = '$key'");
+	return "reconnect_by: $ends" if defined $days ? $ends eq '' || abs($ends - $days) > 0.1 : $ends ne '';
 	my $gone = as_alice("SELECT $ns.disconnect_app_user('$key')");
 	return "disconnect: $gone" if $gone ne 't';
 	return '';

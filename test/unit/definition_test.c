@@ -141,6 +141,12 @@ test_problems(void)
 		"\"default_expires_in\":3600.5",
 		"\"default_expires_in\":3.6e3",
 		"\"refresh_margin\":315360000",
+		"\"refresh_token_lifetime\":7776000",
+		"\"refresh_token_lifetime\":7776000,\"refresh_token_renewed_by\":\"use\"",
+		"\"refresh_token_lifetime\":7776000,\"refresh_token_renewed_by\":\"rotation\"",
+		"\"refresh_token_expires_in_path\":\"x_refresh_token_expires_in\"",
+		"\"grant_lifetime\":604800",
+		"\"refresh_style\":\"access_token\",\"grant_lifetime\":604800",
 		"\"zero_expires_in\":\"unknown\"",
 		"\"connection_config_fields\":{}",
 		"\"connection_config_fields\":{\"region\":{}}",
@@ -359,6 +365,14 @@ test_problems(void)
 		"\"token_types\":[\"bot\",1]",
 		"\"token_types\":[[\"bot\"]]",
 		"\"default_expires_in\":-1",
+		"\"refresh_token_lifetime\":0",
+		"\"refresh_token_lifetime\":\"60 days\"",
+		"\"grant_lifetime\":0.5",
+		"\"refresh_token_renewed_by\":\"use\"",
+		"\"refresh_token_lifetime\":60,\"refresh_token_renewed_by\":\"nothing\"",
+		"\"refresh_token_expires_in_path\":\"a..b\"",
+		"\"refresh_style\":\"access_token\",\"refresh_token_lifetime\":60",
+		"\"refresh_style\":\"access_token\",\"refresh_token_expires_in_path\":\"a\"",
 		"\"default_expires_in\":315360001",
 		"\"default_expires_in\":1e300",
 		"\"default_expires_in\":\"3600\"",
@@ -457,6 +471,16 @@ test_defaults(void)
 		   client.token_path == NULL && client.n_token_types == 0 &&
 		   client.n_token_response_values == 0 && !client.form_token_response,
 	   "and of answers");
+	ok(client.refresh_token_lifetime == 0 && client.refresh_token_expires_in_path == NULL &&
+		   !client.refresh_token_renewed_by_use && client.grant_lifetime == 0,
+	   "how long a grant lives is unknown");
+	definition_read(parse("{" ENDPOINTS
+						  ",\"refresh_token_lifetime\":60.5,\"refresh_token_renewed_by\":\"use\","
+						  "\"refresh_token_expires_in_path\":\"a.b\",\"grant_lifetime\":600}"),
+					&client);
+	ok(client.refresh_token_lifetime == 60 && client.refresh_token_renewed_by_use &&
+		   strcmp(client.refresh_token_expires_in_path, "a.b") == 0 && client.grant_lifetime == 600,
+	   "or as it says");
 	ok(client.n_authorization_params == 0 && client.n_token_params == 0 &&
 		   client.n_refresh_params == 0,
 	   "and there are no parameters");

@@ -37,6 +37,7 @@ static void test_token_path(void);
 static void test_paths(void);
 static void test_expires_at(void);
 static void test_own_errors(void);
+static void test_refresh_token_expires_in(void);
 static void test_values(void);
 static void test_form(void);
 static void test_errors(void);
@@ -469,6 +470,62 @@ test_expires_in(void)
 	client.default_expires_in = -1;
 	parse(200, "{\"access_token\":\"t\",\"expires_in\":\"0\"}");
 	ok(response.expires_in == -1 && !response.expires_in_ignored, "and without one, unknown");
+}
+
+static void
+test_refresh_token_expires_in(void)
+{
+	static const struct
+	{
+		const char *body; /* but for the tokens */
+		const char *path;
+		int64_t lifetime;
+		bool by_use;
+		bool has_refresh_token;
+		int64_t expected;
+	} cases[] = {
+		{"\"refresh_expires_in\":600", "refresh_expires_in", 0, false, true, 600},
+		{"\"refresh_expires_in\":600", "refresh_expires_in", 60, false, true, 600},
+		{"\"refresh_expires_in\":\"600\"", "refresh_expires_in", 0, false, false, 600},
+		{"\"data\":{\"r\":{\"e\":600.9}}", "data.r.e", 0, false, true, 600},
+		{"\"refresh_expires_in\":0", "refresh_expires_in", 60, false, true, REFRESH_TOKEN_LASTS},
+		{"\"refresh_expires_in\":600", NULL, 0, false, true, -1},
+		{"\"refresh_expires_in\":600", "expires", 0, false, true, -1},
+		{"\"refresh_expires_in\":600", "expires", 60, false, true, 60},
+		{"\"refresh_expires_in\":600", "expires", 60, false, false, -1},
+		{"\"refresh_expires_in\":600", "expires", 60, true, false, 60},
+		{"\"refresh_expires_in\":-5", "refresh_expires_in", 60, false, true, 60},
+		{"\"refresh_expires_in\":1e300", "refresh_expires_in", 0, false, true, -1},
+		{"\"refresh_expires_in\":\"\"", "refresh_expires_in", 60, false, true, 60},
+		{"\"refresh_expires_in\":null", "refresh_expires_in", 60, false, true, 60},
+		{"\"refresh_expires_in\":[600]", "refresh_expires_in", 60, false, true, 60},
+		{"\"refresh_expires_in\":{}", "refresh_expires_in", 0, false, true, -1},
+	};
+
+	for (size_t i = 0; i < lengthof(cases); i++)
+	{
+		char body[256];
+
+		reset_client();
+		client.refresh_token_expires_in_path = cases[i].path;
+		client.refresh_token_lifetime = cases[i].lifetime;
+		client.refresh_token_renewed_by_use = cases[i].by_use;
+		snprintf(body, sizeof(body), "{\"access_token\":\"t\",%s%s}",
+				 cases[i].has_refresh_token ? "\"refresh_token\":\"r\"," : "", cases[i].body);
+		parse(200, body);
+		ok(granted("t") && response.refresh_token_expires_in == cases[i].expected &&
+			   !response.expires_in_ignored,
+		   "of %s, at %s, with %d s%s%s: %d s", cases[i].body, cases[i].path ? cases[i].path : "-",
+		   (int) cases[i].lifetime, cases[i].by_use ? " by use" : "",
+		   cases[i].has_refresh_token ? "" : " without a refresh token", (int) cases[i].expected);
+	}
+	reset_client();
+	client.refresh_by_access_token = true;
+	client.refresh_token_lifetime = 60;
+	parse(200, "{\"access_token\":\"t\"}");
+	ok(response.refresh_token_expires_in == -1, "an access token that is renewed is none");
+	parse(400, "{\"error\":\"invalid_grant\"}");
+	ok(response.refresh_token_expires_in == -1, "nor is an error's");
 }
 
 static void
@@ -1320,6 +1377,7 @@ main(void)
 	test_refresh_and_id_token();
 	test_token_type();
 	test_expires_in();
+	test_refresh_token_expires_in();
 	test_scope();
 	test_token_path();
 	test_paths();
