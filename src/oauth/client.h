@@ -203,6 +203,7 @@ typedef struct OAuthClient
 	/* reading the callback */
 	const NameValue *callback_param_names;
 	int n_callback_param_names;
+	bool callback_hmac; /* Shopify's: parameters are authenticated with the client's secret */
 	const NameValue *callback_errors; /* codes, and those of the standard in their place */
 	int n_callback_errors;
 

@@ -100,6 +100,7 @@ static const Member definition_members[] = {
 	{"id_token", MEMBER_CHOICE, "required|optional"},
 	{"callback_param_names", MEMBER_PARAM_NAMES, CALLBACK_NAMES},
 	{"callback_errors", MEMBER_ERROR_CODES, NULL},
+	{"callback_hmac", MEMBER_CHOICE, "shopify"},
 	{"token_types", MEMBER_NAMES, NULL},
 	{"connection_config_fields", MEMBER_CONFIG_FIELDS, NULL},
 	{"sandbox", MEMBER_OBJECT, NULL},
@@ -336,6 +337,12 @@ consistency_problem(const JsonValue *definition)
 	if (client.access_token_path != NULL && client.refresh_token_path != NULL &&
 		strcmp(client.access_token_path, client.refresh_token_path) == 0)
 		return invalid("refresh_token_path", "It must be another than access_token_path.");
+	if (client.callback_hmac && client.auth_method == CLIENT_AUTH_NONE)
+		return invalid("callback_hmac", "With token_endpoint_auth_method \"none\" the client has "
+										"no secret to check it by.");
+	if (client.callback_hmac && client.n_callback_param_names > 0)
+		return invalid("callback_hmac", "It is of parameters by their own names: there must be no "
+										"callback_param_names.");
 	for (int i = 0; i < client.n_authorization_param_names; i++)
 		if (strcmp(client.authorization_param_names[i].name, "nonce") == 0 &&
 			client.authorization_param_names[i].value == NULL && !client.nonce_optional)
@@ -616,6 +623,7 @@ definition_read(const JsonValue *definition, OAuthClient *client)
 		definition_params(definition, "callback_param_names", &client->n_callback_param_names);
 	client->callback_errors =
 		definition_params(definition, "callback_errors", &client->n_callback_errors);
+	client->callback_hmac = text_is(definition_text(definition, "callback_hmac"), "shopify");
 	client->token_types = definition_texts(definition, "token_types", &client->n_token_types);
 	definition_read_fields(definition, NULL, client);
 	client->form_token_response =

@@ -8,6 +8,8 @@
 #include <openssl/crypto.h>
 
 #include "base/record.h"
+#include "base/url.h"
+#include "oauth/callback_hmac.h"
 #include "store/authorization_secret.h"
 #include "worker/callback.h"
 
@@ -96,6 +98,39 @@ callback_objection(const Callback *callback, const Authorization *flow)
 				   : "Nobody says who is asking: there is no app user in this transaction.";
 	if (strcmp(callback->session_app_user, callback->app_user) != 0)
 		return "Another person began this flow.";
+	return NULL;
+}
+
+/*
+ * The shop is where the code goes; a provider that was asked about another would not say so
+ * in another way.
+ */
+const char *
+callback_forgery(const Callback *callback, const OAuthClient *client)
+{
+	NameValue *params = palloc(sizeof(NameValue) * (callback->n_params + 3));
+	const char *host = url_host(client->token_endpoint);
+	const char *shop = NULL;
+	int n = 0;
+
+	if (!client->callback_hmac)
+		return NULL;
+	for (int i = 0; i < callback->n_params; i++)
+	{
+		if (strcmp(callback->params[i].name, "shop") == 0)
+			shop = callback->params[i].value;
+		params[n++] = callback->params[i];
+	}
+	params[n++] = (NameValue){"state", callback->state};
+	if (callback->code != NULL)
+		params[n++] = (NameValue){"code", callback->code};
+	if (callback->iss != NULL)
+		params[n++] = (NameValue){"iss", callback->iss};
+	if (!callback_hmac_matches(params, n, client->client_secret))
+		return "the callback's hmac is missing or not that of its parameters: oauth_callback() "
+			   "needs all of them in params, as strings; or client_secret is another";
+	if (shop == NULL || host == NULL || pg_strcasecmp(shop, host) != 0)
+		return "the callback's shop is not the one that the flow was begun for";
 	return NULL;
 }
 

@@ -41,6 +41,13 @@ extern void callback_get(StringInfo record, Callback *callback);
 extern const char *callback_objection(const Callback *callback, const Authorization *flow);
 
 /*
+ * Why its parameters are not what the provider sent, where that authenticates them; NULL: they
+ * are, or it does not.  The client's secret must be open, and its token endpoint be that of
+ * the flow.
+ */
+extern const char *callback_forgery(const Callback *callback, const OAuthClient *client);
+
+/*
  * The page was loaded again: is the caller told what became of this flow, whose exchange has
  * ended?  Then failure is that of the first time; else why says what is wrong.
  */

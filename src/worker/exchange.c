@@ -220,6 +220,7 @@ begin_exchange(Flight *flight, Authorization *authorization)
 	const char *error;
 	Connector *connector;
 	const char *lacking;
+	const char *forgery;
 
 	flight_set_connection(flight, authorization->connector_id, authorization->connection_name);
 	details->return_to = authorization->return_to;
@@ -288,6 +289,9 @@ begin_exchange(Flight *flight, Authorization *authorization)
 			flight, "invalid_response",
 			psprintf("the token endpoint needs \"%s\", which the callback does not bring",
 					 lacking != NULL ? lacking : ""));
+	forgery = callback_forgery(callback, &connector->client);
+	if (forgery != NULL)
+		return exchange_fail_at_once(flight, "invalid_response", forgery);
 	if (expects_id_token(flight) && jwks_get(connector->client.jwks_uri) == NULL)
 		request_keys(flight, PHASE_KEYS);
 	else

@@ -140,6 +140,10 @@ function visit({ provider, url }) {
 	const back = { [definition.callback_param_names?.code ?? 'code']: code, [definition.callback_param_names?.state ?? 'state']: flow.state };
 	for (const [name, field] of Object.entries(definition.connection_config_fields ?? {}))
 		if (field.source === 'callback') back[field.parameter ?? name] = values[name];
+	if (definition.callback_hmac === 'shopify') {
+		Object.assign(back, { shop: endpoint(entry, 'token_endpoint').hostname, timestamp: String(Math.floor(Date.now() / 1000)), host: 'YWRtaW4uc2hvcA' });
+		back.hmac = crypto.createHmac('sha256', `secret of ${provider}`).update(Object.keys(back).sort().map((name) => `${name}=${encodeURIComponent(back[name])}`).join('&')).digest('hex');
+	}
 	return back;
 }
 

@@ -9,6 +9,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use AppuserConnectors;
 use PostgreSQL::Test::Utils;
+use Digest::SHA ();
 use POSIX ();
 use Test::More;
 
@@ -300,6 +301,42 @@ check('optional_id_token',
 	definition => { issuer => $provider->url, jwks_uri => $provider->url . '/jwks', id_token => 'optional', iss_parameter => 'ignored' },
 	arguments => { scopes => ['openid'] },
 	answer => { %{ granted('optional_id_token') }, id_token => \0, keys => [ { kty => 'EC', crv => 'P-256', alg => 'ES256', x => 'f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU', y => 'x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0' } ] });
+
+# As Shopify, which authenticates all that comes with the code.
+register_as('shop', { callback_hmac => 'shopify', callback_errors => { no => 'access_denied' } });
+sub signed
+{
+	my ($key, %parameters) = @_;
+	my $message = join '&', map { "$_=" . $parameters{$_} =~ s/([^\w*.-])/sprintf '%%%02X', ord $1/ger } sort keys %parameters;
+
+	return { %parameters, hmac => Digest::SHA::hmac_sha256_hex($message, $key) };
+}
+my %shop = (shop => '127.0.0.1', timestamp => '1337178173', host => 'YWRtaW4=', code => 'the-code-of-it');
+my $brought = sub { my ($change, %arguments) = @_; my $parameters = signed($secret, %shop, state => url_parameters(authorization_url($node, 'bob', 'shop'))->{state}); return callback($node, 'bob', {}, state => undef, params => $change->($parameters), %arguments)->{failure} // ''; };
+my %forged = (
+	'is not there' => sub { my ($p) = @_; delete $p->{hmac}; $p },
+	'is empty' => sub { my ($p) = @_; +{ %$p, hmac => '' } },
+	'is of another code' => sub { my ($p) = @_; +{ %$p, code => 'another-code' } },
+	'is of a shop more' => sub { my ($p) = @_; +{ %$p, shop => 'evil.example' } },
+	'is of less' => sub { my ($p) = @_; delete $p->{timestamp}; $p },
+	'is of more' => sub { my ($p) = @_; +{ %$p, locale => 'en' } },
+	'is by another secret' => sub { my ($p) = @_; delete $p->{hmac}; signed('another', %$p) },
+	'is of another shop' => sub { my ($p) = @_; delete $p->{hmac}; signed($secret, %$p, shop => 'evil.example') },
+	'is of no shop' => sub { my ($p) = @_; delete @{$p}{qw(hmac shop)}; signed($secret, %$p) },
+	'is twice' => sub { my ($p) = @_; +{ %$p, hmac => [ $p->{hmac}, $p->{hmac} ] } },
+);
+$provider->rules({ path => '*', body => granted('shop') });
+requests();
+foreach my $what (sort keys %forged)
+{
+	is($brought->($forged{$what}), 'invalid_response', "a callback whose hmac $what is refused");
+}
+is($brought->(sub { $_[0] }, code => 'another-code'), 'invalid_response', 'and one whose code is given apart from it');
+is(scalar(requests()), 0, 'before anything is sent');
+like(query($node, 'postgres', "SELECT string_agg(DISTINCT detail, ';') FROM $ns.connection_events WHERE connector_id = 'shop'"), qr/hmac is missing or not that of its parameters.*;.*shop is not the one/, 'an admin is told');
+is($brought->(sub { my ($p) = @_; +{ state => $p->{state}, error => 'no' } }), 'access_denied', 'with an error nothing would be sent, and it needs none');
+is($brought->(sub { $_[0] }), '', 'as it came it is taken');
+is($brought->(sub { my ($p) = @_; delete $p->{hmac}; signed($secret, %$p, locale => 'en,de/x') }), '', 'with whatever else the provider has signed');
 
 # ---------------------------------------------------------------- a lost answer
 
