@@ -101,6 +101,8 @@ export function readConfig(env = process.env) {
 		if (config.databases[name] === undefined) problems.push(`GATEWAY_${name.toUpperCase()}_DATABASE must be set: postgres://role@host:port/database, as a member of appuser_connectors_${name}`);
 	if (!config.appId) problems.push('GATEWAY_APP_ID must be set: the appId that the SDK is given');
 	if ((config.serviceSecret ?? '').length < 32) problems.push('GATEWAY_SERVICE_SECRET must be set and have at least 32 characters: openssl rand -hex 32');
+	for (const name of ['serviceSecret', 'metricsToken'])
+		if (config[name] !== undefined && !/^[\x21-\x7e]+$/.test(config[name])) problems.push(`GATEWAY_${name === 'metricsToken' ? 'METRICS_TOKEN' : 'SERVICE_SECRET'} must be of ASCII letters, digits and signs, without blanks`);
 	if (config.metricsToken !== undefined && config.metricsToken.length < 16) problems.push('GATEWAY_METRICS_TOKEN must have at least 16 characters');
 	if (!config.tls.certificate !== !config.tls.key) problems.push('GATEWAY_TLS_CERTIFICATE_FILE and GATEWAY_TLS_KEY_FILE belong together');
 	if (!TOKEN.test(config.visitorCookie)) problems.push('GATEWAY_VISITOR_COOKIE must be a name of a cookie');

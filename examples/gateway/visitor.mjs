@@ -16,7 +16,7 @@ export function visitorJwt(request, config) {
 
 // "Authorization: Bearer …" and the like: the one token, or null
 export function bearer(value) {
-	const [, token] = /^Bearer ([A-Za-z0-9._~+/-]+=*)$/i.exec(value ?? '') ?? [];
+	const [, token] = /^Bearer ([\x21-\x7e]+)$/i.exec(value ?? '') ?? [];
 	return token ?? null;
 }
 
