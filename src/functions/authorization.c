@@ -449,7 +449,7 @@ connect_app_user(PG_FUNCTION_ARGS)
 	store_insert_authorization(&authorization);
 	remember_own_flow(authorization.state_hash);
 
-	params.redirect_uri = authorization.redirect_uri;
+	params.redirect_uri = connector_redirect_parameter(connector, authorization.redirect_uri);
 	params.scopes = (const char *const *) authorization.scopes;
 	params.n_scopes = authorization.n_scopes;
 	client = connector->client;

@@ -162,6 +162,26 @@ check_fields(const Connector *connector)
 									  "definition says what it may be.")));
 }
 
+/* A name of a redirect URI that there is not would never be sent. */
+static void
+check_redirect_names(const Connector *connector)
+{
+	int count;
+	NameValue *names = definition_params(connector->options_json, "redirect_uri_names", &count);
+
+	for (int i = 0; i < count; i++)
+	{
+		bool known = false;
+
+		for (int j = 0; j < connector->n_redirect_uris && !known; j++)
+			known = strcmp(connector->redirect_uris[j], names[i].name) == 0;
+		if (!known)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("\"%s\" in redirect_uri_names is not one of redirect_uris",
+								   text_shown(names[i].name))));
+	}
+}
+
 /* What must be true of a connector, new or changed */
 static void
 check_connector(const Connector *connector, const char *client_secret)
@@ -191,6 +211,7 @@ check_connector(const Connector *connector, const char *client_secret)
 								   text_shown(connector->redirect_uris[i])),
 							errdetail("%s", problem)));
 	}
+	check_redirect_names(connector);
 	connector_check_scopes(connector->scopes, connector->n_scopes);
 	if ((connector->client.auth_method != CLIENT_AUTH_NONE ||
 		 client_has_secret_header(&connector->client)) &&

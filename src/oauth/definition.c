@@ -123,6 +123,7 @@ static const Member definition_members[] = {
 
 static const Member option_members[] = {
 	{"return_to", MEMBER_RETURN_TARGETS, NULL},
+	{"redirect_uri_names", MEMBER_URI_NAMES, NULL},
 	{"pkce", MEMBER_CHOICE, "S256|off"},
 	{"authorization_params", MEMBER_PARAMS, NULL},
 	{"resource", MEMBER_ENDPOINT, NULL},

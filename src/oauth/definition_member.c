@@ -31,6 +31,7 @@
 #define MAX_FRAGMENT 256
 #define MAX_PATH_BYTES 256
 #define MAX_CODE_BYTES 64
+#define MAX_URI_NAME 200 /* bytes */
 
 /* What a declaration of a field says; source is in the order of ConfigSource. */
 #define FIELD_SOURCES "admin|user|callback|token_response"
@@ -49,6 +50,7 @@ static const char *strings_problem(const Member *member, const JsonValue *value,
 								   JsonTokenType type);
 static const char *params_problem(const Member *member, const JsonValue *value);
 static const char *param_names_problem(const Member *member, const JsonValue *value);
+static const char *uri_names_problem(const JsonValue *value);
 static const char *headers_problem(const JsonValue *value);
 static bool is_header_name(const char *name);
 static const char *header_problem(const char *name, const char *value);
@@ -137,6 +139,27 @@ param_names_problem(const Member *member, const JsonValue *value)
 			return psprintf("What \"%s\" is called here must be the name of a parameter%s.",
 							name->name,
 							is_choice(optional, name->name) ? ", or null if it is not sent" : "");
+	}
+	return NULL;
+}
+
+/* What a provider calls a URL of its own list; a URL is one of the redirect URIs itself. */
+static const char *
+uri_names_problem(const JsonValue *value)
+{
+	if (value->type != JSON_TOKEN_OBJECT_START)
+		return "It must be an object of names by redirect URIs.";
+	for (const JsonValue *uri = value->first; uri != NULL; uri = uri->next)
+	{
+		const char *name = json_string(uri);
+		size_t length = name != NULL ? strlen(name) : 0;
+
+		if (length == 0 || length > MAX_URI_NAME ||
+			strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~") !=
+				length)
+			return psprintf("What a redirect URI is called at the provider has at most %d letters, "
+							"digits and \"-._~\".",
+							MAX_URI_NAME);
 	}
 	return NULL;
 }
@@ -370,6 +393,8 @@ value_problem(const Member *member, const JsonValue *value)
 		case MEMBER_NAMES:
 		case MEMBER_RETURN_TARGETS:
 			return strings_problem(member, value, JSON_TOKEN_ARRAY_START);
+		case MEMBER_URI_NAMES:
+			return uri_names_problem(value);
 		case MEMBER_CONFIG_FIELDS:
 			return config_fields_problem(value);
 		case MEMBER_PARAMS:

@@ -36,6 +36,7 @@ typedef enum MemberKind
 	MEMBER_SCOPE_ARRAYS, /* an object of arrays of scopes by scopes */
 	MEMBER_CHOICE,       /* one of the names in choices, separated by '|' */
 	MEMBER_RETURN_TARGETS,
+	MEMBER_URI_NAMES,     /* an object of names by redirect URIs */
 	MEMBER_CONFIG_FIELDS, /* an object of declarations */
 	MEMBER_OBJECT         /* an object of the members named; none: whoever knows it looks */
 } MemberKind;

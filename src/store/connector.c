@@ -272,6 +272,18 @@ connector_require(const char *connector_id)
 	return connector;
 }
 
+char *
+connector_redirect_parameter(const Connector *connector, char *redirect_uri)
+{
+	const char *name =
+		redirect_uri != NULL
+			? definition_text(definition_member(connector->options_json, "redirect_uri_names"),
+							  redirect_uri)
+			: NULL;
+
+	return name != NULL ? unconstify(char *, name) : redirect_uri;
+}
+
 /* Each a scope-token of RFC 6749 §3.3 */
 void
 connector_check_scopes(char *const *scopes, int n_scopes)

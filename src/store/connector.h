@@ -66,6 +66,9 @@ extern bool connector_open(Connector *connector);
 /* The same, raising UC004. */
 extern void connector_require_open(Connector *connector);
 
+/* What the provider is sent for a redirect URI: a name that it has for it, or itself */
+extern char *connector_redirect_parameter(const Connector *connector, char *redirect_uri);
+
 /* Raises 22023 for one that cannot be a scope. */
 extern void connector_check_scopes(char *const *scopes, int n_scopes);
 

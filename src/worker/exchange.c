@@ -277,7 +277,7 @@ begin_exchange(Flight *flight, Authorization *authorization)
 			return exchange_fail_at_once(flight, "invalid_response",
 										 "the callback's code is not ASCII");
 
-	details->redirect_uri = authorization->redirect_uri;
+	details->redirect_uri = connector_redirect_parameter(connector, authorization->redirect_uri);
 	details->connection_config = authorization->connection_config;
 	details->fixed_config = connector->connection_config;
 	if (!take_callback_values(&connector->client, details))

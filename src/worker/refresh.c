@@ -212,7 +212,9 @@ request_refresh(Flight *flight)
 
 	/* of the flow that it came of nobody has kept it, and most have one only */
 	connector->client.redirect_uri =
-		connector->n_redirect_uris > 0 ? connector->redirect_uris[0] : NULL;
+		connector->n_redirect_uris > 0
+			? connector_redirect_parameter(connector, connector->redirect_uris[0])
+			: NULL;
 	build_refresh_request(&flight->connector->client, details->refresh_token, details->scopes,
 						  details->n_scopes, &flight->request);
 }

@@ -282,7 +282,7 @@ is_deeply([ sort split /, /, $names ], [ sort keys %member ], 'every name of a d
 my %trusted = map { ($_ => $member{$_}) } grep { /^issuer$|_endpoint$|_uri$|_method$/ } keys %member;
 my %edits = map { ("another $_" => "definition = definition || '" . encode({ $_ => $member{$_} }) . "'") } keys %member;
 $edits{"options of $_->[0]"} = "options = '" . encode({ @$_ }) . "'"
-  foreach [ pkce => 'off' ], [ return_to => [ $evil->url ] ], [ authorization_params => { request_uri => $evil->url } ], [ resource => $evil->url ], [ sandbox => JSON::PP::true ];
+  foreach [ pkce => 'off' ], [ return_to => [ $evil->url ] ], [ authorization_params => { request_uri => $evil->url } ], [ resource => $evil->url ], [ sandbox => JSON::PP::true ], [ redirect_uri_names => { 'https://app.example/cb' => 'x' } ];
 $edits{'an empty object of options'} = "options = '{}'";
 $edits{'a connection_config'} = "connection_config = '" . encode({ instance_url => $evil->url }) . "'";
 $edits{'a scope more'} = "scopes = array_append(scopes, 'admin')";

@@ -156,6 +156,27 @@ check('page',
 	authorization => { response_type => 'code id_token', id => $ANYTHING },
 	url => qr{/auth#/oauth/authorize\?response_type=code%20id_token&client_id=});
 
+# As eBay, which has names for redirect URIs; and an answer by a form, which the page hands over as it does a query
+check('ru_name',
+	definition => { pkce => 'off', refresh_params => { back => '{redirect_uri}' }, authorization_params => { response_mode => 'form_post' } },
+	arguments => { redirect_uris => [ 'http://127.0.0.1:7999/callback', 'https://app.example/cb' ], options => { redirect_uri_names => { 'http://127.0.0.1:7999/callback' => 'Acme-PRD-1' } } },
+	authorization => { redirect_uri => 'Acme-PRD-1', response_mode => 'form_post' },
+	callback => { code => 'the-code-of-it' },
+	exchange => 'POST /token grant_type=authorization_code&code=<code>&redirect_uri=Acme-PRD-1&client_id=client&client_secret=<secret>',
+	refresh => 'POST /token grant_type=refresh_token&refresh_token=<refresh token>&client_id=client&client_secret=<secret>&back=Acme-PRD-1',
+	then => sub {
+		is(url_parameters(authorization_url($node, 'bob', 'ru_name', redirect_uri => 'https://app.example/cb'))->{redirect_uri}, 'https://app.example/cb', 'a redirect URI without a name is sent as it is');
+		is((failure($node, 'app_service', "SELECT $ns.connect_app_user('ru_name', redirect_uri => 'Acme-PRD-1')", app_user => 'bob'))[0], '22023', 'a name is no redirect URI');
+		my $state = url_parameters(authorization_url($node, 'bob', 'ru_name'))->{state};
+		is((failure($node, 'app_service', "SELECT $ns.oauth_callback('$state', 'a-code', redirect_uri => 'https://app.example/cb')", app_user => 'bob'))[0], 'UC005', 'who came back elsewhere is refused');
+		$state = url_parameters(authorization_url($node, 'bob', 'ru_name'))->{state};
+		is(callback($node, 'bob', { state => $state, code => 'a-code' }, redirect_uri => 'http://127.0.0.1:7999/callback')->{failure}, undef, 'who came back to the URI is not');
+		foreach my $names ({ 'https://other.example/cb' => 'Acme-PRD-1' }, { 'https://app.example/cb' => 'https://evil.example/' })
+		{
+			is((failure($node, 'app_admin', "SELECT $ns.update_connector('ru_name', options => " . AppuserConnectors::quote({ redirect_uri_names => $names }) . ')'))[0], '22023', encode($names) . ' is refused');
+		}
+	});
+
 # As Facebook, where the access token is sent for one that lives longer
 check('renewal',
 	definition => {

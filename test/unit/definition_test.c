@@ -438,6 +438,13 @@ test_shape(void)
 static void
 test_options(void)
 {
+	options_are(true, "{\"redirect_uri_names\":{\"https://a.example/cb\":\"A-b_c.d~1\"}}");
+	options_are(true, "{\"redirect_uri_names\":{}}");
+	options_are(false, "{\"redirect_uri_names\":{\"https://a.example/cb\":\"https://b.example\"}}");
+	options_are(false, "{\"redirect_uri_names\":{\"https://a.example/cb\":\"\"}}");
+	options_are(false, "{\"redirect_uri_names\":{\"https://a.example/cb\":\"a b\"}}");
+	options_are(false, "{\"redirect_uri_names\":{\"https://a.example/cb\":5}}");
+	options_are(false, "{\"redirect_uri_names\":\"A-b\"}");
 	options_are(true, "{}");
 	options_are(true, "{\"return_to\":[\"https://b.example/done\",\"com.example.app:/done\"]}");
 	options_are(true, "{\"pkce\":\"off\",\"resource\":\"https://api.example/\"}");
