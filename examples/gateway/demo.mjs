@@ -14,6 +14,7 @@ const AUDIENCE = 'gateway-demo';
 const HOURS = 8;
 
 export async function demo(app, { config, database }) {
+	const users = [...new Set([...DEMO_USERS, ...config.admins])];
 	const { publicKey, privateKey } = await generateKeyPair('ES256');
 	const jwk = { ...(await exportJWK(publicKey)), kid: 'demo', alg: 'ES256', use: 'sig' };
 	await database.asAdmin((query) => query(
@@ -26,14 +27,14 @@ export async function demo(app, { config, database }) {
 	app.get('/demo', { config: { page: true } }, async (_request, reply) => reply.type('text/html; charset=utf-8').send(layout({
 		title: 'Sign in',
 		body: html`<p>This is a demonstration: be whom you like.</p>
-${DEMO_USERS.map((user) => html`<form method="post" action="/demo/login"><button name="user" value="${user}">Sign in as ${user}</button></form>`)}
+${users.map((user) => html`<form method="post" action="/demo/login"><button name="user" value="${user}">Sign in as ${user}</button></form>`)}
 <form method="post" action="/demo/logout"><button>Sign out</button></form>`,
 	})));
 
 	app.post('/demo/login', { config: { page: true } }, async (request, reply) => {
 		requireOwnPage(request, { config });
 		const user = request.body?.get?.('user');
-		if (!DEMO_USERS.includes(user)) throw new Problem(400, 'invalid_request', 'There is no such demo user.');
+		if (!users.includes(user)) throw new Problem(400, 'invalid_request', 'There is no such demo user.');
 		setCookie(reply, config.visitorCookie, await jwtFor(user), HOURS * 3600);
 		return reply.redirect(config.home, 303);
 	});
@@ -47,7 +48,7 @@ ${DEMO_USERS.map((user) => html`<form method="post" action="/demo/login"><button
 	// For programs that play the signed-in application, such as the SDK on a server
 	app.post('/demo/token', async (request) => {
 		const user = request.body?.get?.('user') ?? request.body?.user;
-		if (!DEMO_USERS.includes(user)) throw new Problem(400, 'invalid_request', 'There is no such demo user.');
+		if (!users.includes(user)) throw new Problem(400, 'invalid_request', 'There is no such demo user.');
 		return { token: await jwtFor(user) };
 	});
 }
