@@ -141,7 +141,9 @@ ensure_packages()
 		case " $* " in
 		*' tests '*)
 			installed libipc-run-perl || missing+=(libipc-run-perl)
-			installed python3-psycopg || ! available python3-psycopg || missing+=(python3-psycopg)
+			for package in python3-psycopg python3-yaml; do
+				installed "$package" || ! available "$package" || missing+=("$package")
+			done
 			for package in python3-fastapi python3-uvicorn python3-psycopg-pool; do
 				installed "$package" || ! available "$package" || missing+=("$package")
 			done
@@ -374,7 +376,11 @@ start_server()
 	mkfifo "$WORK/$name.in"
 	hand_over "$WORK/$name.in"
 	: >"$WORK/$name.out"
-	as_test_user "$@" <"$WORK/$name.in" >"$WORK/$name.out" 2>"$WORK/$name.log" &
+	(
+		# One that held another's standard input open would keep it alive.
+		for fd in "${SERVER_FDS[@]}"; do exec {fd}>&-; done
+		as_test_user "$@"
+	) <"$WORK/$name.in" >"$WORK/$name.out" 2>"$WORK/$name.log" &
 	pid=$!
 	exec {fd}>"$WORK/$name.in"
 	SERVER_FDS+=("$fd")
