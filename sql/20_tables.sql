@@ -148,7 +148,7 @@ COMMENT ON COLUMN appuser_connectors.connections.reconnect_by IS
 COMMENT ON COLUMN appuser_connectors.connections.remind_at IS
 'When the event reconnect_soon is due; NULL: it has been, or there is none.';
 COMMENT ON COLUMN appuser_connectors.connections.account_issuer IS
-'Whose account it is: the iss of the ID token, since a subject is unique at its issuer only.';
+'Whose account it is: the iss of the ID token, since a subject is unique at its issuer only; or profile: and the origin of the URL that named it.';
 COMMENT ON COLUMN appuser_connectors.connections.scopes_assumed IS
 'The provider has not said which scopes it granted, so that they are taken to be those requested (RFC 6749 §5.1).';
 COMMENT ON COLUMN appuser_connectors.connections.endpoints IS

@@ -19,7 +19,7 @@ RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1
 AS 'MODULE_PATHNAME', 'oauth_callback';
 COMMENT ON FUNCTION appuser_connectors.oauth_callback(text, text, text, text, text, jsonb, text, text) IS
-'Finishes a connection with what the browser brought back; the worker exchanges the code and stores the tokens by itself, whatever becomes of the caller''s transaction. failure is NULL on success, else the provider''s error code or issuer_mismatch, invalid_response, provider_unavailable, connector_misconfigured, invalid_id_token; nothing was stored then. Loaded again within a minute it returns the same row. Errors: UC005 unknown, used, expired or another person''s state; UC003 no answer within wait_timeout (it is finished all the same, unless DETAIL says that nothing was sent); 25001 in the transaction of connect_app_user; UC007.';
+'Finishes a connection with what the browser brought back; the worker exchanges the code and stores the tokens by itself, whatever becomes of the caller''s transaction. failure is NULL on success, else the provider''s error code or issuer_mismatch, invalid_response, provider_unavailable, connector_misconfigured, invalid_id_token, other_account; nothing was stored then. Loaded again within a minute it returns the same row. Errors: UC005 unknown, used, expired or another person''s state; UC003 no answer within wait_timeout (it is finished all the same, unless DETAIL says that nothing was sent); 25001 in the transaction of connect_app_user; UC007.';
 
 CREATE FUNCTION appuser_connectors.disconnect_app_user(connector_id text, connection_name text DEFAULT 'default')
 RETURNS boolean

@@ -1,8 +1,8 @@
 /*
  * json_tree.c
- *	  A JSON object from an untrusted source as a small tree, by libpgcommon's
- *	  parser, stricter than it: RFC 8259 with unique names (RFC 7515 section 4),
- *	  checked UTF-8 and a cap on depth.
+ *	  JSON from an untrusted source as a small tree, by libpgcommon's parser,
+ *	  stricter than it: RFC 8259 with unique names (RFC 7515 section 4), checked
+ *	  UTF-8 and a cap on depth.
  *
  * Must not know what the members mean.
  */
@@ -21,13 +21,15 @@
 typedef struct JsonBuilder
 {
 	JsonValue *root;
-	JsonValue *open[JSON_TREE_MAX_DEPTH];
+	JsonValue *open[JSON_ANSWER_MAX_DEPTH];
 	int depth;
+	int max_depth;
 	char *name; /* of the member whose value comes next */
 	bool refused;
 } JsonBuilder;
 
-static bool depth_within_cap(const char *json, size_t len);
+static bool depth_within_cap(const char *json, size_t len, int max_depth);
+static const JsonValue *parse(const char *json, size_t len, int max_depth);
 static void add_value(JsonBuilder *builder, JsonTokenType type, const char *text);
 static json_action object_start(void *state);
 static json_action array_start(void *state);
@@ -41,7 +43,7 @@ static json_action scalar(void *state, char *token, JsonTokenType type);
  * wrongly, but the parser stops before it gets any deeper than this did.
  */
 static bool
-depth_within_cap(const char *json, size_t len)
+depth_within_cap(const char *json, size_t len, int max_depth)
 {
 	int depth = 0;
 	bool in_string = false;
@@ -59,7 +61,7 @@ depth_within_cap(const char *json, size_t len)
 			in_string = true;
 		else if (json[i] == '{' || json[i] == '[')
 		{
-			if (++depth > JSON_TREE_MAX_DEPTH)
+			if (++depth > max_depth)
 				return false;
 		}
 		else if (json[i] == '}' || json[i] == ']')
@@ -68,15 +70,15 @@ depth_within_cap(const char *json, size_t len)
 	return true;
 }
 
-const JsonValue *
-json_parse_object(const char *json, size_t len)
+static const JsonValue *
+parse(const char *json, size_t len, int max_depth)
 {
-	JsonBuilder builder = {0};
+	JsonBuilder builder = {.max_depth = max_depth};
 	JsonSemAction actions = {0};
 
 	if (len == 0 || len > INT_MAX ||
 		pg_encoding_verifymbstr(PG_UTF8, json, (int) len) != (int) len ||
-		!depth_within_cap(json, len))
+		!depth_within_cap(json, len, max_depth))
 		return NULL;
 
 	actions.semstate = &builder;
@@ -86,10 +88,28 @@ json_parse_object(const char *json, size_t len)
 	actions.array_end = container_end;
 	actions.object_field_start = member_start;
 	actions.scalar = scalar;
-	if (pg_parse_json(make_json_lexer(json, len), &actions) != JSON_SUCCESS || builder.refused ||
-		builder.root->type != JSON_TOKEN_OBJECT_START)
+	if (pg_parse_json(make_json_lexer(json, len), &actions) != JSON_SUCCESS || builder.refused)
 		return NULL;
 	return builder.root;
+}
+
+const JsonValue *
+json_parse_object(const char *json, size_t len)
+{
+	const JsonValue *root = parse(json, len, JSON_TREE_MAX_DEPTH);
+
+	return root != NULL && root->type == JSON_TOKEN_OBJECT_START ? root : NULL;
+}
+
+const JsonValue *
+json_parse_answer(const char *json, size_t len)
+{
+	const JsonValue *root = parse(json, len, JSON_ANSWER_MAX_DEPTH);
+
+	return root != NULL &&
+				   (root->type == JSON_TOKEN_OBJECT_START || root->type == JSON_TOKEN_ARRAY_START)
+			   ? root
+			   : NULL;
 }
 
 static void
@@ -129,7 +149,7 @@ add_value(JsonBuilder *builder, JsonTokenType type, const char *text)
 
 	if (type == JSON_TOKEN_OBJECT_START || type == JSON_TOKEN_ARRAY_START)
 	{
-		if (builder->depth == JSON_TREE_MAX_DEPTH)
+		if (builder->depth == builder->max_depth)
 			builder->refused = true;
 		else
 			builder->open[builder->depth++] = value;

@@ -1,6 +1,6 @@
 /*
  * json_tree.h
- *	  A JSON object from an untrusted source as a small tree.
+ *	  JSON from an untrusted source as a small tree.
  */
 #ifndef APPUSER_CONNECTORS_BASE_JSON_TREE_H
 #define APPUSER_CONNECTORS_BASE_JSON_TREE_H
@@ -8,6 +8,7 @@
 #include "base/compat.h"
 
 #define JSON_TREE_MAX_DEPTH 8
+#define JSON_ANSWER_MAX_DEPTH 16
 #define JSON_TREE_MAX_MEMBERS 256 /* of one object */
 
 /* A value; members of an object and elements of an array are chained from first. */
@@ -27,6 +28,9 @@ typedef struct JsonValue
  * within the caps.  Allocates in the current memory context.
  */
 extern const JsonValue *json_parse_object(const char *json, size_t len);
+
+/* The same of what a provider's API answers: an object or an array, which may be deeper */
+extern const JsonValue *json_parse_answer(const char *json, size_t len);
 
 /* NULL when there is none, or object is none */
 extern const JsonValue *json_member(const JsonValue *object, const char *name);

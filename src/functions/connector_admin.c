@@ -47,12 +47,16 @@ optional_text(FunctionCallInfo fcinfo, int i)
 	return PG_ARGISNULL(i) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(i));
 }
 
-/* NULL as it is; a reference resolved, for the URLs that this client's secret is sent to */
+/*
+ * NULL as it is; a reference resolved, for the URLs that this client's secret, or what is
+ * granted for it, is sent to
+ */
 static char *
 secret_arg(FunctionCallInfo fcinfo, int i, const OAuthClient *client)
 {
 	const char *urls[] = {client->token_endpoint, client->refresh_endpoint,
-						  client->long_token_endpoint, client->revocation_endpoint};
+						  client->long_token_endpoint, client->revocation_endpoint,
+						  client->profile.url};
 	text *value;
 
 	if (PG_ARGISNULL(i))
@@ -148,11 +152,20 @@ check_fields(const Connector *connector)
 						errdetail("Its definition describes none.")));
 	if (config_find_field(&connector->client, "client_id") == NULL &&
 		(strstr(connector->endpoints, "{client_id}") != NULL ||
-		 strstr(connector->client.authorization_endpoint, "{client_id}") != NULL))
+		 strstr(connector->client.authorization_endpoint, "{client_id}") != NULL ||
+		 (connector->client.profile.url != NULL &&
+		  strstr(connector->client.profile.url, "{client_id}") != NULL)))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("this client_id cannot stand in the provider's URLs"),
 						errdetail("It is part of a host's name or of a path there.")));
 	definition_read_fields(NULL, connector->options_json, &declared);
+	for (int i = 0; i < declared.n_config_fields; i++)
+		if (declared.config_fields[i].source == CONFIG_FROM_PROFILE &&
+			connector->client.profile.url == NULL)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("field \"%s\" cannot come from the profile",
+								   declared.config_fields[i].name),
+							errdetail("The provider's definition describes none.")));
 	for (int i = 0; i < declared.n_config_fields; i++)
 		if (connector_endpoint_uses(connector, declared.config_fields[i].name))
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -36,6 +36,18 @@ same_revocation(const RevocationStyle *a, const RevocationStyle *b)
 		   a->tokens == b->tokens;
 }
 
+/* The access token goes there, wherever that is: of no stored token, so no endpoint of theirs. */
+static bool
+same_profile(const ProfileRequest *a, const ProfileRequest *b)
+{
+	return text_equal(a->url, b->url) && a->by_post == b->by_post && a->form_body == b->form_body &&
+		   same_params(a->body, a->n_body, b->body, b->n_body) &&
+		   same_params(a->headers, a->n_headers, b->headers, b->n_headers) &&
+		   text_equal(a->token_header, b->token_header) &&
+		   text_equal(a->token_scheme, b->token_scheme) &&
+		   text_equal(a->token_query, b->token_query);
+}
+
 /* Do secrets and tokens go out in the same requests, wherever they go to? */
 static bool
 same_requests(const OAuthClient *a, const OAuthClient *b)
@@ -44,6 +56,7 @@ same_requests(const OAuthClient *a, const OAuthClient *b)
 		   a->token_body_format == b->token_body_format && a->token_by_get == b->token_by_get &&
 		   a->refresh_by_get == b->refresh_by_get &&
 		   same_revocation(&a->revocation, &b->revocation) &&
+		   same_profile(&a->profile, &b->profile) &&
 		   same_params(a->token_headers, a->n_token_headers, b->token_headers,
 					   b->n_token_headers) &&
 		   same_params(a->token_param_names, a->n_token_param_names, b->token_param_names,
@@ -111,8 +124,9 @@ connector_check_destination(const Connector *before, Connector *after, bool secr
 							   before->endpoints, after->endpoints)
 				   : errdetail("How the client authenticates, the request's form, the "
 							   "parameters and headers that are sent with the secret, what a "
-							   "field in its URLs may hold, the value of one that is sent along "
-							   "or where the tokens are in an answer change."),
+							   "field in its URLs may hold, the value of one that is sent along, "
+							   "where the tokens are in an answer or the profile that the access "
+							   "token is sent to change."),
 			 errhint("Give client_secret in the same call of update_connector(). Where the "
 					 "provider has moved, a superuser may call "
 					 "appuser_connectors.allow_endpoint_change() instead.")));

@@ -481,7 +481,7 @@ end_overdue(void)
 	for (transfer = running; transfer != NULL; transfer = next)
 	{
 		next = transfer->next;
-		if (now_ms() <= transfer->started_at + transfer->rules->request_timeout_ms + OVERDUE)
+		if (now_ms() <= transfer->started_at + transfer->timeout_ms + OVERDUE)
 			continue;
 		transfer->out_of_memory = true;
 		http_transfer_finish(transfer, CURLE_OPERATION_TIMEDOUT);

@@ -46,6 +46,7 @@ typedef struct HttpRequest
 	const char *authorization; /* Authorization header's value, or NULL; copied */
 	const HttpHeader *headers; /* more; copied */
 	int n_headers;
+	long timeout_ms; /* 0: the policy's, which is the most there is */
 } HttpRequest;
 
 typedef enum HttpOutcome

@@ -55,6 +55,9 @@ http_transfer_prepare(HttpTransfer *transfer, const HttpRequest *request, const 
 					  CURLSH *sessions)
 {
 	transfer->rules = transfer->connection.rules = rules;
+	transfer->timeout_ms = rules->request_timeout_ms;
+	if (request->timeout_ms > 0 && request->timeout_ms < transfer->timeout_ms)
+		transfer->timeout_ms = request->timeout_ms;
 	if (!check_url(transfer, request->url))
 		return false;
 	if (transfer->connection.way != HTTP_WAY_DIRECT && rules->proxy_unknown)
@@ -71,7 +74,7 @@ http_transfer_prepare(HttpTransfer *transfer, const HttpRequest *request, const 
 bool
 http_transfer_goes_on(HttpTransfer *transfer, CURLcode code, long elapsed_ms)
 {
-	long left = transfer->rules->request_timeout_ms - elapsed_ms;
+	long left = transfer->timeout_ms - elapsed_ms;
 
 	/* a name that could not be asked for is not one that nobody knows */
 	if (code == CURLE_COULDNT_RESOLVE_HOST && no_descriptor_left())
@@ -226,7 +229,6 @@ unusual_host(const char *url, const char *scheme, const char *host)
 static bool
 set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions)
 {
-	const HttpRules *rules = transfer->rules;
 	const char *protocols = transfer->connection.insecure ? "http" : "https";
 	CURL *easy = curl_easy_init();
 	CURLcode code = CURLE_OK;
@@ -252,7 +254,7 @@ set_options(HttpTransfer *transfer, const HttpRequest *request, CURLSH *sessions
 	/* asks for none, and has libcurl decode what comes all the same; see on_content_encoding */
 	SET(CURLOPT_ACCEPT_ENCODING, "identity");
 	SET(CURLOPT_USERAGENT, "appuser_connectors");
-	SET(CURLOPT_TIMEOUT_MS, rules->request_timeout_ms);
+	SET(CURLOPT_TIMEOUT_MS, transfer->timeout_ms);
 	SET(CURLOPT_BUFFERSIZE, (long) HTTP_TRANSFER_BUFFER_SIZE);
 #if LIBCURL_VERSION_NUM >= 0x075700
 	/* do not wait for the thread that still resolves a name given up */

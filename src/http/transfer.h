@@ -22,6 +22,7 @@ struct HttpTransfer
 	struct HttpPool *pool; /* while it runs */
 	void *owner;
 	int64_t started_at; /* milliseconds, as http.c counts */
+	long timeout_ms;
 
 	CURL *easy;
 	const HttpRules *rules;

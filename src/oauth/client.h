@@ -61,15 +61,17 @@ typedef struct NameValue
 typedef enum ConfigSource
 {
 	CONFIG_FROM_ADMIN,
-	CONFIG_FROM_USER,          /* connect_app_user() */
-	CONFIG_FROM_CALLBACK,      /* the browser, on its way back */
-	CONFIG_FROM_TOKEN_RESPONSE /* the provider */
+	CONFIG_FROM_USER,           /* connect_app_user() */
+	CONFIG_FROM_CALLBACK,       /* the browser, on its way back */
+	CONFIG_FROM_TOKEN_RESPONSE, /* the provider */
+	CONFIG_FROM_PROFILE         /* the provider, when it is asked whose account it is */
 } ConfigSource;
 
 typedef struct ConfigField
 {
 	const char *name;
 	const char *parameter; /* of the callback, where it is called otherwise */
+	const char *path; /* a JSON pointer into the answer, where it is not the member so called */
 	ConfigSource source;
 	const char *pattern;        /* begins with ^ and ends with $; NULL: none */
 	const char *const *choices; /* NULL: any */
@@ -106,6 +108,30 @@ typedef struct RevocationStyle
 	RevokedTokens tokens;
 } RevocationStyle;
 
+/* How a provider is asked whose account was connected; all zero: it is not */
+typedef struct ProfileRequest
+{
+	const char *url;
+	bool by_post;
+	bool form_body;        /* else JSON */
+	const NameValue *body; /* of a POST */
+	int n_body;
+	const NameValue *headers; /* of the API, with its own over them */
+	int n_headers;
+	const char *const *scopes; /* without one of which it need not be asked; NULL: any will do */
+	int n_scopes;
+
+	/* where the access token goes, if not into Authorization: Bearer; NULL: there */
+	const char *token_header;
+	const char *token_scheme;
+	const char *token_query;
+
+	/* JSON pointers into the answer; NULL: it does not say so */
+	const char *id;
+	const char *email;
+	const char *name;
+} ProfileRequest;
+
 typedef struct OAuthClient
 {
 	/* endpoints, names as in RFC 8414; NULL where the provider has none */
@@ -128,6 +154,7 @@ typedef struct OAuthClient
 	const NameValue *token_headers; /* of requests to these endpoints, besides ours */
 	int n_token_headers;
 	RevocationStyle revocation;
+	ProfileRequest profile;
 
 	const char *response_type;          /* NULL: code */
 	const char *authorization_fragment; /* without #; if it ends in ?, the parameters follow */

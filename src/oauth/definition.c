@@ -14,6 +14,7 @@
 
 #include "crypto/jwt.h"
 #include "oauth/definition.h"
+#include "oauth/profile.h"
 #include "oauth/request.h"
 #include "oauth/sandbox.h"
 #include "oauth/url_template.h"
@@ -114,7 +115,8 @@ static const Member definition_members[] = {
 	{"refresh_ends_access_token", MEMBER_BOOL, NULL},
 	{"revocation", MEMBER_OBJECT, NULL, revocation_members, lengthof(revocation_members)},
 	{"revocation_ends_grant", MEMBER_BOOL, NULL},
-	/* of calls to the API, which nothing here makes */
+	{"profile", MEMBER_OBJECT, NULL, profile_members, PROFILE_MEMBERS},
+	/* of calls to the API; but for the profile nothing here makes one */
 	{"api_base_url", MEMBER_ENDPOINT_TEMPLATE, NULL},
 	{"api_headers", MEMBER_HEADERS, NULL},
 	{"api_authorization", MEMBER_OBJECT, NULL, api_authorization_members,
@@ -128,6 +130,7 @@ static const Member option_members[] = {
 	{"authorization_params", MEMBER_PARAMS, NULL},
 	{"resource", MEMBER_ENDPOINT, NULL},
 	{"sandbox", MEMBER_BOOL, NULL},
+	{"other_account", MEMBER_CHOICE, "accept|refuse"},
 	{"connection_config_fields", MEMBER_CONFIG_FIELDS, NULL},
 };
 
@@ -162,6 +165,15 @@ params_problem(const JsonValue *object, const char *member, const OAuthClient *c
 	return NULL;
 }
 
+const char *
+definition_url(const JsonValue *definition, const char *name)
+{
+	const JsonValue *value = definition_member(definition, name);
+
+	return value != NULL && value->type == JSON_TOKEN_OBJECT_START ? definition_text(value, "url")
+																   : json_string(value);
+}
+
 /* What stands in a URL is declared, with what it may be, and known when the URL is used. */
 static const DefinitionProblem *
 url_fields_problem(const JsonValue *definition)
@@ -170,17 +182,16 @@ url_fields_problem(const JsonValue *definition)
 	{
 		const char *name;
 		ConfigSource last; /* of those that are known by then */
-	} urls[] = {{"authorization_endpoint", CONFIG_FROM_USER},
-				{"token_endpoint", CONFIG_FROM_CALLBACK},
-				{"refresh_endpoint", CONFIG_FROM_TOKEN_RESPONSE},
-				{"revocation_endpoint", CONFIG_FROM_TOKEN_RESPONSE},
-				{"api_base_url", CONFIG_FROM_TOKEN_RESPONSE}};
+	} urls[] = {
+		{"authorization_endpoint", CONFIG_FROM_USER}, {"token_endpoint", CONFIG_FROM_CALLBACK},
+		{"profile", CONFIG_FROM_TOKEN_RESPONSE},      {"refresh_endpoint", CONFIG_FROM_PROFILE},
+		{"revocation_endpoint", CONFIG_FROM_PROFILE}, {"api_base_url", CONFIG_FROM_PROFILE}};
 	OAuthClient client = {0};
 
 	definition_read_fields(definition, NULL, &client);
 	for (int i = 0; i < (int) lengthof(urls); i++)
 	{
-		const char *url = definition_text(definition, urls[i].name);
+		const char *url = definition_url(definition, urls[i].name);
 		int n_names = 0;
 		const char **names = url != NULL ? url_template_fields(url, &n_names) : NULL;
 
@@ -368,6 +379,8 @@ consistency_problem(const JsonValue *definition)
 	if (found == NULL)
 		found = lifetime_problem(definition, &client);
 	if (found == NULL)
+		found = profile_problem(definition, &client);
+	if (found == NULL)
 		found = params_problem(definition, "authorization_params", &client, is_authorization_param);
 	if (found == NULL)
 		found = params_problem(definition, "consent_params", &client, is_authorization_param);
@@ -381,6 +394,19 @@ consistency_problem(const JsonValue *definition)
 	if (found == NULL)
 		found = params_problem(definition, "long_token_params", &client, is_long_token_param);
 	return found;
+}
+
+/* A field may come from a profile that the sandbox has none of: it is then not known there. */
+static const DefinitionProblem *
+sandbox_consistency_problem(const JsonValue *definition)
+{
+	OAuthClient client = {0};
+	const DefinitionProblem *found = url_fields_problem(definition);
+
+	definition_read(definition, &client);
+	if (found == NULL && client.profile.url != NULL)
+		found = profile_problem(definition, &client);
+	return found != NULL ? invalid("sandbox", found->detail) : NULL;
 }
 
 const DefinitionProblem *
@@ -399,9 +425,8 @@ definition_problem(const JsonValue *definition)
 		found = url_fields_problem(definition);
 	if (found == NULL)
 		found = sandbox_problem(definition);
-	if (found == NULL && sandbox_definition(definition) != NULL &&
-		url_fields_problem(sandbox_definition(definition)) != NULL)
-		found = invalid("sandbox", url_fields_problem(sandbox_definition(definition))->detail);
+	if (found == NULL && sandbox_definition(definition) != NULL)
+		found = sandbox_consistency_problem(sandbox_definition(definition));
 	return found;
 }
 
@@ -592,6 +617,7 @@ definition_read(const JsonValue *definition, OAuthClient *client)
 		definition_params(definition, "refresh_params", &client->n_refresh_params);
 
 	read_revocation(definition, client);
+	client->profile = profile_read(definition);
 	text = definition_text(definition, "id_token_signed_response_alg");
 	client->id_token_algorithms = text != NULL
 									  ? jwt_algorithm_by_name(text)

@@ -19,6 +19,9 @@ extern const DefinitionProblem *options_problem(const JsonValue *options);
  */
 extern void definition_read(const JsonValue *definition, OAuthClient *client);
 
+/* The URL that a member is or, as that of "profile", has; NULL: none */
+extern const char *definition_url(const JsonValue *definition, const char *name);
+
 /* What the member pkce of a definition or of options says; NULL: it is absent */
 extern PkceMethod definition_pkce(const char *text);
 

@@ -34,13 +34,14 @@
 #define MAX_URI_NAME 200 /* bytes */
 
 /* What a declaration of a field says; source is in the order of ConfigSource. */
-#define FIELD_SOURCES "admin|user|callback|token_response"
+#define FIELD_SOURCES "admin|user|callback|token_response|profile"
 
 static const Member field_members[] = {
 	{"source", MEMBER_CHOICE, FIELD_SOURCES},
 	{"pattern", MEMBER_TEXT, NULL},
 	{"enum", MEMBER_TEXTS, NULL},
 	{"parameter", MEMBER_NAME, NULL},
+	{"path", MEMBER_POINTER, NULL},
 	{"title", MEMBER_TEXT, NULL},
 	{"default", MEMBER_TEXT, NULL},
 };
@@ -53,6 +54,7 @@ static const char *param_names_problem(const Member *member, const JsonValue *va
 static const char *uri_names_problem(const JsonValue *value);
 static const char *headers_problem(const JsonValue *value);
 static bool is_header_name(const char *name);
+static bool is_our_header(const char *name);
 static const char *header_problem(const char *name, const char *value);
 static const char *choices_problem(const Member *member, const JsonValue *value);
 static bool is_response_type(const char *text);
@@ -193,12 +195,10 @@ is_header_name(const char *name)
 						"!#$%&'*+-.^_`|~") == length;
 }
 
-/*
- * A token and visible characters (RFC 9110 §5.6.2, §5.5); not what says where a request
- * goes, how long it is, what is in it, who asks, or what happens to the connection.
- */
-static const char *
-header_problem(const char *name, const char *value)
+/* What says where a request goes, how long it is, what is in it, who asks, or what happens
+ * to the connection */
+static bool
+is_our_header(const char *name)
 {
 	static const char *const ours[] = {"authorization",
 									   "host",
@@ -213,15 +213,23 @@ header_problem(const char *name, const char *value)
 									   "accept",
 									   "accept-encoding",
 									   "http2-settings"};
+
+	for (int i = 0; i < (int) lengthof(ours); i++)
+		if (pg_strcasecmp(name, ours[i]) == 0)
+			return true;
+	return pg_strncasecmp(name, "content-", strlen("content-")) == 0 ||
+		   pg_strncasecmp(name, "proxy-", strlen("proxy-")) == 0;
+}
+
+/* A token and visible characters (RFC 9110 §5.6.2, §5.5); none of ours */
+static const char *
+header_problem(const char *name, const char *value)
+{
 	size_t value_length = value != NULL ? strlen(value) : 0;
 
 	if (!is_header_name(name))
 		return "The name of a header has at most 64 letters, digits and \"-\".";
-	for (int i = 0; i < (int) lengthof(ours); i++)
-		if (pg_strcasecmp(name, ours[i]) == 0)
-			return psprintf("The header \"%s\" is not one that can be added.", name);
-	if (pg_strncasecmp(name, "content-", strlen("content-")) == 0 ||
-		pg_strncasecmp(name, "proxy-", strlen("proxy-")) == 0)
+	if (is_our_header(name))
 		return psprintf("The header \"%s\" is not one that can be added.", name);
 	if (value_length == 0 || value_length > MAX_HEADER_VALUE || value[0] == ' ' ||
 		value[value_length - 1] == ' ')
@@ -404,9 +412,11 @@ value_problem(const Member *member, const JsonValue *value)
 		case MEMBER_HEADERS:
 			return headers_problem(value);
 		case MEMBER_HEADER_NAME:
-			return text != NULL && is_header_name(text) ? NULL
-														: "It must be the name of a header, of at "
-														  "most 64 letters, digits and \"-\".";
+			if (text == NULL || !is_header_name(text))
+				return "It must be the name of a header, of at most 64 letters, digits and \"-\".";
+			return is_our_header(text) && pg_strcasecmp(text, "authorization") != 0
+					   ? "It must be the name of a header that can hold a token."
+					   : NULL;
 		case MEMBER_RESPONSE_TYPE:
 			return text != NULL && is_response_type(text)
 					   ? NULL
@@ -421,6 +431,11 @@ value_problem(const Member *member, const JsonValue *value)
 			return text != NULL && is_path(text)
 					   ? NULL
 					   : "It must be the names of members, separated by \".\".";
+		case MEMBER_POINTER:
+			return text != NULL && json_is_pointer(text) && strlen(text) <= MAX_PATH_BYTES &&
+						   !text_has_controls(text)
+					   ? NULL
+					   : "It must be a JSON pointer, such as \"/data/id\".";
 		case MEMBER_OUTCOMES:
 		case MEMBER_ERROR_CODES:
 			return codes_problem(member, value);
@@ -503,6 +518,8 @@ field_problem(const JsonValue *field)
 		(read.source == CONFIG_FROM_USER || read.source == CONFIG_FROM_CALLBACK))
 		return "It needs a pattern or an enum, since it does not come from the admin or the "
 			   "provider.";
+	if (read.path != NULL && read.source != CONFIG_FROM_PROFILE)
+		return "A path is of source \"profile\".";
 	if (read.choices != NULL && read.n_choices == 0)
 		return "Its enum is empty.";
 	if (read.pattern != NULL)
@@ -522,7 +539,7 @@ field_problem(const JsonValue *field)
 ConfigField
 config_field_read(const JsonValue *field)
 {
-	static const char *const sources[] = {"admin", "user", "callback", "token_response"};
+	static const char *const sources[] = {"admin", "user", "callback", "token_response", "profile"};
 	ConfigField read = {.name = field->name, .source = CONFIG_FROM_ADMIN};
 	const char *source = definition_text(field, "source");
 
@@ -533,6 +550,7 @@ config_field_read(const JsonValue *field)
 	read.choices = definition_texts(field, "enum", &read.n_choices);
 	read.default_value = definition_text(field, "default");
 	read.parameter = definition_text(field, "parameter");
+	read.path = definition_text(field, "path");
 	return read;
 }
 

@@ -27,6 +27,7 @@ typedef enum MemberKind
 	MEMBER_RESPONSE_TYPE,
 	MEMBER_FRAGMENT,     /* of a URL */
 	MEMBER_PATH,         /* dotted, in an answer */
+	MEMBER_POINTER,      /* a JSON pointer, in an answer */
 	MEMBER_OUTCOMES,     /* an object of names in choices by error codes */
 	MEMBER_ERROR_CODES,  /* an object of error codes by others */
 	MEMBER_REUSE,        /* "safe", "once" or a number of seconds */

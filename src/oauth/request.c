@@ -48,7 +48,6 @@ typedef struct ParamList
 
 static void init_secret_buffer(StringInfo buffer, size_t size);
 static void append_encoded(StringInfo out, const char *text, const char *space);
-static void append_json_string(StringInfo out, const char *text);
 static void append_query_param(StringInfo url, bool *first, const char *name, const char *value);
 static void append_protocol_param(StringInfo url, bool *first, const OAuthClient *client,
 								  const char *name, const char *value);
@@ -117,7 +116,7 @@ append_form_encoded(StringInfo out, const char *text)
 }
 
 /* RFC 8259 §7 */
-static void
+void
 append_json_string(StringInfo out, const char *text)
 {
 	const unsigned char *c;

@@ -24,6 +24,8 @@ typedef struct OAuthRequest
 	const char *content_type; /* NULL without content */
 	StringInfoData body;
 	bool by_delete;
+	bool is_optional;    /* what it is for goes on without an answer */
+	int timeout_ms;      /* 0: as long as any */
 	char *authorization; /* value of the Authorization header, or NULL */
 	const NameValue *headers;
 	int n_headers;
@@ -99,5 +101,8 @@ extern void code_challenge_s256(const char *code_verifier,
 
 /* application/x-www-form-urlencoded, as WHATWG and RFC 6749 appendix B */
 extern void append_form_encoded(StringInfo out, const char *text);
+
+/* In quotes */
+extern void append_json_string(StringInfo out, const char *text);
 
 #endif

@@ -11,6 +11,7 @@
 #endif
 
 #include "oauth/definition_value.h"
+#include "oauth/profile.h"
 #include "oauth/sandbox.h"
 
 static const Member sandbox_members[] = {
@@ -22,11 +23,16 @@ static const Member sandbox_members[] = {
 	{"api_base_url", MEMBER_ENDPOINT_TEMPLATE, NULL},
 	{"issuer", MEMBER_NAME, NULL},
 	{"iss_parameter", MEMBER_CHOICE, "checked|ignored"},
+	{"profile", MEMBER_OBJECT, NULL, profile_members, PROFILE_MEMBERS},
 };
 
-static const char *const of_the_server[] = {
-	"refresh_endpoint", "long_token_endpoint", "revocation_endpoint", "jwks_uri",
-	"issuer",           "api_base_url"};
+static const char *const of_the_server[] = {"refresh_endpoint",
+											"long_token_endpoint",
+											"revocation_endpoint",
+											"jwks_uri",
+											"issuer",
+											"api_base_url",
+											"profile"};
 
 /* Tokens of a sandbox are nothing for the provider's own system, nor its word for the sandbox. */
 static bool

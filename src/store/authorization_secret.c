@@ -48,8 +48,11 @@ flow_aad(const Authorization *a, const char *purpose)
 char *
 authorization_party(const Connector *connector)
 {
-	return psprintf("%s %s %s", connector->endpoints, connector->client.client_id,
-					connector->client.issuer != NULL ? connector->client.issuer : "-");
+	const OAuthClient *client = &connector->client;
+
+	return psprintf("%s %s %s %s", connector->endpoints,
+					client->profile.url != NULL ? client->profile.url : "-", client->client_id,
+					client->issuer != NULL ? client->issuer : "-");
 }
 
 void

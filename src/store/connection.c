@@ -91,6 +91,25 @@ visit_connection(TupleTableSlot *slot, void *arg)
 }
 
 bool
+account_is_of_profile(const char *account_issuer)
+{
+	return strncmp(account_issuer, ACCOUNT_OF_PROFILE, strlen(ACCOUNT_OF_PROFILE)) == 0;
+}
+
+bool
+connection_is_of_another(const Connection *connection, const char *account,
+						 const char *account_issuer)
+{
+	if (connection->account == NULL || account == NULL || connection->account_issuer == NULL ||
+		account_issuer == NULL)
+		return false;
+	if (strcmp(connection->account_issuer, account_issuer) == 0)
+		return strcmp(connection->account, account) != 0;
+	return !account_is_of_profile(connection->account_issuer) &&
+		   !account_is_of_profile(account_issuer);
+}
+
+bool
 connection_is_of(const Connection *connection, const char *account, const char *account_issuer)
 {
 	return connection->account != NULL && account != NULL && connection->account_issuer != NULL &&

@@ -53,6 +53,21 @@ typedef struct Connection
 /* Raises 22023 unless text can name a connection. */
 extern void connection_check_name(const char *connection_name);
 
+/*
+ * An account's issuer is that of the ID token that named it, or this and the origin of the
+ * profile that did.
+ */
+#define ACCOUNT_OF_PROFILE "profile:"
+
+extern bool account_is_of_profile(const char *account_issuer);
+
+/*
+ * Is its account known to be another than this one (NULL: unknown)?  What an ID token names and
+ * what a profile names cannot be compared, nor what profiles of two places do.
+ */
+extern bool connection_is_of_another(const Connection *connection, const char *account,
+									 const char *account_issuer);
+
 /* Is its account known to be this one (NULL: unknown)? */
 extern bool connection_is_of(const Connection *connection, const char *account,
 							 const char *account_issuer);

@@ -331,6 +331,7 @@ connector_derive(Connector *connector)
 	const JsonValue *definition = provider_json(connector->definition);
 	const char *pkce;
 	const char *reuse;
+	const char *other_account;
 
 	connector->options_json = provider_json(connector->options);
 	if (definition_bool(connector->options_json, "sandbox", false) &&
@@ -351,6 +352,7 @@ connector_derive(Connector *connector)
 		url_field_fix(client, connector->connection_config, client->refresh_endpoint);
 	client->revocation_endpoint =
 		url_field_fix(client, connector->connection_config, client->revocation_endpoint);
+	client->profile.url = url_field_fix(client, connector->connection_config, client->profile.url);
 	connector->endpoints =
 		connector_endpoints(client->token_endpoint, client->revocation_endpoint,
 							client->refresh_endpoint, client->long_token_endpoint);
@@ -367,6 +369,9 @@ connector_derive(Connector *connector)
 			? 0
 			: (int) definition_seconds(definition, "refresh_token_reuse", -1);
 	connector->revocation_ends_grant = definition_bool(definition, "revocation_ends_grant", true);
+	other_account = definition_text(connector->options_json, "other_account");
+	connector->refuses_other_account =
+		other_account != NULL && strcmp(other_account, "refuse") == 0;
 }
 
 /*

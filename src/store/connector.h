@@ -48,7 +48,8 @@ typedef struct Connector
 	bool has_own_endpoints; /* each connection, for its tokens: what befalls one is its own */
 	int refresh_margin;     /* seconds; -1: the setting's */
 	bool revocation_ends_grant;
-	int refresh_token_grace; /* seconds that it may be sent again at once; -1: as usual */
+	bool refuses_other_account; /* of who connects again */
+	int refresh_token_grace;    /* seconds that it may be sent again at once; -1: as usual */
 } Connector;
 
 /* NULL when there is none */

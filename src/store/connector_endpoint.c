@@ -23,7 +23,7 @@
 #define MAX_FORMER_ENDPOINTS 8
 
 static const char *const url_members[] = {"authorization_endpoint", "token_endpoint",
-										  "refresh_endpoint", "revocation_endpoint"};
+										  "refresh_endpoint", "revocation_endpoint", "profile"};
 
 static char *
 fill_in_endpoints(const Connector *connector, const char *endpoints, Jsonb *connection_config)
@@ -133,7 +133,7 @@ connector_lacks_field(const Connector *connector, ConfigSource source, Jsonb *co
 {
 	const OAuthClient *client = &connector->client;
 	const char *const urls[] = {client->authorization_endpoint, client->token_endpoint,
-								client->refresh_endpoint};
+								client->refresh_endpoint, client->profile.url};
 	const char *lacking = NULL;
 
 	for (int i = 0; i < (int) lengthof(urls) && lacking == NULL; i++)
@@ -147,7 +147,7 @@ connector_endpoint_uses(const Connector *connector, const char *field)
 {
 	for (int i = 0; i < (int) lengthof(url_members); i++)
 	{
-		const char *url = definition_text(connector->definition_json, url_members[i]);
+		const char *url = definition_url(connector->definition_json, url_members[i]);
 		int count;
 		const char **names = url != NULL ? url_template_fields(url, &count) : NULL;
 
@@ -190,7 +190,7 @@ same_fixed(const Connector *a, const Connector *b)
 {
 	for (int i = 0; i < (int) lengthof(url_members); i++)
 	{
-		const char *url = definition_text(a->definition_json, url_members[i]);
+		const char *url = definition_url(a->definition_json, url_members[i]);
 		int count;
 		const char **names = url != NULL ? url_template_fields(url, &count) : NULL;
 
@@ -228,7 +228,9 @@ connector_same_fixed_params(const Connector *a, const Connector *b)
 
 	return same_fixed_in(a, b, client->token_params, client->n_token_params) &&
 		   same_fixed_in(a, b, client->refresh_params, client->n_refresh_params) &&
-		   same_fixed_in(a, b, client->token_headers, client->n_token_headers);
+		   same_fixed_in(a, b, client->token_headers, client->n_token_headers) &&
+		   same_fixed_in(a, b, client->profile.headers, client->profile.n_headers) &&
+		   same_fixed_in(a, b, client->profile.body, client->profile.n_body);
 }
 
 bool

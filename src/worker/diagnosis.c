@@ -176,6 +176,19 @@ diagnose_revocation(const OAuthClient *client, const HttpResponse *response, con
 }
 
 const char *
+diagnose_profile(const OAuthClient *client, const HttpResponse *response, const char *problem)
+{
+	const char *url = client->profile.url;
+
+	if (problem == NULL)
+		return diagnose_silence("profile", url, url, response);
+	return psprintf("the profile %s %s%s", quoted(url), problem,
+					response->status == 401 || response->status == 403
+						? "; it may take a scope that was not asked for: profile of the definition"
+						: "; profile of the definition may be wrong");
+}
+
+const char *
 diagnose_reason(const char *reason)
 {
 	static const struct

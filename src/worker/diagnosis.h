@@ -47,4 +47,8 @@ extern const char *diagnose_callback_error(const char *error);
 extern const char *diagnose_id_token(const OAuthClient *client, IdTokenResult result,
 									 const char *id_token);
 
+/* The profile was not to be had, or (problem) answered so */
+extern const char *diagnose_profile(const OAuthClient *client, const HttpResponse *response,
+									const char *problem);
+
 #endif

@@ -28,6 +28,7 @@
 #include "worker/exchange_store.h"
 #include "worker/flight.h"
 #include "worker/jwks.h"
+#include "worker/profile.h"
 #include "worker/rate.h"
 
 /*
@@ -395,7 +396,7 @@ keys_answered(Flight *flight, const HttpResponse *response)
 		return true;
 	}
 	(void) check_id_token(flight);
-	return false;
+	return profile_ask(flight);
 }
 
 /* What the token endpoint's answer says about the provider, as of a refresh */
@@ -489,6 +490,11 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 	if (details->phase == PHASE_LONG_TOKEN)
 	{
 		long_token_answered(flight, response);
+		return profile_ask(flight);
+	}
+	if (details->phase == PHASE_PROFILE)
+	{
+		profile_answered(flight, response);
 		return false;
 	}
 	if (details->phase != PHASE_CODE)
@@ -538,7 +544,7 @@ exchange_answered(Flight *flight, const HttpResponse *response)
 				return true;
 			}
 			if (!expects_id_token(flight) || !check_id_token(flight))
-				break;
+				return profile_ask(flight);
 			request_keys(flight, PHASE_KEYS_AGAIN);
 			return true;
 		case TOKEN_INVALID_GRANT:
@@ -581,7 +587,7 @@ exchange_save(Flight *flight, StringInfo record)
 {
 	ExchangeDetails *details = flight->details;
 
-	flight_put_tokens(record, flight);
+	flight_put_tokens(record, flight, exchange_granted_config(flight));
 	record_put_bytes(record, details->callback.state_hash, PG_SHA256_DIGEST_LENGTH);
 	record_put_texts(record, details->requested, details->n_requested);
 	flight_put_jsonb(record, details->connection_config);
@@ -589,6 +595,11 @@ exchange_save(Flight *flight, StringInfo record)
 	record_put_text(record, details->return_to);
 	record_put_text(record, details->account.subject);
 	record_put_text(record, details->account.issuer);
+	/* which is saved before the profile is asked, and again if it has answered */
+	record_put_text(record,
+					details->phase == PHASE_PROFILE && !flight->outdated
+						? "the account is unknown: the worker ended before the profile answered"
+						: details->why_profile);
 }
 
 static void
@@ -606,6 +617,7 @@ exchange_load(Flight *flight, StringInfo record)
 	details->return_to = record_get_text(record);
 	strlcpy(details->account.subject, record_get_text(record), sizeof(details->account.subject));
 	strlcpy(details->account.issuer, record_get_text(record), sizeof(details->account.issuer));
+	details->why_profile = record_get_text(record);
 }
 
 const FlightKind exchange_flight = {"exchange",        STATS_EXCHANGE, exchange_prepare,

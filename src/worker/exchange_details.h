@@ -22,7 +22,8 @@ typedef enum ExchangePhase
 	PHASE_KEYS,
 	PHASE_CODE,
 	PHASE_LONG_TOKEN,
-	PHASE_KEYS_AGAIN
+	PHASE_KEYS_AGAIN,
+	PHASE_PROFILE
 } ExchangePhase;
 
 typedef struct ExchangeDetails
@@ -31,12 +32,14 @@ typedef struct ExchangeDetails
 	Authorization *flow; /* as it was when it was consumed; NULL: not, or by another worker */
 	ExchangePhase phase;
 	TimestampTz code_sent_at;
+	TimestampTz tokens_sent_at; /* when what gave the tokens that are kept was sent */
 	char *redirect_uri;
 	char *code_verifier;
 	char *nonce;
-	IdTokenAccount account; /* by the ID token */
-	const char *failure;    /* NULL: none so far */
-	const char *why;        /* more for the event; NULL: nothing */
+	IdTokenAccount account;  /* by the ID token, or the profile */
+	const char *failure;     /* NULL: none so far */
+	const char *why;         /* more for the event; NULL: nothing */
+	const char *why_profile; /* what the profile lacks, for the event; NULL: nothing */
 	char *return_to;
 	char **requested;
 	int n_requested;

@@ -24,10 +24,10 @@
 #include "worker/token_lifetime.h"
 
 static void append_detail(StringInfo detail, const char *text);
+static bool refuse_other_account(Flight *flight, const Connection *former);
 
-/* What the connection would have: the admin's word over the provider's */
-static Jsonb *
-granted_config(const Flight *flight)
+Jsonb *
+exchange_granted_config(const Flight *flight)
 {
 	const ExchangeDetails *details = flight->details;
 	const TokenResponse *tokens = &flight->tokens;
@@ -56,7 +56,7 @@ revoke_tokens(Flight *flight, const char *connection_name)
 	if (details->failure != NULL)
 		return;
 	put_account(&connection, &details->account);
-	connection.connection_config = granted_config(flight);
+	connection.connection_config = exchange_granted_config(flight);
 	random_uuid(&connection.grant_id);
 	(void) revocation_queue(flight->connector, &connection, flight->tokens.access_token,
 							flight->tokens.refresh_token);
@@ -127,6 +127,8 @@ take_over(const Flight *flight, const Connection *former, Jsonb *connection_conf
 		return connector_receives(flight->connector, former->endpoints, connection_config)
 				   ? refresh_token
 				   : NULL;
+	if (!connection_is_of_another(former, details->account.subject, details->account.issuer))
+		return NULL;
 
 	if (connector_receives(flight->connector, former->endpoints, former->connection_config))
 	{
@@ -148,6 +150,36 @@ append_detail(StringInfo detail, const char *text)
 	if (detail->len > 0)
 		appendStringInfoString(detail, "; ");
 	appendStringInfoString(detail, text);
+}
+
+/*
+ * Where the connector's people keep their account, whoever connects another is refused, and
+ * whoever's is not known any more as well: it could be another.  What was granted is
+ * revoked, unless that could end what is kept.
+ */
+static bool
+refuse_other_account(Flight *flight, const Connection *former)
+{
+	ExchangeDetails *details = flight->details;
+	bool known = details->account.subject[0] != '\0';
+	MemoryContext old;
+
+	if (!flight->connector->refuses_other_account || former->account == NULL ||
+		(known && connection_is_of(former, details->account.subject, details->account.issuer)))
+		return false;
+	revoke_tokens(flight, flight->connection_name);
+	old = MemoryContextSwitchTo(flight->context);
+	details->failure = "other_account";
+	details->why =
+		!known ? psprintf("which account was connected is unknown%s%s",
+						  details->why_profile != NULL ? "; " : "",
+						  details->why_profile != NULL ? details->why_profile : "")
+		: connection_is_of_another(former, details->account.subject, details->account.issuer)
+			? "the connector refuses another account than the one that is connected"
+			: "the account that is connected was named in another way, so that it is not known "
+			  "whether it is the same; the person disconnects first";
+	MemoryContextSwitchTo(old);
+	return true;
 }
 
 bool
@@ -194,11 +226,14 @@ exchange_apply(Flight *flight)
 	if (lock == LOCK_HELD)
 		return false;
 
+	if (lock == LOCK_TAKEN && refuse_other_account(flight, &connection))
+		return exchange_end_flow(flight, details->failure);
+
 	initStringInfo(&detail);
 	refresh_token = tokens->refresh_token;
 	if (lock == LOCK_TAKEN)
 	{
-		char *former = take_over(flight, &connection, granted_config(flight), &detail);
+		char *former = take_over(flight, &connection, exchange_granted_config(flight), &detail);
 
 		if (refresh_token == NULL)
 			refresh_token = former;
@@ -219,7 +254,7 @@ exchange_apply(Flight *flight)
 	connection.requested_scopes = texts_to_array(details->requested, details->n_requested);
 	connection.scopes_assumed = !tokens->has_scope;
 	connection.scopes = texts_to_array(tokens->scopes, tokens->n_scopes);
-	connection.connection_config = granted_config(flight);
+	connection.connection_config = exchange_granted_config(flight);
 	connection.expires_at = token_expires_at(flight->sent_at, tokens->expires_in);
 	connection.refresh_at =
 		token_refresh_at(flight->connector, refresh_token != NULL, now, connection.expires_at);
@@ -230,6 +265,8 @@ exchange_apply(Flight *flight)
 						 flight->sent_at,
 						 tokens->refresh_token != NULL ? tokens->refresh_token_expires_in : -1);
 	connection_seal_tokens(&connection, tokens->access_token, refresh_token);
+	if (details->why_profile != NULL)
+		append_detail(&detail, details->why_profile);
 	if (tokens->expires_in_ignored)
 		append_detail(&detail, "an absurd expires_in was ignored");
 	if (refresh_token == NULL && !TIMESTAMP_IS_NOEND(connection.expires_at))

@@ -280,7 +280,15 @@ prepare_step(Flight *flight)
 static bool
 must_save(const Flight *flight)
 {
-	return !flight->saved && !flight->is_failure && flight->kind->save != NULL;
+	return (!flight->saved || flight->outdated) && !flight->is_failure &&
+		   flight->kind->save != NULL;
+}
+
+static void
+note_saved(Flight *flight)
+{
+	flight->saved = true;
+	flight->outdated = false;
 }
 
 static bool
@@ -407,6 +415,7 @@ send_request(Flight *flight)
 						   .body_len = flight->request.body.len,
 						   .method = flight->request.by_delete ? "DELETE" : NULL,
 						   .authorization = flight->request.authorization,
+						   .timeout_ms = flight->request.timeout_ms,
 						   .n_headers = flight->request.n_headers};
 	HttpHeader *headers =
 		MemoryContextAlloc(flight->context, sizeof(HttpHeader) * (flight->request.n_headers + 1));
@@ -504,6 +513,19 @@ prepare_flights(void)
 	return count > 0;
 }
 
+static void
+leave_unsent(Flight *flight, const char *why)
+{
+	HttpResponse unsent = {.outcome = HTTP_NOT_SENT};
+	MemoryContext old = MemoryContextSwitchTo(flight->context);
+
+	strlcpy(unsent.error, why, sizeof(unsent.error));
+	oauth_request_free(&flight->request);
+	(void) flight->kind->answered(flight, &unsent);
+	flight_set_state(flight, FLIGHT_ANSWERED);
+	MemoryContextSwitchTo(old);
+}
+
 /*
  * Sends the next request of a flight.  Not while the worker ends, unless it is one for
  * keys, which spends nothing: then this flight's call failed here.
@@ -511,41 +533,63 @@ prepare_flights(void)
 static void
 send_next_request(Flight *flight)
 {
-	HttpResponse unsent = {.outcome = HTTP_NOT_SENT, .error = "the server is stopping"};
-
-	if ((stopping || ShutdownRequestPending) && flight->request.body.data != NULL)
-	{
-		oauth_request_free(&flight->request);
-		(void) flight->kind->answered(flight, &unsent);
-		flight_set_state(flight, FLIGHT_ANSWERED);
-	}
+	if ((stopping || ShutdownRequestPending) &&
+		(flight->request.body.data != NULL || flight->request.is_optional))
+		leave_unsent(flight, "the server is stopping");
 	else
 		send_request(flight);
+}
+
+/*
+ * What was granted must not hang on a request that it can do without, so it is saved
+ * before that is sent; where it cannot be, that is not sent.
+ */
+static void
+send_optional_requests(Flight **batch, int count)
+{
+	bool done[MAX_BATCH];
+	bool ran[MAX_BATCH];
+
+	run_step(batch, done, ran, count, save_step);
+	for (int i = 0; i < count; i++)
+		if (ran[i])
+		{
+			note_saved(batch[i]);
+			batch[i]->outdated = true;
+			send_next_request(batch[i]);
+		}
+		else
+			leave_unsent(batch[i], "what was granted could not be kept meanwhile");
 }
 
 static bool
 collect_responses(void)
 {
+	Flight *optional[MAX_BATCH];
 	HttpResponse response;
 	Flight *flight;
 	bool any = false;
+	int n_optional = 0;
 
 	http_drive();
-	while ((flight = http_next_completed(&response)) != NULL)
+	while (n_optional < MAX_BATCH && (flight = http_next_completed(&response)) != NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(flight->context);
 
 		flight->answered_at = GetCurrentTimestamp();
 		descriptors_release();
 		flight->retry_after = parse_retry_after(response.retry_after, (int64) time(NULL));
-		if (take_response(flight, &response))
-			send_next_request(flight);
-		else
+		if (!take_response(flight, &response))
 			flight_set_state(flight, FLIGHT_ANSWERED);
+		else if (flight->request.is_optional)
+			optional[n_optional++] = flight;
+		else
+			send_next_request(flight);
 		http_response_free(&response);
 		MemoryContextSwitchTo(old);
 		any = true;
 	}
+	send_optional_requests(optional, n_optional);
 	return any;
 }
 
@@ -572,7 +616,8 @@ apply_flights(FlightState state)
 		}
 		else if (ran[i])
 		{
-			flight->saved = flight->saved || must_save(flight);
+			if (must_save(flight))
+				note_saved(flight);
 			if (flight->is_failure)
 				answer_waiters(flight);
 			flight->apply_at = TimestampTzPlusMilliseconds(
@@ -585,7 +630,7 @@ apply_flights(FlightState state)
 
 			/* It keeps being tried, from memory if it cannot even be saved. */
 			if (must_save(flight) && run_batch(&flight, &ignored, 1, save_step))
-				flight->saved = true;
+				note_saved(flight);
 			if (flight->is_failure)
 				answer_waiters(flight);
 			flight->apply_at = TimestampTzPlusMilliseconds(now, HELD_RETRY_MAX);

@@ -61,7 +61,8 @@ typedef struct FlightKind
 	 * in the same way after an error that rolled back what it did. */
 	bool (*prepare)(Flight *flight);
 
-	/* Outside any transaction; must not fail; http_outcome and local_trouble are set.  True: request is another one to send. */
+	/* Outside any transaction; must not fail; http_outcome and local_trouble are set.  True:
+	 * request is another one to send; if it is_optional what was answered is saved before. */
 	bool (*answered)(Flight *flight, const HttpResponse *response);
 
 	/* In a transaction: stores what was answered.  False: the row is held. */
@@ -123,7 +124,8 @@ struct Flight
 	bool is_failure; /* no answer that must not be lost; its callers are not kept waiting */
 	bool row_held;   /* set by prepare, or by apply for a failure */
 	bool saved;
-	bool loaded; /* from pending_answers, by another worker's saving */
+	bool outdated; /* what is saved lacks what was answered since */
+	bool loaded;   /* from pending_answers, by another worker's saving */
 	pg_uuid_t answer_id;
 	TimestampTz apply_at;
 };
@@ -221,8 +223,8 @@ extern int flights_in_air(void);
  */
 extern void flights_load_pending(const FlightKind *const *kinds, int n_kinds);
 
-/* Fields of a granted token response, as a flight is saved with */
-extern void flight_put_tokens(StringInfo record, const Flight *flight);
+/* Fields of a granted token response, as a flight is saved with; config: of its connection */
+extern void flight_put_tokens(StringInfo record, const Flight *flight, Jsonb *config);
 extern void flight_get_tokens(StringInfo record, Flight *flight);
 
 /* A configuration in such a record; NULL is fine. */

@@ -9,6 +9,7 @@
 
 #include "base/record.h"
 #include "base/secret.h"
+#include "store/connector_endpoint.h"
 #include "store/installation.h"
 #include "store/keyring.h"
 #include "store/outbox.h"
@@ -32,7 +33,11 @@ flight_save_answer(Flight *flight)
 {
 	StringInfoData record;
 
-	random_uuid(&flight->answer_id);
+	/* by the same id, which is still right if this transaction fails */
+	if (flight->saved)
+		store_delete_pending_answer(flight->app_user, &flight->answer_id);
+	else
+		random_uuid(&flight->answer_id);
 	record_init(&record, 4 * MAX_TOKEN_BYTES);
 	record_put_text(&record, flight->kind->name);
 	record_put_text(&record, flight->connector_id);
@@ -110,7 +115,7 @@ flights_load_pending(const FlightKind *const *kinds, int n_kinds)
 }
 
 void
-flight_put_tokens(StringInfo record, const Flight *flight)
+flight_put_tokens(StringInfo record, const Flight *flight, Jsonb *config)
 {
 	const TokenResponse *tokens = &flight->tokens;
 	const Connector *connector = flight->connector;
@@ -132,10 +137,12 @@ flight_put_tokens(StringInfo record, const Flight *flight)
 
 	/* what it takes to revoke them, should the connector be gone by then */
 	record_put_text(record, connector->client.token_endpoint);
-	client_record_put(record, connector, connector->client.revocation_endpoint, NULL);
+	client_record_put(record, connector, connector_revocation_endpoint(connector, config), config);
 	record_put_int(record, connector->refresh_margin);
 	record_put_int(record, connector->client.grant_lifetime);
-	record_put_text(record, connector->endpoints);
+	/* with the fields filled in: their declarations are not kept */
+	record_put_text(record, connector_endpoints_for(connector, config));
+	record_put_int(record, connector->refuses_other_account);
 }
 
 void
@@ -169,6 +176,7 @@ flight_get_tokens(StringInfo record, Flight *flight)
 	connector->refresh_margin = (int) record_get_int(record);
 	connector->client.grant_lifetime = record_get_int(record);
 	connector->endpoints = record_get_text(record);
+	connector->refuses_other_account = record_get_int(record) != 0;
 }
 
 void

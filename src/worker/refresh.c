@@ -391,7 +391,9 @@ check_id_token(const Flight *flight)
 								   .key_optional = true};
 
 	if (flight->tokens.id_token == NULL || details->account == NULL || client->issuer == NULL ||
-		client->jwks_uri == NULL)
+		client->jwks_uri == NULL ||
+		/* which has names of its own for accounts */
+		(details->account_issuer != NULL && account_is_of_profile(details->account_issuer)))
 		return ID_TOKEN_ACCEPTED;
 	return id_token_check(flight->tokens.id_token, jwks_get(client->jwks_uri), &expected,
 						  &details->granted);
@@ -551,8 +553,7 @@ store_granted(Flight *flight)
 			: connection.generation != details->generation)
 	{
 		/* of an account that the person has left, whose grant has been revoked */
-		if (details->account != NULL && connection.account != NULL &&
-			!connection_is_of(&connection, details->account, details->account_issuer))
+		if (connection_is_of_another(&connection, details->account, details->account_issuer))
 			revoke_granted(flight, &(Connection){.app_user = flight->app_user,
 												 .connection_name = flight->connection_name,
 												 .account = details->account,
@@ -644,7 +645,9 @@ refresh_save(Flight *flight, StringInfo record)
 {
 	RefreshDetails *details = flight->details;
 
-	flight_put_tokens(record, flight);
+	flight_put_tokens(record, flight,
+					  config_put_values(details->connection_config, flight->tokens.values,
+										flight->tokens.n_values));
 	record_put_bytes(record, &details->grant_id, sizeof(pg_uuid_t));
 	record_put_int(record, details->generation);
 	record_put_text(record, details->refresh_token);

@@ -1,4 +1,4 @@
-/* sources: src/oauth/definition.c src/oauth/definition_member.c src/oauth/url_template.c src/oauth/sandbox.c src/oauth/definition_value.c src/base/json_tree.c src/base/url.c src/crypto/jwt.c src/crypto/jwk.c src/crypto/jwa.c src/oauth/request.c src/base/secret.c src/base/base64.c src/oauth/scope.c src/base/text.c */
+/* sources: src/oauth/definition.c src/oauth/definition_member.c src/oauth/url_template.c src/oauth/sandbox.c src/oauth/profile.c src/oauth/definition_value.c src/base/json_tree.c src/base/url.c src/crypto/jwt.c src/crypto/jwk.c src/crypto/jwa.c src/oauth/request.c src/base/secret.c src/base/base64.c src/oauth/scope.c src/base/text.c */
 
 /*
  * definition_fuzz.c
@@ -9,7 +9,9 @@
 #include "palloc_arena.h"
 
 #include "oauth/definition.h"
+#include "oauth/profile.h"
 #include "base/settings.h"
+#include "base/text.h"
 #include "crypto/jwt.h"
 #include "oauth/request.h"
 #include "oauth/url_template.h"
@@ -223,6 +225,65 @@ check_revocation(const OAuthClient *client)
 	oauth_request_free(&request);
 }
 
+/*
+ * The token is sent once, to the profile's URL; and of an answer, here any JSON again, nothing
+ * is taken that could not be kept.
+ */
+static void
+check_profile(const OAuthClient *client)
+{
+	OAuthRequest request;
+	int count = 0;
+
+	build_profile_request(client, "t0ken", &request);
+	CHECK(strncmp(request.url, client->profile.url, strlen(client->profile.url)) == 0);
+	if (strlen(request.url) <= URL_MAX_BYTES)
+		CHECK(strcmp(url_origin(request.url), url_origin(client->profile.url)) == 0);
+	CHECK(strpbrk(request.url, "# \r\n\"<>") == NULL);
+	CHECK((request.secret_url != NULL) == (client->profile.token_query != NULL));
+	count += request.secret_url != NULL;
+	if (request.authorization != NULL)
+	{
+		CHECK(strpbrk(request.authorization, "\r\n") == NULL);
+		count++;
+	}
+	for (int i = 0; i < request.n_headers; i++)
+	{
+		CHECK(strpbrk(request.headers[i].name, ": \r\n") == NULL &&
+			  strpbrk(request.headers[i].value, "\r\n") == NULL &&
+			  pg_strcasecmp(request.headers[i].name, "host") != 0 &&
+			  pg_strncasecmp(request.headers[i].name, "content-", 8) != 0);
+		for (int j = 0; j < i; j++)
+			CHECK(pg_strcasecmp(request.headers[i].name, request.headers[j].name) != 0);
+	}
+	if (client->profile.token_header != NULL && request.authorization == NULL)
+	{
+		CHECK(pg_strcasecmp(request.headers[request.n_headers - 1].name,
+							client->profile.token_header) == 0);
+		count++;
+	}
+	CHECK(count == 1);
+	CHECK((request.body.data != NULL) == client->profile.by_post);
+	CHECK(request.content_type == NULL || request.body.len > 0);
+	oauth_request_free(&request);
+}
+
+static void
+check_profile_answer(const OAuthClient *client, const char *body, size_t len)
+{
+	ProfileAnswer answer;
+
+	read_profile_answer(client, 200, "application/json", body, len, &answer);
+	CHECK(strlen(answer.id) <= MAX_PROFILE_ID && !text_has_controls(answer.id));
+	CHECK(strlen(answer.name) <= MAX_PROFILE_NAME && !text_has_controls(answer.name));
+	CHECK(client->profile.id != NULL || answer.id[0] == '\0');
+	CHECK(client->profile.id == NULL || answer.id[0] != '\0' || answer.problem != NULL);
+	for (int i = 0; i < answer.n_values; i++)
+		CHECK(answer.values[i].value[0] != '\0' &&
+			  strlen(answer.values[i].value) <= MAX_PROFILE_VALUE &&
+			  !text_has_controls(answer.values[i].value));
+}
+
 /* What such a client sends: to its endpoints, and what is ours only once. */
 static void
 check_requests(OAuthClient *client)
@@ -288,6 +349,8 @@ check_requests(OAuthClient *client)
 	}
 	if (client->revocation_endpoint != NULL)
 		check_revocation(client);
+	if (client->profile.url != NULL)
+		check_profile(client);
 }
 
 static void
@@ -310,6 +373,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *api;
 
 	definition_read(object, &client);
+	/* whatever it asks for, of an answer that is itself */
+	check_profile_answer(&client, (const char *) data, size);
 	CHECK(client.default_expires_in >= -1 && client.default_expires_in <= 315360000);
 	CHECK(client.refresh_token_lifetime >= 0 && client.refresh_token_lifetime <= 315360000);
 	CHECK(client.grant_lifetime >= 0 && client.grant_lifetime <= 315360000);
@@ -323,6 +388,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_template(&client.token_endpoint);
 		check_template(&client.refresh_endpoint);
 		check_template(&client.revocation_endpoint);
+		check_template(&client.profile.url);
 		api = definition_text(object, "api_base_url");
 		check_template(&api);
 		if (client.authorization_endpoint == NULL || client.token_endpoint == NULL)
@@ -334,6 +400,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_endpoint(client.token_endpoint);
 		check_endpoint(client.refresh_endpoint);
 		check_endpoint(client.revocation_endpoint);
+		check_endpoint(client.profile.url);
 		check_endpoint(client.jwks_uri);
 		CHECK(client.authorization_endpoint != NULL && client.token_endpoint != NULL);
 		check_requests(&client);

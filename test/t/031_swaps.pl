@@ -271,7 +271,7 @@ my %member = (
 	authorization_params => { request_uri => $evil->url }, token_params => { audience => 'x' }, refresh_params => { audience => 'x' },
 	token_body_format => 'json', token_response_format => 'form', token_path => 'bot', token_types => ['bot'],
 	connection_config_fields => { session_state => { source => 'callback', pattern => '^.*$' } }, default_expires_in => 60, zero_expires_in => 'unknown',
-	api_base_url => $evil->url . '/api', api_headers => { 'X-Other' => 'x' }, api_authorization => { query => 'token' }, revocation => { auth => 'none', token_parameter => 'access_token' }, refresh_margin => 60, revocation_ends_grant => JSON::PP::true, consent_params => { prompt => 'none' },
+	api_base_url => $evil->url . '/api', api_headers => { 'X-Other' => 'x' }, api_authorization => { query => 'token' }, profile => { url => $evil->url . '/me', id => '/id' }, revocation => { auth => 'none', token_parameter => 'access_token' }, refresh_margin => 60, revocation_ends_grant => JSON::PP::true, consent_params => { prompt => 'none' },
 	implied_scopes => { read => ['x'] }, scope_aliases => { x => 'read' }, unreturned_scopes => ['read'], callback_scope_parameter => 'scope', default_scopes => ['x'], required_scopes => ['x'], scope_requests => ['exchange'], response_type => 'none', authorization_fragment => 'x',
 	authorization_param_names => { client_id => 'id' }, token_param_names => { client_id => 'id' }, refresh_param_names => { client_id => 'id' }, basic_encoding => 'raw', token_method => 'GET', token_headers => { 'X-Other' => 'x' }, long_token_endpoint => $evil->url . '/token', long_token_params => { a => 'b' }, long_token_param_names => { client_id => 'a' }, refresh_method => 'GET', refresh_style => 'access_token', access_token_path => 'a', refresh_token_path => 'a', expires_in_path => 'a', expires_at_path => 'a', expires_at_format => 'epoch',
 	error_path => 'a', ok_values => ['a'], error_outcomes => { a => 'refused' }, id_token => 'optional', callback_param_names => { code => 'c' }, callback_errors => { a => 'b' }, refresh_token_reuse => 'once', callback_hmac => 'shopify', refresh_token_lifetime => 60, refresh_token_renewed_by => 'use', refresh_token_expires_in_path => 'a', grant_lifetime => 60, refresh_ends_access_token => \1, sandbox => { token_endpoint => $evil->url . '/token' });
@@ -282,7 +282,7 @@ is_deeply([ sort split /, /, $names ], [ sort keys %member ], 'every name of a d
 my %trusted = map { ($_ => $member{$_}) } grep { /^issuer$|_endpoint$|_uri$|_method$/ } keys %member;
 my %edits = map { ("another $_" => "definition = definition || '" . encode({ $_ => $member{$_} }) . "'") } keys %member;
 $edits{"options of $_->[0]"} = "options = '" . encode({ @$_ }) . "'"
-  foreach [ pkce => 'off' ], [ return_to => [ $evil->url ] ], [ authorization_params => { request_uri => $evil->url } ], [ resource => $evil->url ], [ sandbox => JSON::PP::true ], [ redirect_uri_names => { 'https://app.example/cb' => 'x' } ];
+  foreach [ pkce => 'off' ], [ return_to => [ $evil->url ] ], [ authorization_params => { request_uri => $evil->url } ], [ resource => $evil->url ], [ sandbox => JSON::PP::true ], [ redirect_uri_names => { 'https://app.example/cb' => 'x' } ], [ other_account => 'refuse' ];
 $edits{'an empty object of options'} = "options = '{}'";
 $edits{'a connection_config'} = "connection_config = '" . encode({ instance_url => $evil->url }) . "'";
 $edits{'a scope more'} = "scopes = array_append(scopes, 'admin')";

@@ -1,4 +1,4 @@
-/* sources: src/oauth/response.c src/oauth/date.c src/oauth/answer_error.c src/oauth/body.c src/oauth/scope.c src/oauth/jwt_claims.c src/oauth/definition.c src/oauth/definition_member.c src/oauth/url_template.c src/oauth/sandbox.c src/oauth/definition_value.c src/oauth/request.c src/oauth/retry_after.c src/crypto/jwt.c src/crypto/jwk.c src/crypto/jwa.c src/base/json_tree.c src/base/base64.c src/base/secret.c src/base/text.c src/base/url.c src/oauth/echo.c */
+/* sources: src/oauth/response.c src/oauth/date.c src/oauth/answer_error.c src/oauth/body.c src/oauth/scope.c src/oauth/jwt_claims.c src/oauth/definition.c src/oauth/definition_member.c src/oauth/url_template.c src/oauth/sandbox.c src/oauth/profile.c src/oauth/definition_value.c src/oauth/request.c src/oauth/retry_after.c src/crypto/jwt.c src/crypto/jwk.c src/crypto/jwa.c src/base/json_tree.c src/base/base64.c src/base/secret.c src/base/text.c src/base/url.c src/oauth/echo.c */
 /*
  * grammar_test.c
  *	  What a value from outside may look like, and what an admin may type: a table to

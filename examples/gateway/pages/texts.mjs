@@ -108,6 +108,7 @@ export const texts = {
 		issuer_mismatch: 'The answer did not come from the provider that was asked. Please begin again.',
 		invalid_response: 'The provider’s answer made no sense. Please begin again.',
 		invalid_id_token: 'The provider’s answer could not be checked. Please begin again.',
+		other_account: 'That was another account. Please connect the same account again, or disconnect it first.',
 		invalid_grant: 'The provider no longer accepts this connection. Connect again.',
 		account_changed: 'The provider answered for another account. Connect again.',
 		endpoints_changed: 'The address of the provider has changed. Connect again.',
