@@ -3,13 +3,13 @@
 //   const { app, services } = await buildApp(readConfig());
 //   await app.listen(…); …; await app.close();
 //
-// services is what routes and pages work with: { config, database, log, metrics, places, byPerson, flows, addressOf }.
+// services is what routes and pages work with: { config, database, log, metrics, places, people, byPerson, flows, addressOf }.
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import Fastify, { LogController } from 'fastify';
 import { openDatabase } from './database.mjs';
 import { demo } from './demo.mjs';
-import { addressKey, openLimit, refuseIfTooOften } from './limits.mjs';
+import { addressKey, openLimit, openPeople, refuseIfTooOften } from './limits.mjs';
 import { logOptions } from './log.mjs';
 import { openMetrics } from './metrics.mjs';
 import { pages } from './pages/index.mjs';
@@ -44,6 +44,7 @@ export async function buildApp(config) {
 	services.places = openPlaces(config.poolSize);
 	services.metrics = openMetrics(services);
 	services.byPerson = openLimit({ perMinute: config.requestsPerMinute });
+	services.people = openPeople();
 	services.flows = openLimit({ perMinute: config.flowsPerMinute });
 	services.addressOf = (request) => addressKey(request.ip);
 
@@ -99,7 +100,7 @@ function readBodies(app) {
 function answerErrors(app) {
 	const answer = (error, request, reply) => {
 		const problem = problemOf(error);
-		if (problem.status >= 500) request.log.error({ req: request, err: error }, 'failed');
+		if (problem.status >= 500) request.log[error instanceof Problem ? 'warn' : 'error']({ req: request, err: error }, 'failed');
 		else request.log.info({ req: request, err: error }, 'refused');
 		reply.code(problem.status).headers(problem.headers);
 		if (request.routeOptions.config?.page || (!request.url.startsWith('/api/') && /text\/html/.test(request.headers.accept ?? '')))

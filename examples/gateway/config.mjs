@@ -85,6 +85,7 @@ export function readConfig(env = process.env) {
 		},
 		databaseCaFile: text('GATEWAY_DATABASE_CA_FILE'),
 		poolSize: number('GATEWAY_POOL_SIZE', 10, 1, 1000),
+		failoverSeconds: number('GATEWAY_FAILOVER_SECONDS', 15, 0, 600),
 		visitorCookie: text('GATEWAY_VISITOR_COOKIE', `${HOST_COOKIE}visitor`),
 		visitorHeader: text('GATEWAY_VISITOR_HEADER')?.toLowerCase(),
 		admins: list('GATEWAY_ADMINS'),

@@ -18,9 +18,8 @@ import pg from 'pg';
 const AUTHENTICATE = 'SELECT appuser_connectors.authenticate_app_user($1) AS app_user';
 
 // The server is going, coming, or somewhere else now; a Node error is one of the socket.
-const LOST = /^(08|57P0[1-5]|25006$)|^(ECONN|EPIPE|ETIMEDOUT|EHOST|ENET|ENOTFOUND|EAI_AGAIN|LOST$)/;
+const LOST = /^(08|57P0[1-5]|25006$|E(?!RR_)[A-Z])/;
 
-const RETRY_FOR = 15_000; // ms: a promotion is done by then, and a browser has not given up
 const CONNECT_TIMEOUT = 5_000;
 const QUERY_TIMEOUT = 60_000; // beyond the extension's wait_timeout, which answers before
 
@@ -97,6 +96,8 @@ function openPool(role, config, log) {
 	});
 	// an idle connection that breaks has left the pool already
 	pool.on('error', (error) => log.warn({ pool: role, err: error }, 'a connection was lost'));
+	pool.hosts = urls.length;
+	pool.patience = config.failoverSeconds * 1000;
 	pool.next = () => { preferred = (preferred + 1) % urls.length; };
 	return pool;
 }
@@ -105,9 +106,9 @@ function isLost(error) {
 	return LOST.test(error.code ?? '') || /Connection terminated|Query read timeout|not queryable|Client was closed/.test(error.message);
 }
 
-async function transaction(pool, jwt, work, { read = false, patience = RETRY_FOR } = {}) {
+async function transaction(pool, jwt, work, { read = false, patience = pool.patience } = {}) {
 	const end = Date.now() + patience;
-	for (let wait = 50; ; wait = Math.min(wait * 2, 1000)) {
+	for (let tries = 1, wait = 50; ; tries++) {
 		let client;
 		try {
 			client = await pool.connect();
@@ -117,10 +118,12 @@ async function transaction(pool, jwt, work, { read = false, patience = RETRY_FOR
 			if (!isLost(error)) throw error;
 			// before it began nothing has happened; after that only a read may be repeated
 			if (error.begun && !read) throw new DatabaseUnavailable(error);
-			if (Date.now() + wait > end || pool.ending) throw new DatabaseUnavailable(error);
 			pool.next();
+			if (tries < pool.hosts) continue; // each of them once, however little time there is
+			if (Date.now() + wait > end || pool.ending) throw new DatabaseUnavailable(error);
 		}
 		await new Promise((resolve) => { setTimeout(resolve, wait); });
+		wait = Math.min(wait * 2, 1000);
 	}
 }
 

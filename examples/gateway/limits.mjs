@@ -47,3 +47,18 @@ export function refuseIfTooOften(limit, key, metrics, what) {
 	metrics.limited(what);
 	throw new Problem(429, 'too_many_requests', 'That was too often. Try again in a moment.', { 'retry-after': String(seconds) });
 }
+
+// Whom a JWT is of, as PostgreSQL has said before: a person's several JWTs count together, and one that somebody
+// made up counts as itself, whatever name it has.
+export function openPeople(most = MOST_KEYS) {
+	const known = new Map(); // digest of the JWT → app user
+
+	return {
+		of: (digest) => (known.has(digest) ? `person ${known.get(digest)}` : digest),
+		learn(digest, appUser) {
+			known.delete(digest);
+			known.set(digest, appUser);
+			if (known.size > most) known.delete(known.keys().next().value);
+		},
+	};
+}

@@ -1,8 +1,13 @@
 // log.mjs: what is logged, one line of JSON each.  Never a header, a body, a query or a bind parameter: the
 // secrets of this service are in these.  A request is known by its id, its route, its answer.
 
+// Standard output as Node has it: whoever reads it may go away, and the service goes on.
+process.stdout.on('error', () => {});
+const stream = { write: (line) => process.stdout.write(line) };
+
 export function logOptions(config) {
 	return {
+		stream,
 		level: config.logLevel,
 		base: undefined,
 		timestamp: () => `,"time":"${new Date().toISOString()}"`,
@@ -19,10 +24,10 @@ export function logOptions(config) {
 // statement nor the statement.
 export function describeError(error) {
 	if (!(error instanceof Error)) return { message: 'something that is no error was thrown' };
-	const { name, message, code, detail, hint, cause } = error;
+	const { name, message, code, detail, hint, cause, problem } = error;
 	return {
-		name, message, code, detail, hint,
+		name, message, code: code ?? problem, detail, hint,
 		...(cause instanceof Error && { cause: describeError(cause) }),
-		...(code === undefined && { stack: error.stack }),
+		...(code === undefined && problem === undefined && { stack: error.stack }),
 	};
 }

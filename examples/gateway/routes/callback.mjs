@@ -7,7 +7,7 @@ import { problemOf } from '../problems.mjs';
 const MOST_PARAMETERS = 8 * 1024; // bytes, of a form that becomes a query
 
 export async function callback(app, services) {
-	const { config, log } = services;
+	const { config } = services;
 	const page = { config: { page: true } };
 	const notice = (reply, status, kind, values) => reply.code(status).type('text/html; charset=utf-8')
 		.header('referrer-policy', 'no-referrer').send(noticePage(kind, { home: config.home, ...values }));
@@ -28,7 +28,7 @@ export async function callback(app, services) {
 			const problem = problemOf(error);
 			if (error.code === '28000') return notice(reply, 401, 'signIn', { id: request.id });
 			if (error.code !== 'UC005') throw error;
-			log.info({ req: request, err: error }, 'a callback was refused');
+			request.log.info({ req: request, err: error }, 'refused');
 			return notice(reply, problem.status, 'refused', { id: request.id });
 		}
 	});

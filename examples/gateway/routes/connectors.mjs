@@ -19,7 +19,7 @@ const CONNECTOR = '/api/apps/:appId/app-user-auth/connectors/:connectorId';
 const WRONG_SECRETS_PER_MINUTE = 60;
 
 export async function connectors(app, services) {
-	const { config, database, places, metrics } = services;
+	const { config, database, places, people, metrics } = services;
 	const secret = digest(config.serviceSecret);
 	const wrongSecrets = openLimit({ perMinute: WRONG_SECRETS_PER_MINUTE });
 
@@ -32,7 +32,7 @@ export async function connectors(app, services) {
 	function personsJwt(request) {
 		const jwt = bearer(request.headers.authorization);
 		if (jwt === null) throw new Problem(401, 'not_authenticated', 'Sign in first.', { 'www-authenticate': 'Bearer' });
-		refuseIfTooOften(services.byPerson, shortDigest(jwt), metrics, 'person');
+		refuseIfTooOften(services.byPerson, people.of(shortDigest(jwt)), metrics, 'person');
 		return jwt;
 	}
 
@@ -67,12 +67,15 @@ export async function connectors(app, services) {
 		}
 		const jwt = bearer(request.headers['on-behalf-of']);
 		if (jwt === null) throw new Problem(401, 'not_authenticated', 'This needs the JWT of the person that it is for, in on-behalf-of.');
-		const person = shortDigest(jwt);
+		const seen = shortDigest(jwt);
+		const person = people.of(seen);
 		refuseIfTooOften(services.byPerson, person, metrics, 'person');
 		const { connectorId } = request.params;
-		const [connection] = await places.run({ person, connector: shortDigest(connectorId) }, () => database.asServiceFor(jwt, (query) => query(
-			'SELECT access_token, connection_config FROM appuser_connectors.current_app_user_connection($1, $2)',
-			[connectorId, text(request.query.connection_name, 'connection_name') ?? 'default']), { read: true }));
+		const [connection] = await places.run({ person, connector: shortDigest(connectorId) }, () => database.asServiceFor(jwt, (query, authenticated) => {
+			authenticated.then((appUser) => people.learn(seen, appUser), () => {});
+			return query('SELECT access_token, connection_config FROM appuser_connectors.current_app_user_connection($1, $2)',
+				[connectorId, text(request.query.connection_name, 'connection_name') ?? 'default']);
+		}, { read: true }));
 		return connection;
 	});
 
