@@ -156,32 +156,39 @@ like($wrong->{head}, qr/^access-control-allow-origin: https:\/\/shop\.example/mi
 # --------------------------------------------------------------- too often
 
 is($gateway->stop, 0, 'it stops in order');
-$gateway->start(flows_per_minute => 6, requests_per_minute => 60, trusted_proxies => '127.0.0.1');
-my @statuses = map { $gateway->initiate('carol', $connector, headers => ["X-Forwarded-For: 198.51.100.$_"])->{status} } 1 .. 7;
-is_deeply(\@statuses, [ (200) x 5, (429) x 2 ], 'one person begins a few flows, and then waits, by whichever JWT');
-$answer = $gateway->initiate('carol', $connector);
+$gateway->start(flows_per_minute => 6, requests_per_minute => 6, trusted_proxies => '127.0.0.1');
+my $address = 0;
+sub from_anywhere { return (headers => [ 'X-Forwarded-For: 198.51.100.' . ++$address ]); }
+
+# At once five; how many of so many, and that others were refused.  A slow machine gives time for one more.
+sub bounded
+{
+	my ($most, $what, @statuses) = @_;
+	my $served = grep { $_ != 429 } @statuses;
+
+	ok($served >= $most && $served <= $most + 2 && $statuses[-1] == 429, $what) or diag("@statuses");
+	return;
+}
+
+bounded(5, 'one person begins a few flows, and then waits, by whichever JWT', map { $gateway->initiate('carol', $connector, from_anywhere())->{status} } 1 .. 8);
+$answer = $gateway->initiate('carol', $connector, from_anywhere());
 refused($answer, 429, 'too_many_requests', 'who asks too often is told');
 like($answer->{head}, qr/^retry-after: [1-9]/mi, 'and for how long');
-is($gateway->initiate('dave', $connector)->{status}, 200, 'others are served');
-refused($gateway->initiate(\Gateway::jwt('dave', exp => 1), $connector), 401, '28000', 'whoever only says that they are somebody');
-is($gateway->initiate('dave', $connector)->{status}, 200, 'does not use up what that one may');
+is($gateway->initiate('dave', $connector, from_anywhere())->{status}, 200, 'others are served');
+refused($gateway->initiate(\Gateway::jwt('dave', exp => 1), $connector, from_anywhere()), 401, '28000', 'whoever only says that they are somebody') foreach 1 .. 6;
+is($gateway->initiate('dave', $connector, from_anywhere())->{status}, 200, 'does not use up what that one may');
 
 my $jwt = Gateway::jwt('erin');
-my %of = ();
-$of{ $gateway->token(\$jwt, $connector)->{status} }++ foreach 1 .. 14;
-is_deeply(\%of, { 404 => 10, 429 => 4 }, 'one person\'s token is not asked for too often either');
+bounded(6, 'one person\'s token is not asked for too often either', map { $gateway->token(\$jwt, $connector)->{status} } 1 .. 9);
 is($gateway->token('frank', $connector)->{status}, 404, 'others\' are');
 
 my @from = (headers => ['X-Forwarded-For: 192.0.2.1']);
-%of = ();
-$of{ $gateway->ask('/', @from)->{status} }++ foreach 1 .. 12;
-is_deeply(\%of, { 303 => 10, 429 => 2 }, 'nor does one address ask too often');
+bounded(5, 'nor does one address ask too often', map { $gateway->ask('/nowhere', @from)->{status} } 1 .. 8);
 is($gateway->ask('/', headers => ['X-Forwarded-For: 192.0.2.2'])->{status}, 303, 'others are served');
 is($gateway->ask('/healthz', @from)->{status}, 200, 'and whoever looks whether it lives');
 is($gateway->token('frank', $connector, @from)->{status}, 404, 'the backend is known by its secret');
-%of = ();
-$of{ $gateway->token('frank', $connector, secret => 'guess', headers => ['X-Forwarded-For: 2001:db8::' . sprintf '%x', $_])->{status} }++ foreach 1 .. 12;
-is_deeply(\%of, { 401 => 10, 429 => 2 }, 'whoever guesses at it does not guess often, whichever of their addresses they use');
+bounded(5, 'whoever guesses at it does not guess often, whichever of their addresses they use',
+	map { $gateway->token('frank', $connector, secret => 'guess', headers => ['X-Forwarded-For: 2001:db8::' . sprintf '%x', $_])->{status} } 1 .. 9);
 is($gateway->token('frank', $connector, headers => ['X-Forwarded-For: 2001:db8::1'])->{status}, 404, 'which shuts nobody out');
 
 is($gateway->stop, 0, 'it stops in order');

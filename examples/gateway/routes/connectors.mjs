@@ -16,7 +16,7 @@ import { allowOrigin, answerPreflight } from '../security.mjs';
 import { bearer } from '../visitor.mjs';
 
 const CONNECTOR = '/api/apps/:appId/app-user-auth/connectors/:connectorId';
-const WRONG_SECRETS_PER_MINUTE = 60;
+const WRONG_SECRETS_PER_MINUTE = 20;
 
 export async function connectors(app, services) {
 	const { config, database, places, people, metrics } = services;
