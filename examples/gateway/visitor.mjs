@@ -26,7 +26,7 @@ export async function requireVisitor(request, { config, database }) {
 	if (jwt === null) throw new Problem(401, 'not_authenticated', 'Sign in first.');
 	const [{ app_user: appUser }] = await database.asAppUser(jwt,
 		(query) => query('SELECT appuser_connectors.current_app_user() AS app_user'), { read: true });
-	return { jwt, appUser, isAdmin: config.admins.includes(appUser) };
+	return { jwt, appUser, isAdmin: Boolean(database.asAdmin) && config.admins.includes(appUser) };
 }
 
 // Before anything is done as the admin role: only for whom GATEWAY_ADMINS names

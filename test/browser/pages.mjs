@@ -1,10 +1,11 @@
 // pages.mjs: goes through the gateway's pages as people do, for 106_pages.pl.
 //
-//   node pages.mjs '{"origin", "provider", "jwt": {NAME: JWT}, "pictures", "host", "port", "gateway"}'
+//   node pages.mjs '{"origin", "foreign", "provider", "jwt": {NAME: JWT}, "pictures", "host", "port"}'
 //
 // Prints a line of JSON for each thing that was looked at: {"ok", "name", "why"}.  Writes a picture of each page, light, dark and
-// as wide as a phone, into the directory `pictures`.  "only": the names of scenarios, separated by commas.
+// as wide as a phone, into the directory `pictures`.  "foreign" is a free port for a page of another origin.  "only": the names of scenarios, separated by commas.
 import fs from 'node:fs';
+import http from 'node:http';
 import path from 'node:path';
 import { createRequire } from 'node:module';
 import pg from 'pg';
@@ -291,6 +292,13 @@ const scenarios = {
 		await page.unroute(`${provider}/**`);
 		await page.goto(`${origin}/connections`);
 
+		// there and back again
+		await button(page, 'Connect Acme Calendar').click();
+		await page.getByLabel('Account').waitFor();
+		await page.goBack();
+		await page.waitForURL(`${origin}/connections`);
+		is(await badgeOf(page, 'Acme Calendar'), 'Not connected', 'whoever comes back by the browser\'s button is where they were');
+
 		await connect(page, 'Acme Calendar', 'alice', { deny: true });
 		like(await noticeOf(page), /You did not agree/, 'whoever refuses is told so');
 		await look(page, 'connections-denied');
@@ -380,6 +388,47 @@ const scenarios = {
 		await until('it is revoked there', async () => !(await (await fetch(`${provider}/__ctl/grants`)).json()).some((g) => g.account === 'alice-at-work'));
 		tell(true, 'and the provider has been told');
 		await other.close();
+	},
+
+	// What a page says of each state
+	async states() {
+		const context = await personOf('alice');
+		const page = await at(context);
+		const calendar = card(page, 'Acme Calendar');
+		const update = (set) => sql.query(`UPDATE appuser_connectors.connections SET ${set} WHERE app_user = 'alice' AND connector_id = 'calendar'`);
+
+		await sql.query(`SELECT appuser_connectors.update_connector('calendar', scopes => '{openid,email,read,write}')`);
+		await page.reload();
+		like(await calendar.textContent(), /New permissions are needed.*write/, 'what a person has not granted yet is named');
+		is(await button(page, 'Connect again Acme Calendar').count(), 1, 'and can be granted');
+		await look(page, 'connections-missing');
+		await sql.query(`SELECT appuser_connectors.update_connector('calendar', scopes => '{openid,email,read}')`);
+
+		await update(`failures = 2, failing_since = now()`);
+		await page.reload();
+		is(await badgeOf(page, 'Acme Calendar'), 'In trouble', 'that it is tried again');
+		like(await calendar.textContent(), /tried again by itself; you need not do anything/, 'is said, and that nothing is to be done');
+		is(await button(page, 'Connect again Acme Calendar').count(), 0, 'so nobody is asked to connect again');
+		await look(page, 'connections-failing');
+		await update(`failures = 0, failing_since = NULL, reconnect_by = now() + interval '3 days'`);
+		await page.reload();
+		like(await calendar.textContent(), /Connect again by/, 'an end that is near is told');
+		is(await button(page, 'Connect again Acme Calendar').count(), 1, 'in time');
+
+		// the client is refused, as several people's refreshes have shown
+		await update('reconnect_by = NULL');
+		await sql.query(`UPDATE appuser_connectors.registered_connectors SET stopped_at = now(), stopped_reason = 'invalid_client' WHERE connector_id = 'calendar'`);
+		await page.reload();
+		is(await badgeOf(page, 'Acme Calendar'), 'Out of order', 'what only an admin can mend says so');
+		is(await calendar.getByRole('button').count(), 0, 'and offers nothing that cannot work');
+		await look(page, 'connections-stopped');
+		const admin = await at(await personOf('root'), '/admin/connectors/calendar');
+		like(await noticeOf(admin), /It is stopped: invalid_client/, 'the admin is told why');
+		await look(admin, 'admin-connector-stopped');
+		await admin.getByLabel('Client secret').fill(SECRET);
+		await button(admin, 'Save client').click();
+		like(await noticeOf(admin), /The client is changed/, 'and mends it');
+		is(await admin.locator('.notice.bad').count(), 0, 'whereupon it works again');
 	},
 
 	async others() {
@@ -508,6 +557,37 @@ const scenarios = {
 		is(await events(), 'denied calendar default access_denied', 'which somebody may refuse');
 	},
 
+	// A page of another origin, by script, with the person's JWT
+	async foreign() {
+		const page = `<!DOCTYPE html><html lang="en"><title>Another origin</title><body><script type="module" src="${origin}/assets/connect-account.js"></script>
+<connect-account connector="calendar" connection="elsewhere" gateway="${origin}" app="pages" mode="redirect"></connect-account>
+<script>const element = document.querySelector('connect-account'); element.token = async () => '${jwt.bob}';
+window.events = []; for (const name of ['connected', 'denied', 'failed', 'disconnected']) document.addEventListener(name, (e) => events.push(name + ' ' + e.detail.connection));</script></body></html>`;
+		const server = http.createServer((_request, response) => response.setHeader('content-type', 'text/html').end(page));
+		await new Promise((resolve) => { server.listen(given.foreign, '127.0.0.1', resolve); });
+		try {
+			const context = await personOf('bob');
+			const tab = await context.newPage();
+			const state = (wanted) => until(`it is ${wanted}`, async () => await tab.locator('connect-account').getAttribute('state') === wanted);
+			await sql.query(`SELECT appuser_connectors.update_connector('calendar', options => $1)`, [{ return_to: [`http://127.0.0.1:${given.foreign}/page`] }]);
+			await tab.goto(`http://127.0.0.1:${given.foreign}/page`);
+			await state('not-connected');
+			await button(tab, 'Connect Acme Calendar').click();
+			await agree(tab, 'bob');
+			await tab.waitForURL((url) => url.port === String(given.foreign));
+			await state('connected');
+			is((await tab.evaluate(() => window.events)).join(), 'connected elsewhere', 'a page of another origin that is allowed has the component, too');
+			await button(tab, 'Disconnect Acme Calendar').click();
+			await state('not-connected');
+			is((await tab.evaluate(() => window.events)).join(), 'connected elsewhere,disconnected elsewhere', 'both ways');
+			const stranger = await fetch(`${origin}/connections/status`, { headers: { authorization: `Bearer ${jwt.bob}`, origin: 'https://evil.example' } });
+			is(stranger.status, 403, 'one that is not allowed has not');
+		} finally {
+			server.closeAllConnections();
+			server.close();
+		}
+	},
+
 	async figures() {
 		const context = await personOf('root');
 		const page = await at(context, '/admin');
@@ -561,7 +641,7 @@ async function flowOf(page, name) {
 }
 
 let status = 0;
-const wanted = given.only?.split(',');
+const wanted = given.only ? given.only.split(',') : null;
 for (const [name, scenario] of Object.entries(scenarios)) {
 	if (wanted && !wanted.includes(name)) continue;
 	const began = Date.now();

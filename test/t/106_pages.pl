@@ -20,6 +20,7 @@ plan skip_all => 'the packages of the gateway are not installed' unless -d "$gat
 # The gateway is another site than the provider, as it is in earnest: cookies do not know ports.
 my $port = PostgreSQL::Test::Cluster::get_free_port();
 my $origin = "http://localhost:$port";
+my $foreign = PostgreSQL::Test::Cluster::get_free_port();
 my $callback = "$origin/api/external-auth/callback";
 my $provider = start_provider(tls => JSON::PP::false, redirect_uris => [$callback], clients => [
 		{ client_id => 'app', client_secret => 'app secret: 100%+/&=' },
@@ -34,7 +35,8 @@ my ($log, $in, $told) = ('', '', '');
 my ($host, $db_port) = ($node->host =~ s{/}{%2F}gr, $node->port);
 my %environment = (
 	GATEWAY_ORIGIN => $origin, GATEWAY_PORT => $port, GATEWAY_APP_ID => 'pages', GATEWAY_SERVICE_SECRET => 'a-service-secret-that-is-long-enough',
-	GATEWAY_DEMO => 1, GATEWAY_REQUESTS_PER_MINUTE => 100000, GATEWAY_FLOWS_PER_MINUTE => 1000, GATEWAY_ADMINS => 'root', map { ("GATEWAY_$_->[0]_DATABASE" => "postgres://$_->[1]\@$host:$db_port/postgres") } [ USER => 'app_frontend' ], [ SERVICE => 'app_backend' ], [ ADMIN => 'app_administrator' ]);
+	GATEWAY_DEMO => 1, GATEWAY_REQUESTS_PER_MINUTE => 100000, GATEWAY_FLOWS_PER_MINUTE => 1000,
+	GATEWAY_ALLOWED_ORIGINS => "http://127.0.0.1:$foreign", GATEWAY_ADMINS => 'root', map { ("GATEWAY_$_->[0]_DATABASE" => "postgres://$_->[1]\@$host:$db_port/postgres") } [ USER => 'app_frontend' ], [ SERVICE => 'app_backend' ], [ ADMIN => 'app_administrator' ]);
 my $run;
 {
 	local @ENV{ keys %environment } = values %environment;
@@ -48,8 +50,8 @@ my %jwt = map { my (undef, $body) = http("$origin/demo/token", '--data-urlencode
 # Where the pictures go: KEEP=1 leaves them with the rest of the run
 my $pictures = $ENV{SCREENSHOTS} || "$PostgreSQL::Test::Utils::tmp_check/screenshots";
 my $browser = IPC::Run::start([ 'node', "$FindBin::RealBin/../browser/pages.mjs", encode({
-				origin => $origin, provider => $provider->url, jwt => \%jwt, pictures => $pictures, host => $node->host, port => $db_port,
-				gateway => $gateway, only => $ENV{PAGES} }) ],
+				origin => $origin, foreign => $foreign, provider => $provider->url, jwt => \%jwt, pictures => $pictures, host => $node->host, port => $db_port,
+				only => $ENV{PAGES} }) ],
 	'<', \undef, '>', \$told, '2>', \my $err);
 my $seen = 0;
 my $pump = sub { $_->pumpable && $_->pump_nb foreach $run, $browser };

@@ -54,8 +54,8 @@ export class ConnectAccount extends HTMLElement {
 		error: 'This cannot be shown just now.',
 	};
 
-	// of a page of another origin: () => JWT
-	token = null;
+	// token, of a page of another origin: () => JWT.  No field here, which would take the place of what the page has set before this
+	// file was loaded.
 
 	#button;
 	#status;

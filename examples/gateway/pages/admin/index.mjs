@@ -25,7 +25,7 @@ export async function admin(app, services) {
 	const { config, database } = services;
 	const samples = openSamples(services);
 	const trials = openTrials();
-	app.addHook('preClose', async () => { await samples.close(); });
+	app.addHook('preClose', async () => samples.close());
 
 	// handler(request, visitor, reply) returns a page, or has answered
 	const route = (handler) => async (request, reply) => {

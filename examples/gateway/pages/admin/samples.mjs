@@ -27,7 +27,7 @@ export function openSamples({ database, log }, every = EVERY) {
 	return {
 		// one more, for somebody who looks
 		async refresh() { if (Date.now() - (samples.at(-1)?.at ?? 0) >= FRESH) await sample(); },
-		close: () => { clearInterval(timer); return taking; },
+		close: () => clearInterval(timer),
 		// [{ at, refreshes, failures, due }], the first two a minute; a counter that fell began anew with the server
 		series: () => samples.slice(1).map((now, i) => {
 			const before = samples[i];
