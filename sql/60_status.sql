@@ -67,8 +67,17 @@ SELECT c.app_user, c.connector_id, c.connection_name, n.provider, n.name,
 			ELSE COALESCE(n.stopped_reason, c.status_reason) END AS status_reason,
 	   COALESCE(c.failing_since, c.status_since) AS status_since,
 	   c.refresh_at AS next_attempt_at, c.failures, c.account, c.scopes,
-	   ARRAY(SELECT s.scope FROM pg_catalog.unnest(n.scopes) AS s(scope)
-			 WHERE s.scope OPERATOR(pg_catalog.<>) ALL (c.scopes)) AS missing_scopes, c.scopes_assumed,
+	   -- as in app_user_connections()
+	   ARRAY(SELECT s.scope FROM pg_catalog.unnest(
+				 CASE WHEN n.scopes OPERATOR(pg_catalog.=) '{}'
+					  THEN ARRAY(SELECT pg_catalog.jsonb_array_elements_text(pg_catalog.jsonb_path_query_array(n.definition, '$.default_scopes[*] ? (@.type() == "string")')))
+					  ELSE n.scopes END
+				 OPERATOR(pg_catalog.||) ARRAY(SELECT pg_catalog.jsonb_array_elements_text(pg_catalog.jsonb_path_query_array(n.definition, '$.required_scopes[*] ? (@.type() == "string")'))))
+				 WITH ORDINALITY AS s(scope, place)
+			 WHERE s.scope OPERATOR(pg_catalog.<>) ALL (c.scopes)
+			   AND NOT (s.scope OPERATOR(pg_catalog.=) ANY (c.requested_scopes)
+						AND s.scope OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT pg_catalog.jsonb_array_elements_text(pg_catalog.jsonb_path_query_array(n.definition, '$.unreturned_scopes[*] ? (@.type() == "string")')))))
+			 GROUP BY s.scope ORDER BY pg_catalog.min(s.place)) AS missing_scopes, c.scopes_assumed,
 	   c.connected_at, c.updated_at, c.expires_at,
 	   CASE WHEN c.status OPERATOR(pg_catalog.=) 'connected' THEN c.reconnect_by END AS reconnect_by
 FROM appuser_connectors.connections AS c

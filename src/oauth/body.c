@@ -316,7 +316,8 @@ array_start(void *state)
 	if (member != NULL)
 	{
 		member->kind = BODY_ARRAY;
-		if (strcmp(member->name, "scope") == 0)
+		if (strcmp(member->name, "scope") == 0 ||
+			is_on_path(reader, reader->reading[reader->depth - 1], member->name))
 		{
 			reader->scope_array = member;
 			reader->scope_array_depth = reader->depth;
@@ -372,7 +373,7 @@ scalar(void *state, char *token, JsonTokenType type)
 	if (member != NULL)
 		set_scalar(member, token, type);
 	else if (reader->scope_array != NULL && reader->depth == reader->scope_array_depth &&
-			 type == JSON_TOKEN_STRING)
+			 (type == JSON_TOKEN_STRING || type == JSON_TOKEN_NUMBER))
 	{
 		appendStringInfoString(&reader->scopes, token);
 		appendStringInfoChar(&reader->scopes, ' ');

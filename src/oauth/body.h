@@ -30,7 +30,8 @@ typedef struct BodyMember
 
 	/*
 	 * Of a scalar, its text: UTF-8 without NUL, secret memory.  Of an array
-	 * named "scope", its strings joined by spaces.  Else NULL.
+	 * named "scope", or on one of the paths, its strings and numbers joined by spaces.
+	 * Else NULL.
 	 */
 	char *text;
 	size_t len;

@@ -165,9 +165,10 @@ typedef struct OAuthClient
 
 	bool nonce_optional; /* an ID token may leave it out, though never have another */
 
-	const char *scope_parameter; /* "scope", or "user_scope" … */
-	const char *scope_separator; /* " ", "," … */
-	bool scope_in_authorization; /* which requests it is sent in */
+	const char *scope_parameter;          /* "scope", or "user_scope" … */
+	const char *scope_separator;          /* " ", "," … */
+	const char *response_scope_separator; /* in answers, besides a blank and a comma; NULL: that */
+	bool scope_in_authorization;          /* which requests it is sent in */
 	bool scope_in_exchange;
 	bool scope_in_refresh;
 
@@ -220,6 +221,7 @@ typedef struct OAuthClient
 	const char *refresh_token_expires_in_path; /* NULL: nothing says so */
 	const char *expires_at_path; /* when the token ends; NULL: the answer does not say so */
 	DateFormat expires_at_format;
+	const char *scope_path;       /* of what was granted */
 	const char *error_path;       /* of an error's code, besides "error" */
 	const char *const *ok_values; /* there, of an answer that is none */
 	int n_ok_values;

@@ -64,6 +64,7 @@ static const Member definition_members[] = {
 	{"iss_parameter", MEMBER_CHOICE, "checked|ignored"},
 	{"scope_parameter", MEMBER_NAME, NULL},
 	{"scope_separator", MEMBER_TEXT, NULL},
+	{"response_scope_separator", MEMBER_TEXT, NULL},
 	{"default_scopes", MEMBER_SCOPES, NULL},
 	{"required_scopes", MEMBER_SCOPES, NULL},
 	{"scope_requests", MEMBER_CHOICES, "authorization|exchange|refresh"},
@@ -94,6 +95,7 @@ static const Member definition_members[] = {
 	{"refresh_token_expires_in_path", MEMBER_PATH, NULL},
 	{"expires_at_path", MEMBER_PATH, NULL},
 	{"expires_at_format", MEMBER_CHOICE, "rfc3339|epoch|epoch_ms"},
+	{"scope_path", MEMBER_PATH, NULL},
 	{"error_path", MEMBER_PATH, NULL},
 	{"ok_values", MEMBER_TEXTS, NULL},
 	{"error_outcomes", MEMBER_OUTCOMES,
@@ -592,6 +594,7 @@ definition_read(const JsonValue *definition, OAuthClient *client)
 	client->scope_parameter = text != NULL ? text : "scope";
 	text = definition_text(definition, "scope_separator");
 	client->scope_separator = text != NULL ? text : " ";
+	client->response_scope_separator = definition_text(definition, "response_scope_separator");
 	client->scope_in_authorization =
 		definition_lists(definition, "scope_requests", "authorization", true);
 	client->scope_in_exchange = definition_lists(definition, "scope_requests", "exchange", false);
@@ -641,6 +644,7 @@ definition_read(const JsonValue *definition, OAuthClient *client)
 	client->expires_at_format = text_is(text, "epoch")      ? DATE_EPOCH
 								: text_is(text, "epoch_ms") ? DATE_EPOCH_MS
 															: DATE_RFC3339;
+	client->scope_path = definition_text(definition, "scope_path");
 	client->error_path = definition_text(definition, "error_path");
 	client->ok_values = definition_texts(definition, "ok_values", &client->n_ok_values);
 	client->error_outcomes =

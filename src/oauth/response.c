@@ -149,7 +149,8 @@ read_body(const OAuthClient *client, bool is_error, const char *content_type, co
 							   client->expires_in_path,
 							   client->expires_at_path,
 							   client->error_path,
-							   client->refresh_token_expires_in_path};
+							   client->refresh_token_expires_in_path,
+							   client->scope_path};
 
 		refusal = read_json_body(body, body_len, paths, lengthof(paths), root);
 	}
@@ -356,7 +357,7 @@ read_tokens(const OAuthClient *client, const BodyObject *root, TokenResponse *re
 					response);
 	if (client->expires_at_path != NULL)
 		read_expires_at(client, body_member_at(root, client->expires_at_path), response);
-	read_scope(client, body_member(object, "scope"), response);
+	read_scope(client, member_of(root, client->scope_path, object, "scope"), response);
 	read_values(client, root, response);
 	return NULL;
 }
@@ -478,7 +479,10 @@ read_scope(const OAuthClient *client, const BodyMember *member, TokenResponse *r
 void
 read_scope_text(const OAuthClient *client, const char *text, TokenResponse *response)
 {
-	const char *separator = client->scope_separator != NULL ? client->scope_separator : "";
+	const char *separator = client->response_scope_separator != NULL
+								? client->response_scope_separator
+							: client->scope_separator != NULL ? client->scope_separator
+															  : "";
 	size_t separator_len = strlen(separator);
 	const char *start;
 	const char *at;

@@ -341,9 +341,21 @@ store_put_off_connection(const char *app_user, const char *connector_id,
 	return done;
 }
 
+/* Strings of an array in a connector's definition, whatever somebody has made of that by SQL */
+#define DEFINED_SCOPES(member)                                                                     \
+	"ARRAY(SELECT jsonb_array_elements_text(jsonb_path_query_array(n.definition, '$." member       \
+	"[*] ? (@.type() == \"string\")')))"
+#define DEFAULT_SCOPES DEFINED_SCOPES("default_scopes")
+#define REQUIRED_SCOPES DEFINED_SCOPES("required_scopes")
+#define UNRETURNED_SCOPES DEFINED_SCOPES("unreturned_scopes")
+
 void
 store_list_connections(const char *app_user, Tuplestorestate *tuples, TupleDesc descriptor)
 {
+	/*
+	 * Missing is what a flow would ask for, but for what was granted, or was asked for of a
+	 * provider that never names it; as in the view connection_status.
+	 */
 	static StoreStatement list = {
 		"SELECT n.connector_id::text, c.connection_name::text, n.provider::text, n.name, "
 		"CASE WHEN c.status IS NULL THEN 'not_connected' "
@@ -353,8 +365,11 @@ store_list_connections(const char *app_user, Tuplestorestate *tuples, TupleDesc 
 		"CASE WHEN c.status = 'reconnect_required' THEN c.status_reason "
 		"WHEN c.status IS NOT NULL THEN COALESCE(n.stopped_reason, c.status_reason) END, "
 		"c.account::text, c.scopes, "
-		"CASE WHEN c.status IS NOT NULL THEN ARRAY(SELECT s FROM unnest(n.scopes) AS s "
-		"WHERE s <> ALL (c.scopes)) END, c.scopes_assumed, "
+		"CASE WHEN c.status IS NOT NULL THEN ARRAY(SELECT s.scope FROM unnest("
+		"CASE WHEN n.scopes = '{}' THEN " DEFAULT_SCOPES " ELSE n.scopes END || " REQUIRED_SCOPES
+		") WITH ORDINALITY AS s(scope, place) WHERE s.scope <> ALL (c.scopes) "
+		"AND NOT (s.scope = ANY (c.requested_scopes) AND s.scope = ANY (" UNRETURNED_SCOPES ")) "
+		"GROUP BY s.scope ORDER BY min(s.place)) END, c.scopes_assumed, "
 		"c.connected_at, c.updated_at, c.expires_at, "
 		"CASE WHEN c.status = 'connected' THEN c.reconnect_by END "
 		"FROM appuser_connectors.registered_connectors AS n LEFT JOIN "

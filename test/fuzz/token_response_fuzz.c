@@ -134,6 +134,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		client.refresh_token_lifetime = data[1] & 0x01 ? 60 : 0;
 		client.refresh_token_renewed_by_use = (data[1] & 0x10) != 0;
 		client.expires_at_path = "t";
+		client.scope_path = data[1] & 0x08 ? "a.s" : NULL;
+		client.response_scope_separator = data[1] & 0x04 ? "+" : NULL;
 		client.expires_at_format = (DateFormat) (data[0] / 16 % 3);
 		client.error_path = data[1] & 0x10 ? "code" : "a.c";
 		client.ok_values = ok;

@@ -241,8 +241,33 @@ check('scopes_given',
 	refresh => 'POST /token grant_type=refresh_token&refresh_token=<refresh token>&scope=read&client_id=client&client_secret=<secret>',
 	answer => granted('scopes_given', scope => 'read'),
 	then => sub {
-		is(row($node, 'app_service', "SELECT array_to_string(missing_scopes, ' ') AS missing FROM $ns.app_user_connections() WHERE connector_id = 'scopes_given'", app_user => 'alice')->{missing}, 'write',
-			'the scopes of the connector, and no others, are missing');
+		is(row($node, 'app_service', "SELECT array_to_string(missing_scopes, ' ') AS missing FROM $ns.app_user_connections() WHERE connector_id = 'scopes_given'", app_user => 'alice')->{missing}, 'write offline_access',
+			'the scopes of the connector, and those that the provider needs, are missing');
+	});
+# To her and to an admin
+sub missing
+{
+	my ($connector) = @_;
+	my $hers = row($node, 'app_service', "SELECT array_to_string(missing_scopes, ' ') AS missing FROM $ns.app_user_connections() WHERE connector_id = '$connector'", app_user => 'alice')->{missing};
+	my $admins = query($node, 'app_admin', "SELECT array_to_string(missing_scopes, ' ') FROM $ns.connection_status WHERE connector_id = '$connector' AND app_user = 'alice'");
+
+	return $hers eq $admins ? $hers : "$hers / $admins";
+}
+check('scopes_default',
+	definition => { default_scopes => [qw(a b)], required_scopes => [qw(offline_access b must)], unreturned_scopes => [qw(offline_access c)] },
+	arguments => { scopes => [] },
+	authorization => { scope => 'a b offline_access must' },
+	answer => granted('scopes_default', scope => 'x'),
+	then => sub {
+		is(missing('scopes_default'), 'a b must', 'default and required scopes that were not granted are missing, each once, and none that no answer names');
+		query($node, 'app_admin', "SELECT $ns.update_connector('scopes_default', scopes => '{c,d,a}')");
+		is(missing('scopes_default'), 'c d a b must', 'where the connector names scopes it is those; one that was never asked for is missing');
+		foreach my $edit ('5', '{"default_scopes": 7, "required_scopes": {"a": 1}, "unreturned_scopes": "offline_access"}', '{"required_scopes": [1, null, ["x"], "y"]}')
+		{
+			query($node, 'postgres', "UPDATE $ns.registered_connectors SET definition = '$edit' WHERE connector_id = 'scopes_default'");
+			is(missing('scopes_default'), 'c d a' . ($edit =~ /"y"/ ? ' y' : ''), "what somebody has made of the definition ($edit) breaks no list");
+		}
+		query($node, 'app_admin', "SELECT $ns.delete_connector('scopes_default')");
 	});
 check('scopes_none', definition => {}, arguments => { scopes => [] }, authorization => { scope => undef }, url => qr/^(?!.*scope)/);
 
@@ -273,10 +298,10 @@ sub reason
 
 # As Braintree and Square
 check('paths',
-	definition => { access_token_path => 'credentials.accessToken', refresh_token_path => 'credentials.refreshToken', expires_at_path => 'credentials.expiresAt', expires_at_format => 'rfc3339' },
-	answer => { credentials => { accessToken => 'access-token-of-paths', refreshToken => 'refresh-token-of-paths', expiresAt => POSIX::strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(time() + 7200)) } },
+	definition => { scope_path => 'credentials.granted', access_token_path => 'credentials.accessToken', refresh_token_path => 'credentials.refreshToken', expires_at_path => 'credentials.expiresAt', expires_at_format => 'rfc3339' },
+	answer => { credentials => { accessToken => 'access-token-of-paths', refreshToken => 'refresh-token-of-paths', granted => ['read'], expiresAt => POSIX::strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(time() + 7200)) } },
 	refresh => 'POST /token grant_type=refresh_token&refresh_token=<refresh token>&client_id=client&client_secret=<secret>',
-	then => sub { is(lasts('paths'), 120, 'it ends when the answer says'); });
+	then => sub { is(lasts('paths'), 120, 'it ends when the answer says'); is(missing('paths'), 'write', 'and grants what it says'); });
 check('epoch',
 	definition => { expires_at_path => 'ends', expires_at_format => 'epoch_ms', default_expires_in => 600 },
 	answer => { access_token => 'access-token-of-epoch', refresh_token => 'refresh-token-of-epoch', ends => '' . ((time() + 7200) * 1000) },

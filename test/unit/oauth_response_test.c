@@ -549,7 +549,7 @@ test_scope(void)
 	parse(200, "{\"access_token\":\"t\",\"scope\":[\"a\",\"b\"]}");
 	ok(has_scopes("a|b"), "an array of strings");
 	parse(200, "{\"access_token\":\"t\",\"scope\":[\"a b\",1,null,[\"x\"],{\"y\":\"z\"},\"c\"]}");
-	ok(has_scopes("a|b|c"), "an array of other things too");
+	ok(has_scopes("a|b|1|c"), "an array of other things too, numbers by their digits");
 	parse(200, "{\"access_token\":\"t\",\"scope\":\"a b a a b\"}");
 	ok(has_scopes("a|b"), "each once");
 	parse(200, "{\"access_token\":\"t\",\"scope\":\"b abc ab a b\"}");
@@ -566,6 +566,24 @@ test_scope(void)
 	ok(has_scopes("good|last"), "what cannot be a scope is left out");
 	parse(200, "{\"access_token\":\"t\",\"scope\":\"https://provider.example/auth/a.b:c\"}");
 	ok(has_scopes("https://provider.example/auth/a.b:c"), "a URL is a scope");
+
+	client.scope_path = "granted.names";
+	parse(
+		200,
+		"{\"access_token\":\"t\",\"scope\":\"x\",\"granted\":{\"names\":\"a b\",\"scope\":\"y\"}}");
+	ok(has_scopes("a|b"), "they may stand elsewhere");
+	parse(200, "{\"access_token\":\"t\",\"granted\":{\"names\":[\"a\",2,\"b\"]}}");
+	ok(has_scopes("a|2|b"), "in an array too");
+	parse(200, "{\"access_token\":\"t\",\"scope\":\"x\",\"granted\":[\"a\"]}");
+	ok(granted("t") && !response.has_scope, "and are not looked for where they were");
+	reset_client();
+	client.response_scope_separator = "+";
+	parse(200, "{\"access_token\":\"t\",\"scope\":\"a+b c,d\"}");
+	ok(has_scopes("a|b|c|d"), "an answer may separate them in a way of its own");
+	client.scope_separator = ";";
+	parse(200, "{\"access_token\":\"t\",\"scope\":\"a+b;c\"}");
+	ok(has_scopes("a|b;c"), "and not in that of the request");
+	reset_client();
 
 	initStringInfo(&body);
 	appendStringInfoString(&body, "{\"access_token\":\"t\",\"scope\":\"");
