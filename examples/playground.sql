@@ -10,6 +10,6 @@ CREATE ROLE app_frontend LOGIN IN ROLE appuser_connectors_user;        -- connec
 SET ROLE app_admin;
 SELECT appuser_connectors.register_provider('acme', :'definition');
 SELECT appuser_connectors.register_connector('acme', client_id => 'demo-app', client_secret => 'demo-secret',
-	scopes => '{openid,email,read}', redirect_uris => ARRAY[:'redirect_uri'], connector_id => 'acme-files');
+	scopes => '{openid,email,read}', redirect_uris => ARRAY[:'redirect_uri'], connector_id => 'acme-files', name => 'Acme Files');
 SELECT appuser_connectors.register_connector('acme', client_id => 'demo-app', client_secret => 'demo-secret',
-	scopes => '{openid,email}', redirect_uris => ARRAY[:'redirect_uri'], connector_id => 'acme-mail');
+	scopes => '{openid,email}', redirect_uris => ARRAY[:'redirect_uri'], connector_id => 'acme-mail', name => 'Acme Mail');

@@ -74,7 +74,7 @@ like($out, qr/nothing/, 'and says so');
 
 ($status, $out, $err) = command("$top/test/demo", '--serve');
 is($status, 0, '--serve') or diag $out, $err;
-my ($origin) = $out =~ m{^pages +(http://127\.0\.0\.1:\d+)/demo}m;
+my ($origin) = $out =~ m{^pages +(http://localhost:\d+)/demo}m;
 my ($secret_file) = $out =~ /service secret in (\S+)/;
 my ($psql) = $out =~ /^psql +(psql '.*')$/m;
 ok($origin && $secret_file && $psql, 'prints addresses') or BAIL_OUT($out);
@@ -186,9 +186,9 @@ END
 	wait_until('the database is healthy', sub { -S "$root/socket/.s.PGSQL.5432" && do { local $ENV{PGHOST} = "$root/socket"; (command("$bindir/$health[0]", @health[1 .. $#health]))[0] == 0 } });
 	$start->('provider');
 	$start->('gateway');
-	wait_until('the gateway answers', sub { (eval { (http("http://127.0.0.1:$port{GATEWAY_PORT}/healthz?database"))[0] } // 0) == 200 });
+	wait_until('the gateway answers', sub { (eval { (http("http://localhost:$port{GATEWAY_PORT}/healthz?database"))[0] } // 0) == 200 });
 	is((stat "$root/root-key/key")[2] & 0777, 0600, 'nobody else reads the root key');
-	walk_through("http://127.0.0.1:$port{GATEWAY_PORT}", slurp_file("$root/service-secret/secret") =~ s/\n//r, 'the containers\' commands');
+	walk_through("http://localhost:$port{GATEWAY_PORT}", slurp_file("$root/service-secret/secret") =~ s/\n//r, 'the containers\' commands');
 	$running{gateway}{harness}->signal('TERM');
 	$running{gateway}{harness}->finish;
 	is($running{gateway}{harness}->full_result(0), 0, 'the gateway stops in order');
