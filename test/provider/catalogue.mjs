@@ -11,7 +11,8 @@
 // Each provider knows one client, "client.of.KEY" with the secret "secret of KEY". On the proxy's own port:
 //   POST /__visit {"provider", "url", "values"}   a browser at the authorization URL: answers the callback's
 //                                                 parameters, or {"objection"}; values are those of fields
-//   GET  /__seen                                  {"objections":[...], "exchanged":{...}, "refreshed":{...}, "revoked":{...}}
+//   GET  /__seen                                  {"objections":[...], "exchanged":{...}, "refreshed":{...}, "revoked":{...},
+//                                                  "profiled":{...}}
 
 import crypto from 'node:crypto';
 import fs from 'node:fs';
@@ -44,10 +45,10 @@ for (const file of fs.readdirSync(option.providers).filter((name) => name.endsWi
 const given = JSON.parse(fs.readFileSync(option.values));
 for (const [key, values] of Object.entries(given)) Object.assign(entries.get(key)?.values ?? {}, values);
 
-const names = ['authorization_endpoint', 'token_endpoint', 'refresh_endpoint', 'long_token_endpoint', 'revocation_endpoint'];
+const names = ['authorization_endpoint', 'token_endpoint', 'refresh_endpoint', 'long_token_endpoint', 'revocation_endpoint', 'profile'];
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
 function endpoint(entry, name) {
-	const template = entry.definition[name];
+	const template = name === 'profile' ? entry.definition.profile?.url : entry.definition[name];
 	if (!template) return undefined;
 	let url = fill(template, Object.fromEntries(Object.entries(entry.values).map(([field, value]) => [field, field === 'client_id' ? encodeURIComponent(value) : value])));
 	if (template.startsWith('{')) url = url.replace(/(https:\/\/[^/]*)\/\//, '$1/');
@@ -61,7 +62,7 @@ if (option.hosts) {
 	process.exit(0);
 }
 
-const seen = { objections: [], exchanged: {}, refreshed: {}, revoked: {} };
+const seen = { objections: [], exchanged: {}, refreshed: {}, revoked: {}, profiled: {} };
 class Objection extends Error {}
 function must(condition, text) { if (!condition) throw new Objection(text); }
 function equal(actual, expected, what) { must(actual === expected, `${what} is ${JSON.stringify(actual)} instead of ${JSON.stringify(expected)}`); }
@@ -101,7 +102,7 @@ function samePlace(url, expected) {
 function takeScopes(definition, kind, params) {
 	if (!(definition.scope_requests ?? ['authorization']).includes(kind)) return;
 	const name = definition.scope_parameter ?? 'scope';
-	const scopes = [...new Set([...(definition.required_scopes ?? []), 'read', 'write'])].sort();
+	const scopes = [...new Set([...(definition.required_scopes ?? []), 'read', 'write', ...(definition.profile?.scopes ?? []).slice(0, 1)])].sort();
 	equal(JSON.stringify((params.get(name) ?? '').split(definition.scope_separator ?? ' ').sort()), JSON.stringify(scopes), 'the scopes');
 	params.delete(name);
 }
@@ -150,8 +151,9 @@ function visit({ provider, url }) {
 // At a path of a JSON object, dotted or by pointer
 function put(object, where, value) {
 	const steps = where.startsWith('/') ? where.slice(1).split('/') : where.split('.');
-	for (const step of steps.slice(0, -1)) object = object[step] ??= {};
-	object[steps.at(-1)] = value;
+	const decoded = where.startsWith('/') ? steps.map((step) => step.replace(/~1/g, '/').replace(/~0/g, '~')) : steps;
+	decoded.slice(0, -1).forEach((step, n) => { object = object[step] ??= where.startsWith('/') && /^\d+$/.test(decoded[n + 1]) ? [] : {}; });
+	object[decoded.at(-1)] = value;
 }
 
 function grant(entry) {
@@ -301,9 +303,52 @@ function revocation(entry, request, url, body) {
 	return { type: 'application/json', body: '' };
 }
 
+// Whose account it is, by the access token alone, where the API takes that
+function profile(entry, request, url, body) {
+	const { definition, values } = entry;
+	const { profile: how, api_authorization: placed = {} } = definition;
+	const inQuery = samePlace(url, endpoint(entry, 'profile'));
+	let token;
+
+	equal(request.method, how.method ?? 'GET', 'the method');
+	if (placed.query) { token = inQuery.get(placed.query); inQuery.delete(placed.query); }
+	else {
+		const scheme = placed.header ? placed.scheme : 'Bearer';
+		const sent = request.headers[(placed.header ?? 'Authorization').toLowerCase()] ?? '';
+		must(!scheme || sent.startsWith(`${scheme} `), 'the scheme is another');
+		token = scheme ? sent.slice(scheme.length + 1) : sent;
+	}
+	nothingElse(inQuery);
+	equal(entry.tokens.get(token), 'access', 'the access token');
+	if ((placed.header ?? 'Authorization').toLowerCase() !== 'authorization' || placed.query) equal(request.headers.authorization, undefined, 'Authorization');
+	for (const [name, value] of Object.entries({ ...definition.api_headers, ...how.headers })) {
+		// what only the answer says cannot be in the question
+		const known = !Object.entries(definition.connection_config_fields ?? {}).some(([field, { source }]) => source === 'profile' && value.includes(`{${field}}`));
+		equal(request.headers[name.toLowerCase()], known ? fill(value, values) : undefined, name);
+	}
+	if (!how.body) { equal(body, '', 'the body'); equal(request.headers['content-type'], undefined, 'the content type'); }
+	else if (how.body_format === 'form') {
+		equal(request.headers['content-type'], 'application/x-www-form-urlencoded', 'the content type');
+		equal(JSON.stringify(Object.fromEntries(new URLSearchParams(body))), JSON.stringify(how.body), 'the body');
+	} else {
+		equal(request.headers['content-type'], 'application/json', 'the content type');
+		equal(JSON.stringify(JSON.parse(body)), JSON.stringify(how.body), 'the body');
+	}
+	const pointers = [how.id, how.email, how.name, ...Object.values(definition.connection_config_fields ?? {}).map((field) => field.path)];
+	const answer = pointers.find((pointer) => pointer)?.match(/^\/\d+(\/|$)/) ? [] : {};
+	// one may be the other
+	if (how.email) put(answer, how.email, `somebody@${entry.key}.example`);
+	if (how.name) put(answer, how.name, `Somebody of ${entry.key}`);
+	if (how.id) put(answer, how.id, `account of ${entry.key}`);
+	for (const [name, field] of Object.entries(definition.connection_config_fields ?? {}))
+		if (field.source === 'profile') put(answer, field.path ?? `/${name}`, /^\d+$/.test(values[name]) ? Number(values[name]) : values[name]);
+	seen.profiled[entry.key] = true;
+	return { type: 'application/json', body: JSON.stringify(answer) };
+}
+
 // Whose request it is: by what it holds of one client
 function whose(request, url, body) {
-	const text = [url.search, body, request.headers.authorization ?? '', Buffer.from((request.headers.authorization ?? '').replace(/^Basic /, ''), 'base64').toString()]
+	const text = [url.search, body, ...Object.values(request.headers), Buffer.from((request.headers.authorization ?? '').replace(/^Basic /, ''), 'base64').toString()]
 		.map((part) => { try { return decodeURIComponent(part.replace(/\+/g, ' ')); } catch { return part; } }).join('\n');
 	const key = text.match(/client\.of\.([a-z0-9_]+)/)?.[1] ?? text.match(/(?:at|rt|code)-([a-z0-9_]+)-\d+/)?.[1];
 	must(entries.has(key), `no client is known by ${request.method} ${url.origin}${url.pathname}`);
@@ -324,7 +369,8 @@ function serve(request, response) {
 				(entry.definition.revocation?.auth === 'bearer' || !/grant_type|code-|refresh_token=/.test(body + url.search) || revokes.pathname !== endpoint(entry, 'token_endpoint').pathname);
 			const kind = (entry.definition.refresh_style === 'access_token' ? /\bat-[a-z0-9_]+-\d/ : /\brt-[a-z0-9_]+-\d/).test(decodeURIComponent((body + url.search).replace(/%(?![0-9a-f]{2})/gi, ''))) ? 'refresh' : 'code';
 			const long = endpoint(entry, 'long_token_endpoint');
-			const answer = long && long.host === url.host && long.pathname === url.pathname ? longToken(entry, request, url) : isRevocation ? revocation(entry, request, url, body) : tokenRequest(entry, kind, request, url, body);
+			const asks = endpoint(entry, 'profile');
+			const answer = asks && asks.host === url.host && asks.pathname === url.pathname && !isRevocation ? profile(entry, request, url, body) : long && long.host === url.host && long.pathname === url.pathname ? longToken(entry, request, url) : isRevocation ? revocation(entry, request, url, body) : tokenRequest(entry, kind, request, url, body);
 			response.writeHead(200, { 'content-type': answer.type, 'cache-control': 'no-store' });
 			response.end(answer.body);
 		} catch (error) {

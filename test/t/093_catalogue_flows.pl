@@ -102,13 +102,17 @@ sub flow
 
 	$admin->ask("SELECT $ns.register_connector(" . AppuserConnectors::arguments(provider => $key, client_id => "client.of.$key",
 			client_secret => ($definition{$key}{token_endpoint_auth_method} // '') eq 'none' && !grep({ $_ eq '{client_secret}' } values %{ $definition{$key}{token_headers} // {} }) ? undef : "secret of $key",
-			scopes => [qw(read write)], redirect_uris => ['https://app.example/callback'], connection_config => of_source($key, 'admin')) . ') \g /dev/null');
+			scopes => [ qw(read write), (($definition{$key}{profile} // {})->{scopes} // [])->[0] // () ], redirect_uris => ['https://app.example/callback'], connection_config => of_source($key, 'admin')) . ') \g /dev/null');
 	my $url = as_alice("SELECT $ns.connect_app_user('$key', connection_config => " . AppuserConnectors::quote(of_source($key, 'user')) . ')');
 	return $url if $url =~ /^ERROR/;
 	my $back = ask('/__visit', { provider => $key, url => $url });
 	return "authorization URL: $back->{objection} in $url" if $back->{objection};
 	my $failure = as_alice("SELECT failure FROM $ns.oauth_callback(NULL, params => " . AppuserConnectors::quote($back) . ')');
 	return "callback: $failure" if $failure ne '';
+	my $account = as_alice("SELECT account FROM $ns.app_user_connections() WHERE connector_id = '$key' AND connected_at IS NOT NULL");
+	my $id = ($definition{$key}{profile} // {})->{id};
+	my ($same) = grep { defined $id && ($fields{$key}{$_}{source} // '') eq 'profile' && ($fields{$key}{$_}{path} // "/$_") eq $id } keys %{ $fields{$key} };
+	return "account: $account" if $account ne (defined $same ? $values{$key}{$same} : defined $id ? "account of $key" : '');
 	my $token = as_alice("SELECT access_token FROM $ns.current_app_user_connection('$key')");
 	return "token: $token" unless $token =~ /^at-\Q$key\E-\d+$/;
 	my $next = as_alice("SELECT access_token FROM $ns.current_app_user_connection('$key', rejected_token => '$token')");
@@ -142,6 +146,8 @@ my $seen = ask('/__seen');
 is_deeply($seen->{objections}, [], 'the servers had no objections');
 is_deeply([ sort keys %{ $seen->{revoked} } ], [ sort grep { $definition{$_}{revocation_endpoint} } @chosen ], 'and tokens were revoked wherever they can be');
 is(query($node, 'postgres', "SELECT count(*) FROM $ns.connection_events WHERE event = 'revocation_failed'"), 0, 'without a failure');
+is_deeply([ sort keys %{ $seen->{profiled} } ], [ sort grep { $definition{$_}{profile} } @chosen ], 'the account is asked for wherever it can be');
+is(query($node, 'postgres', "SELECT COALESCE(string_agg(connector_id || ': ' || detail, '; '), '') FROM $ns.connection_events WHERE event = 'connected' AND detail ~ 'profile'"), '', 'and known');
 diag("$count providers of " . @chosen . ' work, ' . keys(%{ $seen->{revoked} }) . ' of them revoke');
 
 $admin->close;
