@@ -19,7 +19,7 @@ import { Problem, problemBody, problemOf } from './problems.mjs';
 import { callback } from './routes/callback.mjs';
 import { connectors } from './routes/connectors.mjs';
 import { health } from './routes/health.mjs';
-import { addSecurity } from './security.mjs';
+import { secure } from './security.mjs';
 
 const BODY_LIMIT = 64 * 1024;
 
@@ -35,6 +35,11 @@ export async function buildApp(config) {
 		keepAliveTimeout: 75_000,
 		return503OnClosing: true,
 		exposeHeadRoutes: false,
+		// what no route is looked for: no hook has seen it
+		frameworkErrors(error, request, reply) {
+			secure(request, reply, config);
+			return answerError(error, request, reply);
+		},
 		...(config.tls.certificate && {
 			https: { cert: fs.readFileSync(config.tls.certificate), key: fs.readFileSync(config.tls.key), minVersion: 'TLSv1.2' },
 		}),
@@ -49,8 +54,9 @@ export async function buildApp(config) {
 	services.addressOf = (request) => addressKey(request.ip);
 
 	readBodies(app);
-	addSecurity(app, config);
-	answerErrors(app);
+	app.addHook('onRequest', async (request, reply) => secure(request, reply, config));
+	app.setErrorHandler(answerError);
+	app.setNotFoundHandler((request, reply) => answerError(new Problem(404, 'not_found', 'There is nothing here.'), request, reply));
 	limitAddresses(app, services);
 	app.addHook('onResponse', async (request, reply) => {
 		const { method, routeOptions } = request;
@@ -97,16 +103,12 @@ function readBodies(app) {
 	});
 }
 
-function answerErrors(app) {
-	const answer = (error, request, reply) => {
-		const problem = problemOf(error);
-		if (problem.status >= 500) request.log[error instanceof Problem ? 'warn' : 'error']({ req: request, err: error }, 'failed');
-		else request.log.info({ req: request, err: error }, 'refused');
-		reply.code(problem.status).headers(problem.headers);
-		if (request.routeOptions.config?.page || (!request.url.startsWith('/api/') && /text\/html/.test(request.headers.accept ?? '')))
-			return reply.type('text/html; charset=utf-8').send(noticePage('problem', { problem, id: request.id }));
-		return reply.type('application/problem+json').send(problemBody(problem, request.id));
-	};
-	app.setErrorHandler(answer);
-	app.setNotFoundHandler((request, reply) => answer(new Problem(404, 'not_found', 'There is nothing here.'), request, reply));
+function answerError(error, request, reply) {
+	const problem = problemOf(error);
+	if (problem.status >= 500) request.log[error instanceof Problem ? 'warn' : 'error']({ req: request, err: error }, 'failed');
+	else request.log.info({ req: request, err: error }, 'refused');
+	reply.code(problem.status).headers(problem.headers);
+	if (request.routeOptions?.config?.page || (!request.url.startsWith('/api/') && /text\/html/.test(request.headers.accept ?? '')))
+		return reply.type('text/html; charset=utf-8').send(noticePage('problem', { problem, id: request.id }));
+	return reply.type('application/problem+json').send(problemBody(problem, request.id));
 }

@@ -100,6 +100,8 @@ export function readConfig(env = process.env) {
 
 	for (const name of ['user', 'service'])
 		if (config.databases[name] === undefined) problems.push(`GATEWAY_${name.toUpperCase()}_DATABASE must be set: postgres://role@host:port/database, as a member of appuser_connectors_${name}`);
+	for (const [name, url] of Object.entries(config.databases))
+		if (url !== undefined && !/^postgres(ql)?:\/\/[^/?]+\/./.test(url)) problems.push(`GATEWAY_${name.toUpperCase()}_DATABASE must be postgres://role@host:port/database`);
 	if (!config.appId) problems.push('GATEWAY_APP_ID must be set: the appId that the SDK is given');
 	if ((config.serviceSecret ?? '').length < 32) problems.push('GATEWAY_SERVICE_SECRET must be set and have at least 32 characters: openssl rand -hex 32');
 	for (const name of ['serviceSecret', 'metricsToken'])

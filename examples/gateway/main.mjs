@@ -14,7 +14,13 @@ try {
 	console.error(error.message);
 	process.exit(2);
 }
-const { app } = await buildApp(config);
+let app;
+try {
+	({ app } = await buildApp(config));
+} catch (error) {
+	console.error(`the gateway cannot start: ${[error.message, error.detail, error.hint].filter(Boolean).join('\n  ')}`);
+	process.exit(1);
+}
 
 let stopping = false;
 function stop(why) {

@@ -13,22 +13,20 @@ const CORS_HEADERS = 'authorization, content-type, x-app-id, x-origin-url, x-bas
 
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 
-export function addSecurity(app, config) {
-	app.addHook('onRequest', async (request, reply) => {
-		reply.headers({
-			'content-security-policy': CSP,
-			'cross-origin-embedder-policy': 'require-corp',
-			'cross-origin-opener-policy': 'same-origin',
-			'cross-origin-resource-policy': 'same-origin',
-			'permissions-policy': PERMISSIONS,
-			'referrer-policy': 'same-origin',
-			'x-content-type-options': 'nosniff',
-			'x-frame-options': 'DENY',
-			'cache-control': 'no-store',
-			'x-request-id': request.id,
-		});
-		if (config.secure) reply.header('strict-transport-security', 'max-age=31536000');
+export function secure(request, reply, config) {
+	reply.headers({
+		'content-security-policy': CSP,
+		'cross-origin-embedder-policy': 'require-corp',
+		'cross-origin-opener-policy': 'same-origin',
+		'cross-origin-resource-policy': 'same-origin',
+		'permissions-policy': PERMISSIONS,
+		'referrer-policy': 'same-origin',
+		'x-content-type-options': 'nosniff',
+		'x-frame-options': 'DENY',
+		'cache-control': 'no-store',
+		'x-request-id': request.id,
 	});
+	if (config.secure) reply.header('strict-transport-security', 'max-age=31536000');
 }
 
 // Whether a request that changes something comes from a page of this origin.  A browser says so itself

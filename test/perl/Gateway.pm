@@ -20,7 +20,7 @@ Gateway - the gateway of examples/, as a test starts and asks it
 
 =head1 DESCRIPTION
 
-new() chooses the address and registers the issuer of the people's JWTs; start() starts it, and may be called again.  Settings are those of its
+new() chooses the address and registers the issuer of the people's JWTs (with demo => 1, their JWTs are the demonstration's); start() starts it, and may be called again.  Settings are those of its
 README, in lower case; undef takes one away.  On http, unless it is given tls => 1.
 
 =cut
@@ -118,7 +118,7 @@ sub new
 	}, $class;
 
 	$self->{settings}{origin} //= $self->{url};
-	register_issuer($node);
+	register_issuer($node) unless $settings{demo}; # two that name people alike are refused
 	return $self;
 }
 
