@@ -238,8 +238,8 @@ typedef struct OAuthClient
 
 	const char *const *token_types; /* accepted besides Bearer ("bot") */
 	int n_token_types;
-	const char *const *token_response_values; /* top-level members to keep
-												 * for connection_config */
+	const NameValue *token_response_values; /* fields of connection_config, and where they are in
+											 * the answer: dotted paths */
 	int n_token_response_values;
 	const ConfigField *config_fields;
 	int n_config_fields;

@@ -534,11 +534,29 @@ add_fields(const JsonValue *object, ConfigField *fields, int *count)
 	}
 }
 
+/* Of a JSON pointer, as a token answer's members are named: there are no arrays on its way */
+static const char *
+dotted_path(const char *pointer)
+{
+	char *path = palloc(strlen(pointer) + 1);
+	size_t length = 0;
+
+	for (const char *c = pointer + 1; *c != '\0'; c++)
+		if (*c == '/')
+			path[length++] = '.';
+		else if (*c == '~')
+			path[length++] = *++c == '0' ? '~' : '/';
+		else
+			path[length++] = *c;
+	path[length] = '\0';
+	return path;
+}
+
 void
 definition_read_fields(const JsonValue *definition, const JsonValue *options, OAuthClient *client)
 {
 	ConfigField *fields = palloc(sizeof(ConfigField) * 2 * MAX_CONFIG_FIELDS);
-	const char **values = palloc(sizeof(char *) * 2 * MAX_CONFIG_FIELDS);
+	NameValue *values = palloc(sizeof(NameValue) * 2 * MAX_CONFIG_FIELDS);
 
 	client->n_config_fields = client->n_token_response_values = 0;
 	add_fields(definition, fields, &client->n_config_fields);
@@ -546,7 +564,9 @@ definition_read_fields(const JsonValue *definition, const JsonValue *options, OA
 	client->config_fields = fields;
 	for (int i = 0; i < client->n_config_fields; i++)
 		if (fields[i].source == CONFIG_FROM_TOKEN_RESPONSE)
-			values[client->n_token_response_values++] = fields[i].name;
+			values[client->n_token_response_values++] =
+				(NameValue){fields[i].name,
+							fields[i].path != NULL ? dotted_path(fields[i].path) : fields[i].name};
 	client->token_response_values = values;
 }
 

@@ -518,8 +518,9 @@ field_problem(const JsonValue *field)
 		(read.source == CONFIG_FROM_USER || read.source == CONFIG_FROM_CALLBACK))
 		return "It needs a pattern or an enum, since it does not come from the admin or the "
 			   "provider.";
-	if (read.path != NULL && read.source != CONFIG_FROM_PROFILE)
-		return "A path is of source \"profile\".";
+	if (read.path != NULL && read.source != CONFIG_FROM_PROFILE &&
+		read.source != CONFIG_FROM_TOKEN_RESPONSE)
+		return "A path is of source \"profile\" or \"token_response\".";
 	if (read.choices != NULL && read.n_choices == 0)
 		return "Its enum is empty.";
 	if (read.pattern != NULL)

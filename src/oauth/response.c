@@ -143,16 +143,23 @@ read_body(const OAuthClient *client, bool is_error, const char *content_type, co
 	}
 	else
 	{
-		const char *paths[] = {client->token_path,
-							   client->access_token_path,
-							   client->refresh_token_path,
-							   client->expires_in_path,
-							   client->expires_at_path,
-							   client->error_path,
-							   client->refresh_token_expires_in_path,
-							   client->scope_path};
+		const char *const members[] = {client->token_path,
+									   client->access_token_path,
+									   client->refresh_token_path,
+									   client->expires_in_path,
+									   client->expires_at_path,
+									   client->error_path,
+									   client->refresh_token_expires_in_path,
+									   client->scope_path};
+		int n_paths = lengthof(members);
+		const char **paths =
+			palloc(sizeof(char *) * (size_t) (n_paths + client->n_token_response_values));
 
-		refusal = read_json_body(body, body_len, paths, lengthof(paths), root);
+		memcpy(paths, members, sizeof(members));
+		for (int i = 0; i < client->n_token_response_values; i++)
+			paths[n_paths++] = client->token_response_values[i].value;
+		refusal = read_json_body(body, body_len, paths, n_paths, root);
+		pfree(paths);
 	}
 	if (refusal != NULL && content_type != NULL && has_prefix_nocase(content_type, "text/html"))
 		return "the body is a web page";
@@ -568,18 +575,18 @@ read_values(const OAuthClient *client, const BodyObject *root, TokenResponse *re
 	response->values = palloc(sizeof(NameValue) * (size_t) client->n_token_response_values);
 	for (i = 0; i < client->n_token_response_values; i++)
 	{
-		const char *name = client->token_response_values[i];
-		const BodyMember *member = body_member(root, name);
+		const BodyMember *member = body_member_at(root, client->token_response_values[i].value);
 		bool secret = false;
 
+		if (member == NULL)
+			continue;
 		/* connection_config is stored and shown in the clear */
 		for (j = 0; j < (int) lengthof(secrets); j++)
-			secret |= strcmp(name, secrets[j]) == 0;
-		if (member == NULL || secret || !is_plain_value(member) ||
-			is_token_of(member, response->access_token) ||
+			secret |= strcmp(member->name, secrets[j]) == 0;
+		if (secret || !is_plain_value(member) || is_token_of(member, response->access_token) ||
 			is_token_of(member, response->refresh_token) || is_token_of(member, response->id_token))
 			continue;
-		response->values[response->n_values].name = name;
+		response->values[response->n_values].name = client->token_response_values[i].name;
 		response->values[response->n_values].value = pnstrdup(member->text, member->len);
 		response->n_values++;
 	}

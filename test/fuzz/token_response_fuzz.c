@@ -100,7 +100,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const int statuses[] = {200, 201, 302, 400, 401, 403, 408, 429, 500, 503};
 	static const char *const types[] = {"user"};
-	static const char *const values[] = {"instance_url", "team", "access_token", "scope"};
+	static const NameValue values[] = {{"instance_url", "instance_url"},
+									   {"team", "a.team"},
+									   {"access_token", "access_token"},
+									   {"scope", "scope"}};
 	static const char *const ok[] = {"0"};
 	static const NameValue outcomes[] = {{"1", "reconnect_required"}, {"2", "refused"}};
 	OAuthClient client = {0};

@@ -148,6 +148,8 @@ test_problems(void)
 		"\"grant_lifetime\":604800",
 		"\"callback_hmac\":\"shopify\"",
 		"\"scope_path\":\"authed_user.scope\"",
+		"\"connection_config_fields\":{\"t\":{\"source\":\"token_response\",\"path\":\"/team/"
+		"id\"}}",
 		"\"response_scope_separator\":\",\"",
 		"\"refresh_style\":\"access_token\",\"grant_lifetime\":604800",
 		"\"zero_expires_in\":\"unknown\"",
@@ -373,6 +375,8 @@ test_problems(void)
 		"\"grant_lifetime\":0.5",
 		"\"callback_hmac\":true",
 		"\"scope_path\":\".scope\"",
+		"\"connection_config_fields\":{\"t\":{\"source\":\"token_response\",\"path\":\"team.id\"}}",
+		"\"connection_config_fields\":{\"t\":{\"source\":\"admin\",\"path\":\"/team/id\"}}",
 		"\"response_scope_separator\":[\",\"]",
 		"\"callback_hmac\":\"other\"",
 		"\"token_endpoint_auth_method\":\"none\",\"callback_hmac\":\"shopify\"",
@@ -467,6 +471,7 @@ test_options(void)
 static void
 test_defaults(void)
 {
+	OAuthClient unusual = {0};
 	OAuthClient client = {0};
 
 	definition_read(parse("{" ENDPOINTS "}"), &client);
@@ -494,6 +499,14 @@ test_defaults(void)
 						  ",\"refresh_token_lifetime\":60.5,\"refresh_token_renewed_by\":\"use\","
 						  "\"refresh_token_expires_in_path\":\"a.b\",\"grant_lifetime\":600}"),
 					&client);
+	definition_read_fields(
+		parse("{\"connection_config_fields\":{\"t\":{\"source\":\"token_response\",\"path\":"
+			  "\"/te~1am/i~0d\"},\"u\":{\"source\":\"token_response\"}}}"),
+		NULL, &unusual);
+	ok(unusual.n_token_response_values == 2 &&
+		   strcmp(unusual.token_response_values[0].value, "te/am.i~d") == 0 &&
+		   strcmp(unusual.token_response_values[1].value, "u") == 0,
+	   "a field is where its path says in an answer, or is called so");
 	ok(client.refresh_token_lifetime == 60 && client.refresh_token_renewed_by_use &&
 		   strcmp(client.refresh_token_expires_in_path, "a.b") == 0 && client.grant_lifetime == 600,
 	   "or as it says");
@@ -559,7 +572,7 @@ test_members(void)
 		   client.zero_expires_in == ZERO_IS_UNKNOWN &&
 		   strcmp(client.token_path, "authed_user") == 0 && client.n_token_types == 1 &&
 		   strcmp(client.token_types[0], "bot") == 0 && client.n_token_response_values == 2 &&
-		   strcmp(client.token_response_values[1], "id") == 0 && client.form_token_response,
+		   strcmp(client.token_response_values[1].name, "id") == 0 && client.form_token_response,
 	   "what answers are like is read");
 }
 

@@ -662,7 +662,7 @@ value_of(const char *name)
 static void
 test_paths(void)
 {
-	static const char *const values[] = {"refreshToken", "other"};
+	static const NameValue values[] = {{"refreshToken", "refreshToken"}, {"other", "other"}};
 
 	reset_client();
 	client.access_token_path = "credentials.accessToken";
@@ -858,9 +858,25 @@ test_own_errors(void)
 static void
 test_values(void)
 {
-	static const char *const names[] = {
-		"instance_url", "id",  "paid", "absent",       "nothing",       "obj",      "list",
-		"scope",        "bad", "c1",   "access_token", "refresh_token", "id_token", "city"};
+	static const NameValue names[] = {{"instance_url", "instance_url"},
+									  {"id", "id"},
+									  {"paid", "paid"},
+									  {"absent", "absent"},
+									  {"nothing", "nothing"},
+									  {"obj", "obj"},
+									  {"list", "list"},
+									  {"scope", "scope"},
+									  {"bad", "bad"},
+									  {"c1", "c1"},
+									  {"access_token", "access_token"},
+									  {"refresh_token", "refresh_token"},
+									  {"id_token", "id_token"},
+									  {"city", "city"}};
+	static const NameValue deep[] = {{"team", "team.id"},
+									 {"own", "team.own.id"},
+									 {"element", "teams.0"},
+									 {"token", "team.access_token"},
+									 {"same", "team.same"}};
 	StringInfoData body;
 	char long_value[1025];
 
@@ -886,6 +902,19 @@ test_values(void)
 		   value_of("id_token") == NULL,
 	   "and never a token, whatever the row says");
 	ok(response.n_values == 4, "so four are left");
+
+	client.token_response_values = deep;
+	client.n_token_response_values = lengthof(deep);
+	parse(
+		200,
+		"{\"access_token\":\"t\",\"team\":{\"id\":\"T1\",\"own\":{\"id\":7},\"access_token\":\"x\","
+		"\"same\":\"t\"},\"teams\":[\"a\"],\"id\":\"no\"}");
+	ok(value_of("team") != NULL && strcmp(value_of("team"), "T1") == 0 && value_of("own") != NULL &&
+		   strcmp(value_of("own"), "7") == 0,
+	   "values may stand further down");
+	ok(response.n_values == 2, "where no token is one either, nor an element of an array");
+	client.token_response_values = names;
+	client.n_token_response_values = lengthof(names);
 
 	memset(long_value, 'v', 1024);
 	long_value[1024] = '\0';
