@@ -65,7 +65,8 @@ wait_until('the browser has been through the pages', sub {
 		}
 		return !$browser->pumpable;
 	});
-ok($browser->finish, 'to their end') or diag($err);
+ok($browser->finish, 'to their end');
+note($err);
 cmp_ok($seen, '>', 20, 'and has told what it saw');
 note("screenshots: $pictures");
 
