@@ -184,6 +184,16 @@ const scenarios = {
 		is(await page.getByLabel('Client secret').inputValue(), '', 'but for the secret');
 		is((await page.content()).includes('app secret'), false, 'which is nowhere in the page');
 
+		// the provider's definition is another one by the time that the secret comes
+		await page.getByLabel('Id of the connector').fill('moved');
+		await page.getByLabel('Client secret').fill(SECRET);
+		const moved = (endpoint) => sql.query(`SELECT appuser_connectors.register_provider('acme', definition || jsonb_build_object('token_endpoint', $1::text)) FROM appuser_connectors.providers WHERE provider = 'acme'`, [endpoint]);
+		await moved(`${provider}/token/elsewhere`);
+		await button(page, 'Save and try it').click();
+		like(await noticeOf(page), /would go to .*elsewhere/, 'a secret goes where the form said, or nowhere');
+		is((await sql.query(`SELECT FROM appuser_connectors.connectors`)).rowCount, 0, 'and nothing is registered');
+		await moved(`${provider}/token`);
+
 		// a wrong secret
 		await fill({ secret: 'wrong secret', connector: 'files', name: 'Acme Files' });
 		await page.waitForURL(/\/admin\/connectors\/files\/try$/);

@@ -129,7 +129,7 @@ export const texts = {
 		},
 		health: {
 			title: 'Health', good: 'Everything is well.', bad: (n) => (n === 1 ? '1 thing wants your attention.' : `${n} things want your attention.`),
-			all: (n) => `All ${n} checks`, check: 'Check', state: 'State', detail: 'Details', ok: 'Good', notOk: 'Look here',
+			all: (n) => `All ${n} checks`, ok: 'Good', notOk: 'Look here',
 		},
 		connectors: {
 			title: 'Connectors', name: 'Connector', provider: 'Provider', none: 'There is no connector yet.',
@@ -151,7 +151,7 @@ export const texts = {
 			now: 'now', most: 'at most', table: 'As a table', time: 'Time',
 		},
 		events: {
-			title: 'Events', recent: 'Recent events', all: 'More events', when: 'When', what: 'Event', who: 'App user', where: 'Connector', detail: 'Details',
+			title: 'Events', recent: 'Recent events', all: 'More events', of: (person, connection) => `of ${person}${!connection || connection === 'default' ? '' : ` (${connection})`}`,
 			none: 'Nothing has happened yet.', filter: 'Show', everything: 'Everything', button: 'Show', older: 'Older',
 		},
 		catalogue: {
@@ -169,6 +169,8 @@ export const texts = {
 			step2: '2. Bring back what you were given',
 			id: 'Client id', secret: 'Client secret',
 			secretHint: 'It is sealed in the database and never shown again. Empty for a public client.',
+			secretGoes: (endpoint) => `It is sent to ${endpoint}.`,
+			moved: (endpoint) => `The provider's definition has changed since you were shown it: the secret would go to ${endpoint}. Look again, and save if that is right.`,
 			scopes: 'Scopes', scopesHint: 'The permissions to ask for, separated by blanks or lines.',
 			defaultScopes: (list) => `If you name none: ${list}.`, requiredScopes: (list) => `Always asked for as well: ${list}.`,
 			connectorId: 'Id of the connector', connectorIdHint: 'What your code calls it.',
@@ -214,7 +216,7 @@ export const texts = {
 		connector: {
 			facts: 'What it is', provider: 'Provider', clientId: 'Client id', redirectUris: 'Redirect URIs', scopes: 'Scopes', none: 'none', created: 'Created', changed: 'Changed',
 			stopped: (why) => `It is stopped: ${why}. A change of the client or its secret starts it again.`,
-			people: 'Connections', nobody: 'Nobody has connected yet.', trouble: 'In need of attention', status: 'Status', reason: 'Reason', count: 'Connections', since: 'Since',
+			people: 'Connections', nobody: 'Nobody has connected yet.', status: 'Status', reason: 'Reason', count: 'Connections', since: 'Since',
 			try: 'Try it',
 			changeScopes: 'Change scopes', saveScopes: 'Save scopes', scopesHint: 'Those who have connected keep what they granted until they connect again.', savedScopes: 'The scopes are changed.',
 			changeClient: 'Change the client', saveClient: 'Save client', savedClient: 'The client is changed.',

@@ -53,7 +53,7 @@ ${docs && html`<p><a href="${docs}" rel="noreferrer">${t.docs(name)}</a></p>`}${
 <section class="card"><h2>${t.step2}</h2>
 <form method="post" action="/admin/new/${encodeURIComponent(row.provider)}" autocomplete="off">
 ${field('client_id', t.id, text('client_id', value('client_id')))}
-${secretInput(t.secretHint)}
+${secretInput([t.secretHint, t.secretGoes(definition.token_endpoint)].join(' '))}<input type="hidden" name="token_endpoint" value="${definition.token_endpoint}">
 ${scopesInput(value('scopes'), hints.join(' '))}
 ${adminFields(definition).map(([key, of]) => (of.enum
 		? field(`config.${key}`, of.title ?? key, html`<select id="config.${key}" name="config.${key}">${of.enum.map((option) => html`<option${option === value(`config.${key}`, of.default) ? html` selected` : ''}>${option}</option>`)}</select>`)
@@ -64,13 +64,18 @@ ${field('name', t.name, text('name', value('name', name)))}
 	});
 }
 
-// The new connector's id; throws what the database says
+// The new connector's id; throws what the database says.  The secret goes where the form said, or nowhere: the provider's definition
+// may have been changed since the form was shown.
 export async function saveClient(database, config, row, form) {
 	const fields = adminFields(row.definition).map(([key]) => [key, form.get(`config.${key}`)?.trim()]).filter(([, value]) => value);
-	const [{ id }] = await database.asAdmin((query) => query(
-		`SELECT appuser_connectors.register_connector($1, client_id => $2, client_secret => $3, scopes => $4, redirect_uris => $5,
+	return database.asAdmin(async (query) => {
+		const [{ id }] = await query(
+			`SELECT appuser_connectors.register_connector($1, client_id => $2, client_secret => $3, scopes => $4, redirect_uris => $5,
 	connector_id => $6, name => $7, connection_config => $8) AS id`,
-		[row.provider, form.get('client_id')?.trim() || null, form.get('client_secret') || null, splitScopes(form.get('scopes')), [redirectUri(config)],
-			form.get('connector_id')?.trim() || null, form.get('name')?.trim() || null, fields.length > 0 ? Object.fromEntries(fields) : null]));
-	return id;
+			[row.provider, form.get('client_id')?.trim() || null, form.get('client_secret') || null, splitScopes(form.get('scopes')), [redirectUri(config)],
+				form.get('connector_id')?.trim() || null, form.get('name')?.trim() || null, fields.length > 0 ? Object.fromEntries(fields) : null]);
+		const [{ endpoint }] = await query(`SELECT definition ->> 'token_endpoint' AS endpoint FROM appuser_connectors.connectors WHERE connector_id = $1`, [id]);
+		if (endpoint !== form.get('token_endpoint')) throw Object.assign(new Error(t.moved(endpoint)), { code: '22023' });
+		return id;
+	});
 }

@@ -4,7 +4,7 @@ import { FIELD_COLUMNS } from '../fields.mjs';
 import { html, layout, notice, time } from '../layout.mjs';
 import { number, texts } from '../texts.mjs';
 import { mistakeNotice, scopesInput, secretInput } from './client.mjs';
-import { eventTable, readEvents } from './events.mjs';
+import { eventList, readEvents } from './events.mjs';
 import { scroller } from './overview.mjs';
 
 const t = texts.admin.connector;
@@ -53,7 +53,7 @@ export async function connectorPage(database, id, { problem = null, done = null 
 <section class="card"><h2 id="change-client">${t.changeClient}</h2><form method="post" action="${here}/client" autocomplete="off">
 <p class="field"><label for="client_id">${t.clientId}</label><input id="client_id" name="client_id" value="${row.client_id}" required autocomplete="off" autocapitalize="none" spellcheck="false" aria-describedby="client_id-hint"><span class="hint" id="client_id-hint">${t.idHint}</span></p>
 ${secretInput(t.secretHint, true)}<button>${t.saveClient}</button></form></section>
-<section class="card"><h2>${texts.admin.events.recent}</h2>${eventTable(events)}</section>
+<section class="card"><h2>${texts.admin.events.recent}</h2>${eventList(events)}</section>
 <section class="card"><h2>${t.remove}</h2><p>${t.removeLead}</p><p><a class="button quiet" href="${here}/delete">${t.remove}</a></p></section>`,
 	});
 }

@@ -13,11 +13,12 @@ WHERE ($1::text IS NULL OR connector_id = $1) AND ($2::text IS NULL OR event = $
 ORDER BY occurred_at DESC, event_id DESC LIMIT $5`, [connectorId, event, at, id, most]);
 }
 
-export function eventTable(events) {
+// A list and not a table: on a phone each is a few lines, and nothing is out of sight.
+export function eventList(events) {
 	if (events.length === 0) return html`<p>${t.none}</p>`;
-	return html`<div class="scroll" role="region" aria-label="${t.title}" tabindex="0"><table><thead><tr><th scope="col">${t.when}</th><th scope="col">${t.what}</th><th scope="col">${t.where}</th><th scope="col">${t.who}</th><th scope="col">${t.detail}</th></tr></thead>
-<tbody>${events.map((e) => html`<tr><td class="nowrap">${time(e.occurred_at)}</td><td><code>${e.event}</code></td><td>${e.connector_id && html`<a href="/admin/connectors/${encodeURIComponent(e.connector_id)}">${e.connector_id}</a>`}</td>
-<td>${e.app_user}${e.connection_name && e.connection_name !== 'default' && html` (${e.connection_name})`}</td><td class="detail">${e.detail}</td></tr>`)}</tbody></table></div>`;
+	return html`<ol class="events">${events.map((e) => html`<li><span class="small">${time(e.occurred_at)}</span><code>${e.event}</code>
+<span>${e.connector_id && html`<a href="/admin/connectors/${encodeURIComponent(e.connector_id)}">${e.connector_id}</a>`}${e.app_user && html` ${t.of(e.app_user, e.connection_name)}`}</span>
+<span class="detail">${e.detail}</span></li>`)}</ol>`;
 }
 
 export async function eventsPage(database, query) {
@@ -33,7 +34,7 @@ export async function eventsPage(database, query) {
 		title: t.title, current: 'events', isAdmin: true,
 		body: html`<form method="get" action="/admin/events" class="inline"><p class="field"><label for="event">${t.filter}</label>
 <select id="event" name="event"><option value="">${t.everything}</option>${kinds.map((k) => html`<option${k.event === event ? html` selected` : ''}>${k.event}</option>`)}</select></p><button>${t.button}</button></form>
-${eventTable(shown)}
+${eventList(shown)}
 ${events.length > MOST && html`<p><a class="button quiet" href="/admin/events?${new URLSearchParams({ ...(event && { event }), before: `${shown.at(-1).exact},${shown.at(-1).event_id}` })}">${t.older}</a></p>`}`,
 	});
 }

@@ -1,7 +1,7 @@
 // overview.mjs: what an admin looks at first: health, connectors, calls, what is due, what happened.
 import { html, layout, notice } from '../layout.mjs';
 import { number, texts } from '../texts.mjs';
-import { eventTable, readEvents } from './events.mjs';
+import { eventList, readEvents } from './events.mjs';
 import { plot, plotTable } from './plots.mjs';
 
 const t = texts.admin;
@@ -16,11 +16,10 @@ export const scroller = (label, table) => html`<div class="scroll" role="region"
 
 function health(rows) {
 	const bad = rows.filter((row) => !row.ok);
-	const table = (list) => html`<table><thead><tr><th scope="col">${t.health.check}</th><th scope="col">${t.health.state}</th><th scope="col">${t.health.detail}</th></tr></thead>
-<tbody>${list.map((row) => html`<tr><td>${row.name}</td><td class="nowrap"><span class="badge ${row.ok ? 'good' : 'bad'}">${row.ok ? t.health.ok : t.health.notOk}</span></td><td class="detail">${row.detail}</td></tr>`)}</tbody></table>`;
+	const list = (some) => html`<ul class="checks">${some.map((row) => html`<li><span class="badge ${row.ok ? 'good' : 'bad'}">${row.ok ? t.health.ok : t.health.notOk}</span><div><strong>${row.name}</strong>${row.detail && html`<p>${row.detail}</p>`}</div></li>`)}</ul>`;
 
-	return html`<h2>${t.health.title}</h2>${bad.length === 0 ? notice('good', t.health.good) : html`${notice('plain', t.health.bad(bad.length))}${scroller(t.health.bad(bad.length), table(bad))}`}
-<details><summary>${t.health.all(rows.length)}</summary>${scroller(t.health.title, table(rows))}</details>`;
+	return html`<h2>${t.health.title}</h2>${bad.length === 0 ? notice('good', t.health.good) : html`<p>${t.health.bad(bad.length)}</p>${list(bad)}`}
+<details><summary>${t.health.all(rows.length)}</summary>${list(rows)}</details>`;
 }
 
 function connectorTable(rows) {
@@ -65,7 +64,7 @@ export async function overviewPage(database, samples, removed) {
 <div id="live">${connectors.length === 0 ? first() : ''}${health(checks)}
 ${connectors.length > 0 && html`<h2>${t.connectors.title}</h2>${connectorTable(connectors)}`}
 ${plots(samples.series())}${backlog(calls.find((row) => row.kind === 'refresh'))}${callTable(calls)}
-<h2>${t.events.recent}</h2>${eventTable(events)}<p><a href="/admin/events">${t.events.all}</a></p></div>`,
+<h2>${t.events.recent}</h2>${eventList(events)}<p><a href="/admin/events">${t.events.all}</a></p></div>`,
 	});
 }
 
