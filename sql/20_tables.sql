@@ -122,6 +122,7 @@ CREATE TABLE appuser_connectors.connections (
 	scopes_assumed boolean NOT NULL DEFAULT false,
 	reconnect_by timestamptz,
 	remind_at timestamptz,
+	account_name text,
 	PRIMARY KEY (app_user, connector_id, connection_name)
 ) WITH (toast_tuple_target = 8160);
 CREATE INDEX connections_due ON appuser_connectors.connections (connector_id, refresh_at)
@@ -133,6 +134,7 @@ CREATE INDEX connections_reminders ON appuser_connectors.connections (remind_at)
 	WHERE remind_at IS NOT NULL;
 ALTER TABLE appuser_connectors.connections ALTER COLUMN access_token SET STATISTICS 0;
 ALTER TABLE appuser_connectors.connections ALTER COLUMN refresh_token SET STATISTICS 0;
+ALTER TABLE appuser_connectors.connections ALTER COLUMN account_name SET STATISTICS 0;
 COMMENT ON COLUMN appuser_connectors.registered_connectors.built_in IS
 'Its definition is one that came with the extension.';
 COMMENT ON COLUMN appuser_connectors.registered_connectors.allowed_endpoints IS
@@ -147,6 +149,8 @@ COMMENT ON COLUMN appuser_connectors.connections.reconnect_by IS
 'When the grant ends for all that is known, however often it is renewed until then; NULL: it is not known to end.';
 COMMENT ON COLUMN appuser_connectors.connections.remind_at IS
 'When the event reconnect_soon is due; NULL: it has been, or there is none.';
+COMMENT ON COLUMN appuser_connectors.connections.account_name IS
+'What people know the account by, an e-mail address or a name, as the provider gives it: for pages, and nothing is decided by it.';
 COMMENT ON COLUMN appuser_connectors.connections.account_issuer IS
 'Whose account it is: the iss of the ID token, since a subject is unique at its issuer only; or profile: and the origin of the URL that named it.';
 COMMENT ON COLUMN appuser_connectors.connections.scopes_assumed IS

@@ -30,7 +30,7 @@ COMMENT ON FUNCTION appuser_connectors.disconnect_app_user(text, text) IS
 
 CREATE FUNCTION appuser_connectors.app_user_connections(
 	OUT connector_id text, OUT connection_name text, OUT provider text, OUT name text, OUT status text,
-	OUT status_reason text, OUT account text, OUT scopes text[], OUT missing_scopes text[],
+	OUT status_reason text, OUT account text, OUT account_name text, OUT scopes text[], OUT missing_scopes text[],
 	OUT scopes_assumed boolean,	OUT connected_at timestamptz, OUT updated_at timestamptz, OUT expires_at timestamptz,
 	OUT reconnect_by timestamptz)
 RETURNS SETOF record

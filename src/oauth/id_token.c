@@ -16,6 +16,7 @@
 
 #include "base/base64.h"
 #include "base/json_tree.h"
+#include "base/text.h"
 #include "oauth/id_token.h"
 #include "oauth/jwt_claims.h"
 #include "oauth/response.h"
@@ -111,11 +112,28 @@ is_other_account(const char *sub, const char *iss, const IdTokenExpectation *exp
 		   (expected->subject_issuer != NULL && strcmp(iss, expected->subject_issuer) != 0);
 }
 
+/* What people know it by: an e-mail address tells more than a name. */
 static void
-put_account(IdTokenAccount *account, const char *sub, const char *iss)
+put_name(IdTokenAccount *account, const JsonValue *claims)
+{
+	static const char *const names[] = {"email", "preferred_username", "name"};
+
+	account->name[0] = '\0';
+	for (int i = 0; i < (int) lengthof(names) && account->name[0] == '\0'; i++)
+	{
+		const char *text = json_string(json_member(claims, names[i]));
+
+		if (text != NULL && strlen(text) <= MAX_ACCOUNT_NAME && !text_has_controls(text))
+			strlcpy(account->name, text, sizeof(account->name));
+	}
+}
+
+static void
+put_account(IdTokenAccount *account, const char *sub, const char *iss, const JsonValue *claims)
 {
 	strlcpy(account->subject, sub, sizeof(account->subject));
 	strlcpy(account->issuer, iss, sizeof(account->issuer));
+	put_name(account, claims);
 }
 
 static IdTokenResult
@@ -147,7 +165,7 @@ check_claims(const JsonValue *claims, const char *id_token, const IdTokenExpecta
 																	expected->access_token));
 	if (of_these_tokens && is_subject(sub) && is_other_account(sub, iss, expected))
 	{
-		put_account(account, sub, iss);
+		put_account(account, sub, iss, claims);
 		return ID_TOKEN_OTHER_SUBJECT;
 	}
 	if (!numeric_date(json_member(claims, "exp"), &exp) ||
@@ -166,7 +184,7 @@ check_claims(const JsonValue *claims, const char *id_token, const IdTokenExpecta
 		return ID_TOKEN_SUBJECT;
 	if (!of_these_tokens)
 		return ID_TOKEN_ACCESS_TOKEN_HASH;
-	put_account(account, sub, iss);
+	put_account(account, sub, iss, claims);
 	return ID_TOKEN_ACCEPTED;
 }
 

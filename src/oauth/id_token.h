@@ -12,6 +12,7 @@
 
 #define MAX_SUBJECT 255        /* OpenID Connect Core §2 */
 #define MAX_ACCOUNT_ISSUER 512 /* bytes */
+#define MAX_ACCOUNT_NAME 255   /* the same */
 
 /*
  * Who an account is: a subject is unique at its issuer only (§5.7), and where a
@@ -21,6 +22,7 @@ typedef struct IdTokenAccount
 {
 	char subject[MAX_SUBJECT + 1]; /* empty: unknown */
 	char issuer[MAX_ACCOUNT_ISSUER + 1];
+	char name[MAX_ACCOUNT_NAME + 1]; /* what people know it by: nothing is decided by it */
 } IdTokenAccount;
 
 /* What the token must say */

@@ -46,7 +46,8 @@ enum
 	ANUM_REFRESH_TOKEN,
 	ANUM_SCOPES_ASSUMED,
 	ANUM_RECONNECT_BY,
-	ANUM_REMIND_AT
+	ANUM_REMIND_AT,
+	ANUM_ACCOUNT_NAME
 };
 
 #define MAX_LOOKED_AT 1000 /* rows */
@@ -69,6 +70,7 @@ visit_connection(TupleTableSlot *slot, void *arg)
 	c->status_since = slot_timestamp(slot, ANUM_STATUS_SINCE);
 	c->account = slot_nullable_text(slot, ANUM_ACCOUNT);
 	c->account_issuer = slot_nullable_text(slot, ANUM_ACCOUNT_ISSUER);
+	c->account_name = slot_nullable_text(slot, ANUM_ACCOUNT_NAME);
 	c->token_type = slot_text(slot, ANUM_TOKEN_TYPE);
 	c->scopes = slot_varlena(slot, ANUM_SCOPES);
 	c->requested_scopes = slot_varlena(slot, ANUM_REQUESTED_SCOPES);
@@ -207,6 +209,7 @@ connection_args(StoreArgs *args, const Connection *c)
 	arg_int(args, c->scopes_assumed);
 	arg_timestamp(args, c->reconnect_by);
 	arg_timestamp(args, c->remind_at);
+	arg_text(args, c->account_name);
 }
 
 static void
@@ -229,9 +232,10 @@ store_insert_connection(const Connection *connection)
 		"grant_id, generation, status, status_reason, status_since, account, account_issuer, "
 		"token_type, scopes, requested_scopes, connection_config, connected_at, updated_at, "
 		"expires_at, refresh_at, failures, failing_since, refusals, endpoints, access_token, "
-		"refresh_token, scopes_assumed, reconnect_by, remind_at) VALUES ($1, $2, $3, $4, $5, $6, "
+		"refresh_token, scopes_assumed, reconnect_by, remind_at, account_name) VALUES ($1, $2, $3, "
+		"$4, $5, $6, "
 		"$7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, "
-		"$25 <> 0, $26, $27)"};
+		"$25 <> 0, $26, $27, $28)"};
 
 	run_with_connection(&insert, connection);
 }
@@ -245,7 +249,8 @@ store_update_connection(const Connection *connection)
 		"token_type = $11, scopes = $12, requested_scopes = $13, connection_config = $14, "
 		"connected_at = $15, updated_at = $16, expires_at = $17, refresh_at = $18, failures = $19, "
 		"failing_since = $20, refusals = $21, endpoints = $22, access_token = $23, "
-		"refresh_token = $24, scopes_assumed = $25 <> 0, reconnect_by = $26, remind_at = $27 "
+		"refresh_token = $24, scopes_assumed = $25 <> 0, reconnect_by = $26, remind_at = $27, "
+		"account_name = $28 "
 		"WHERE app_user = $1 AND connector_id = $2 AND connection_name = $3"};
 
 	run_with_connection(&update, connection);
@@ -364,7 +369,7 @@ store_list_connections(const char *app_user, Tuplestorestate *tuples, TupleDesc 
 		"WHEN c.failures > 0 THEN 'failing' ELSE c.status END::text, "
 		"CASE WHEN c.status = 'reconnect_required' THEN c.status_reason "
 		"WHEN c.status IS NOT NULL THEN COALESCE(n.stopped_reason, c.status_reason) END, "
-		"c.account::text, c.scopes, "
+		"c.account::text, c.account_name, c.scopes, "
 		"CASE WHEN c.status IS NOT NULL THEN ARRAY(SELECT s.scope FROM unnest("
 		"CASE WHEN n.scopes = '{}' THEN " DEFAULT_SCOPES " ELSE n.scopes END || " REQUIRED_SCOPES
 		") WITH ORDINALITY AS s(scope, place) WHERE s.scope <> ALL (c.scopes) "

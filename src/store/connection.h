@@ -31,6 +31,7 @@ typedef struct Connection
 	TimestampTz status_since;
 	char *account;        /* at the provider; NULL unknown */
 	char *account_issuer; /* which account is of; the same */
+	char *account_name;   /* what people know it by; NULL unknown */
 	char *token_type;
 	ArrayType *scopes;
 	ArrayType *requested_scopes;

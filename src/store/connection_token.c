@@ -39,6 +39,7 @@ token_aad(const Connection *connection, const char *field)
 	record_put_int(aad, connection->reconnect_required);
 	record_put_text(aad, connection->account);
 	record_put_text(aad, connection->account_issuer);
+	record_put_text(aad, connection->account_name);
 	record_put_text(aad, connection->token_type);
 	record_put_text_array(aad, connection->scopes);
 	record_put_int(aad, connection->connected_at);

@@ -91,6 +91,7 @@ static const ColumnShape connection_columns[] = {
 	{"scopes_assumed", BOOLOID},
 	{"reconnect_by", TIMESTAMPTZOID},
 	{"remind_at", TIMESTAMPTZOID},
+	{"account_name", TEXTOID},
 };
 
 static const ColumnShape authorization_columns[] = {

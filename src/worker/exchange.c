@@ -595,6 +595,7 @@ exchange_save(Flight *flight, StringInfo record)
 	record_put_text(record, details->return_to);
 	record_put_text(record, details->account.subject);
 	record_put_text(record, details->account.issuer);
+	record_put_text(record, details->account.name);
 	/* which is saved before the profile is asked, and again if it has answered */
 	record_put_text(record,
 					details->phase == PHASE_PROFILE && !flight->outdated
@@ -617,6 +618,7 @@ exchange_load(Flight *flight, StringInfo record)
 	details->return_to = record_get_text(record);
 	strlcpy(details->account.subject, record_get_text(record), sizeof(details->account.subject));
 	strlcpy(details->account.issuer, record_get_text(record), sizeof(details->account.issuer));
+	strlcpy(details->account.name, record_get_text(record), sizeof(details->account.name));
 	details->why_profile = record_get_text(record);
 }
 

@@ -44,6 +44,7 @@ put_account(Connection *connection, IdTokenAccount *account)
 
 	connection->account = known ? account->subject : NULL;
 	connection->account_issuer = known ? account->issuer : NULL;
+	connection->account_name = known && account->name[0] != '\0' ? account->name : NULL;
 }
 
 /* Tokens that nobody will have; without a name, the person may have been erased. */

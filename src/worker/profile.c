@@ -103,17 +103,18 @@ profile_ask(Flight *flight)
 }
 
 static void
-take_account(const Flight *flight, const char *id)
+take_account(const Flight *flight, const ProfileAnswer *answer)
 {
 	ExchangeDetails *details = flight->details;
 	char *origin = url_origin(flight->connector->client.profile.url);
 	char *issuer = origin != NULL ? psprintf(ACCOUNT_OF_PROFILE "%s", origin) : NULL;
 
 	/* what an ID token has said stands */
-	if (details->account.subject[0] != '\0' || id[0] == '\0' || issuer == NULL ||
+	if (details->account.subject[0] != '\0' || answer->id[0] == '\0' || issuer == NULL ||
 		strlen(issuer) > MAX_ACCOUNT_ISSUER)
 		return;
-	strlcpy(details->account.subject, id, sizeof(details->account.subject));
+	strlcpy(details->account.subject, answer->id, sizeof(details->account.subject));
+	strlcpy(details->account.name, answer->name, sizeof(details->account.name));
 	strlcpy(details->account.issuer, issuer, sizeof(details->account.issuer));
 }
 
@@ -154,7 +155,7 @@ read_answer(Flight *flight, const HttpResponse *response)
 	read_profile_answer(client, response->status, response->content_type, response->body,
 						response->body_len, &answer);
 	MemoryContextSwitchTo(old);
-	take_account(flight, answer.id);
+	take_account(flight, &answer);
 	unfit = take_values(flight, &answer);
 	if (answer.problem != NULL)
 		note_lack(details, diagnose_profile(client, response, answer.problem));

@@ -137,12 +137,12 @@ foreach my $value ("''", "substr(access_token, 1, 45)", "substr(access_token, 1,
 # ------------------------------------------- the row around it: which columns bind
 
 # For each column of the table, what a change of it does to a read.
-my %bound = map { $_ => 1 } qw(app_user connector_id connection_name grant_id generation endpoints connection_config account account_issuer token_type scopes connected_at expires_at);
+my %bound = map { $_ => 1 } qw(app_user connector_id connection_name grant_id generation endpoints connection_config account account_issuer account_name token_type scopes connected_at expires_at);
 # reconnect_by may be earlier than what was sealed, not later: 096_grant_ends
 my %change = (
 	app_user => "'dora'", connector_id => "'two'", connection_name => "'other'", grant_id => 'gen_random_uuid()',
 	generation => 'generation + 1', endpoints => "'https://127.0.0.1:1 -'",
-	status => 'status', status_reason => "'x'", status_since => 'now()', account => "'x'", account_issuer => "'x'", token_type => "'x'", scopes => "'{x}'",
+	status => 'status', status_reason => "'x'", status_since => 'now()', account => "'x'", account_issuer => "'x'", account_name => "'x'", token_type => "'x'", scopes => "'{x}'",
 	requested_scopes => "'{x}'", connection_config => "'{\"a\": 1}'", connected_at => 'now()', updated_at => 'now()',
 	expires_at => "now() + interval '2 hours'", refresh_at => 'NULL', failures => '1', failing_since => 'now()', refusals => '1',
 	access_token => 'refresh_token', refresh_token => 'NULL', scopes_assumed => 'NOT scopes_assumed',

@@ -118,7 +118,7 @@ is(account('alice', 'plain'), "4711 $origin", 'the account is known');
 is(last_event('alice', 'plain'), 'connected', 'there is nothing to tell');
 is(superuser("SELECT count(*) FROM $ns.pending_answers"), 0, 'nothing is left of what was kept meanwhile');
 is(superuser("SELECT round(extract(epoch FROM expires_at - connected_at) / 60) FROM $ns.connections WHERE connector_id = 'plain'"), 60, 'the token ends when it did without that');
-is(row($node, 'app_service', "SELECT account FROM $ns.app_user_connections() WHERE connector_id = 'plain'", app_user => 'alice')->{account}, '4711', 'she sees it');
+is_deeply(row($node, 'app_service', "SELECT account, account_name FROM $ns.app_user_connections() WHERE connector_id = 'plain'", app_user => 'alice'), { account => '4711', account_name => 'alice@example.com' }, 'she sees it, and by what she knows it');
 is(row($node, 'app_service', "SELECT account FROM $ns.app_user_connections() WHERE connector_id = 'plain'", app_user => 'bob')->{account}, undef, 'and nobody else');
 
 my %requests = (
@@ -148,6 +148,15 @@ foreach my $name (sort keys %requests)
 }
 
 # ------------------------------------------------------------------- when it is
+
+connector('named', { id => '/id', email => '/email', name => '/name' });
+foreach my $case ([ { email => 'a@example.com', name => 'Ann' }, 'a@example.com' ], [ { email => undef, name => 'Ann' }, 'Ann' ], [ { name => "Ann\nB" }, '' ], [ { email => 'x' x 256, name => 'Ann' }, 'Ann' ], [ { email => [ 'a' ] }, '' ], [ {}, '' ])
+{
+	connects('alice', 'named', { body => { id => 1, %{ $case->[0] } } });
+	is(stored('alice', 'named', 'account_name'), $case->[1], encode($case->[0]) . ': what it is known by');
+	is(last_event('alice', 'named') =~ /unknown|not known/ ? 'told' : '', '', 'it may lack that');
+}
+asked();
 
 connector('scoped', { id => '/id', scopes => [ 'who', 'read:who' ] }, { scope_aliases => { 'https://api.example/who' => 'who' } }, scopes => [ 'read', 'who' ]);
 connects('alice', 'scoped', { body => { id => 1 } }, granted => granted(scope => 'read'));
@@ -261,6 +270,7 @@ $provider->rules(granted());
 $api->rules({ path => '*', hold => 'slow', body => { id => 1 } });
 is(finish_flow('frank', begin_flow('frank', 'plain')), undef, 'a profile that does not answer is not waited for');
 like(last_event('frank', 'plain'), qr/the account is unknown: the profile .*no (whole )?answer|timed? ?out|in time/i, 'which is told');
+is(superuser("SELECT round(extract(epoch FROM expires_at - connected_at)) BETWEEN 3590 AND 3597 FROM $ns.connections WHERE app_user = 'frank'"), 't', 'nor is the token thought to live longer for it');
 $api->release('slow');
 
 # A URL whose field nobody has given

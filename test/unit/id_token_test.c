@@ -196,6 +196,39 @@ check_claims(const char *claims)
 
 /* ---------- promises ---------- */
 
+/* By what people know an account, none of which is needed */
+static void
+test_names(void)
+{
+	static const struct
+	{
+		const char *claims;
+		const char *name;
+	} cases[] = {
+		{"\"email\":\"ann@example.com\",\"name\":\"Ann\"", "ann@example.com"},
+		{"\"name\":\"Ann\",\"preferred_username\":\"ann\"", "ann"},
+		{"\"name\":\"\u00c4nn\"", "\xc3\x84nn"},
+		{"\"email\":null,\"name\":\"Ann\"", "Ann"},
+		{"\"email\":{\"a\":1},\"name\":\"Ann\\nB\"", ""},
+		{"\"a\":1", ""},
+	};
+
+	for (size_t i = 0; i < lengthof(cases); i++)
+	{
+		strcpy(account.name, "untouched");
+		ok(check_claims(psprintf("{" ISS "," AUD "," TIMES "," ONCE "," SUB ",%s}",
+								 cases[i].claims)) == ID_TOKEN_ACCEPTED &&
+			   strcmp(account.name, cases[i].name) == 0,
+		   "%s: it is known by %s", cases[i].claims, account.name);
+	}
+	memset(account.name, 'x', sizeof(account.name));
+	ok(check_claims(psprintf("{" ISS "," AUD "," TIMES "," ONCE "," SUB
+							 ",\"email\":\"%0256d\",\"name\":\"%0255d\"}",
+							 0, 0)) == ID_TOKEN_ACCEPTED &&
+		   strlen(account.name) == 255,
+	   "what is too long is passed over, and not cut");
+}
+
 static void
 test_claims(void)
 {
@@ -332,6 +365,7 @@ test_claims(void)
 
 	(void) check_claims(GOOD);
 	ok(strcmp(account.subject, "ann") == 0, "sub of an accepted token is the subject");
+	test_names();
 	memset(sub, 'x', sizeof(sub));
 	sub[MAX_SUBJECT + 1] = '\0';
 	text = psprintf("{" ISS "," AUD "," TIMES "," ONCE ",\"sub\":\"%s\"}", sub);
