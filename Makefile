@@ -5,7 +5,10 @@ PG_CONFIG ?= pg_config
 
 MODULE_big = appuser_connectors
 EXTENSION = appuser_connectors
-DATA_built = sql/appuser_connectors--1.0.sql
+
+# What an upgrade changes is in sql/upgrades/FROM--TO.sql; each brings the catalogue anew.
+UPGRADES = $(sort $(wildcard sql/upgrades/*.sql))
+DATA_built = sql/appuser_connectors--1.0.sql $(UPGRADES:sql/upgrades/%=sql/appuser_connectors--%)
 
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 
@@ -41,7 +44,7 @@ endif
 # TAP tests start servers of their own: test/check sees to what they need.
 PROVE_TESTS = test/t/*.pl
 
-EXTRA_CLEAN = $(DATA_built) $(DATA_built).tmp sql/catalogue $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS) test/fuzz/found results output_iso tmp_check regression.diffs \
+EXTRA_CLEAN = $(DATA_built) $(DATA_built:=.tmp) sql/catalogue $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS) test/fuzz/found results output_iso tmp_check regression.diffs \
 	regression.out
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
@@ -53,6 +56,11 @@ PROVIDERS = $(sort $(wildcard sql/providers/*.json))
 sql/appuser_connectors--1.0.sql: $(SQL_SOURCES) $(PROVIDERS) sql/catalogue
 	cat $(SQL_SOURCES) > $@.tmp
 	sql/catalogue $(PROVIDERS) >> $@.tmp
+	mv $@.tmp $@
+
+$(UPGRADES:sql/upgrades/%=sql/appuser_connectors--%): sql/appuser_connectors--%: sql/upgrades/% $(PROVIDERS) sql/catalogue
+	cat $< > $@.tmp
+	sql/catalogue --replace $(PROVIDERS) >> $@.tmp
 	mv $@.tmp $@
 
 # Every header is small and most files include several: rebuild on any change.

@@ -5,7 +5,10 @@
  *	  Joins the files of sql/providers into the part of the install script that fills the
  *	  catalogue; run by make.
  *
- *	catalogue FILE...
+ *	catalogue [--replace] FILE...
+ *
+ * --replace: the part of an upgrade script that puts this catalogue in the place of the one
+ * that is there.
  *
  * Each file describes one provider, whose key is the file's name.  Its definition is held
  * to the same rules as one that register_provider() is given, by the same code
@@ -169,6 +172,14 @@ check_entry(const JsonValue *entry)
 int
 main(int argc, char **argv)
 {
+	int first = 1;
+
+	if (argc > 1 && strcmp(argv[1], "--replace") == 0)
+	{
+		puts("\n-- The former version's.  Connectors have copies of their own.\n"
+			 "DELETE FROM appuser_connectors.provider_catalogue;");
+		first = 2;
+	}
 	puts("\n-- What sql/providers holds.  The definition's own name is the provider's.\n"
 		 "INSERT INTO appuser_connectors.provider_catalogue\n"
 		 "SELECT e.provider, f.name, f.categories, f.docs_url, f.endpoint_sources,\n"
@@ -176,7 +187,7 @@ main(int argc, char **argv)
 		 "\t   f.definition OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object('name', f.name), "
 		 "f.unsupported\n"
 		 "FROM (VALUES");
-	for (int i = 1; i < argc; i++)
+	for (int i = first; i < argc; i++)
 	{
 		size_t length;
 		char *text;
