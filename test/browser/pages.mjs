@@ -316,7 +316,7 @@ const scenarios = {
 		await connect(page, 'Acme Calendar', 'alice');
 		like(await noticeOf(page), /Acme Calendar is connected/, 'a second try connects');
 		is(await badgeOf(page, 'Acme Calendar'), 'Connected', 'and shows');
-		like(await card(page, 'Acme Calendar').textContent(), /Signed in there as\s*alice/, 'whose account it is');
+		like(await card(page, 'Acme Calendar').textContent(), /Signed in there as\s*alice@example\.test/, 'whose account it is');
 		await look(page, 'connections-connected');
 		await page.reload();
 		is(await page.locator('.notice').count(), 0, 'a reload tells it no more');
@@ -471,6 +471,13 @@ const scenarios = {
 		await hers.goto(callback);
 		await back(hers);
 		is(await badgeOf(hers, 'Acme Notes'), 'Connected', 'in her own it does');
+
+		// a link that would have a page say what is not so
+		for (const link of ['/connections?connector=notes&connection=CALL+0900&disconnected=1', '/connections?connector=notes&connection=CALL+0900&connected=1', '/connections?connector=notes&failure=CALL+0900',
+			'/connections/done?connector=CALL+0900&connection=CALL+0900&failure=CALL+0900', '/connections/disconnect?connector=notes&connection=CALL+0900']) {
+			await hers.goto(origin + link);
+			is(/CALL 0900/.test(await hers.innerText('body')), false, `a link puts no words of its own into a page: ${link}`);
+		}
 
 		// a form of another site
 		for (const [where, form] of [['connect', { connector: 'notes', connection: 'evil' }], ['disconnect', { connector: 'notes', connection: 'default' }]])

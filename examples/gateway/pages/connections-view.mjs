@@ -47,7 +47,7 @@ function accountItem(connector, row, { fields, id, alone }) {
 ${problem && html`<p class="problem">${problem}</p>`}
 ${missing.length > 0 && html`<p class="problem">${t.missing} ${missing.map((scope) => html`<code>${scope}</code> `)}</p>`}
 <dl>
-${row.account && html`<div><dt>${t.accountAt}</dt><dd>${row.account}</dd></div>`}
+${(row.account_name ?? row.account) && html`<div><dt>${t.accountAt}</dt><dd>${row.account_name ?? row.account}</dd></div>`}
 <div><dt>${t.since}</dt><dd>${time(row.connected_at)}</dd></div>
 ${row.status_reason === 'no_refresh_token' && row.expires_at && html`<div><dt>${t.until}</dt><dd>${time(row.expires_at)}</dd></div>`}
 ${row.reconnect_by && html`<div><dt>${t.reconnectBy}</dt><dd>${time(row.reconnect_by)}</dd></div>`}

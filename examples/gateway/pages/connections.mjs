@@ -20,8 +20,8 @@ const t = texts.connections;
 const PAGE = { config: { page: true } };
 const HTML = 'text/html; charset=utf-8';
 
-const LIST = `SELECT connector_id, connection_name, provider, coalesce(name, connector_id) AS name, status, status_reason, account, scopes, missing_scopes,
-	scopes_assumed, connected_at, expires_at, reconnect_by
+const LIST = `SELECT connector_id, connection_name, provider, coalesce(name, connector_id) AS name, status, status_reason, account, account_name, scopes,
+	missing_scopes, scopes_assumed, connected_at, expires_at, reconnect_by
 FROM appuser_connectors.app_user_connections() ORDER BY lower(coalesce(name, connector_id)), connector_id, connection_name <> 'default', connection_name`;
 
 export async function connections(app, services) {
@@ -124,7 +124,7 @@ ${failure && html`<p>${failureText(failure)}</p>`}<p>${words.text}</p><p><a href
 		return {
 			connectors: byConnector(await list(jwt)).filter((c) => wanted === undefined || c.connector_id === wanted).map((c) => ({
 				connector: c.connector_id, name: c.name, stopped: c.stopped ?? false,
-				connections: c.accounts.map((a) => ({ connection: a.connection_name, status: a.status, account: a.account, connected_at: a.connected_at })),
+				connections: c.accounts.map((a) => ({ connection: a.connection_name, status: a.status, account: a.account, account_name: a.account_name, connected_at: a.connected_at })),
 			})),
 		};
 	});

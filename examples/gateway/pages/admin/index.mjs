@@ -115,7 +115,7 @@ export async function admin(app, services) {
 	// ------------------------------------------------------------ the trial
 
 	const ownTrial = (jwt, id) => database.asAppUser(jwt, (query) => query(
-		`SELECT status, account, scopes, missing_scopes FROM appuser_connectors.app_user_connections()
+		`SELECT status, coalesce(account_name, account) AS account, scopes, missing_scopes FROM appuser_connectors.app_user_connections()
 WHERE connector_id = $1 AND connection_name = $2 AND connected_at IS NOT NULL`, [id, TRIAL]), { read: true });
 
 	get('/admin/connectors/:id/try', async (request, visitor) => {
