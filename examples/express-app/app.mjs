@@ -52,7 +52,7 @@ app.post(`${CONNECTOR}/initiate`, async (request, response) => {
 	const binding = randomBytes(32).toString('base64url');
 	const { url } = await asAppUser(frontend, bearer(request.headers.authorization),
 		'SELECT appuser_connectors.connect_app_user($1, return_to => $2, browser_binding => $3) AS url', [request.params.id, RETURN_TO, binding]);
-	response.cookie(cookieName(new URL(url).searchParams.get('state')), binding,
+	response.cookie(cookieName(/[?&]state=([^&#]+)/.exec(url)?.[1]), binding, // some have it behind a #
 		{ httpOnly: true, secure: APP_ORIGIN.startsWith('https:'), sameSite: 'lax', path: CALLBACK, maxAge: 900_000 });
 	response.json({ redirect_url: url });
 });

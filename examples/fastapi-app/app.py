@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import secrets
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import psycopg
 import uvicorn
@@ -69,7 +69,8 @@ def initiate(id: str, authorization: str = Header(None)):
                       "SELECT appuser_connectors.connect_app_user(%s, return_to => %s, browser_binding => %s) AS url",
                       [id, RETURN_TO, binding])["url"]
     response = JSONResponse({"redirect_url": url})
-    response.set_cookie(cookie_name(dict(parse_qsl(urlsplit(url).query))["state"]), binding, path=CALLBACK,
+    state = re.search(r"[?&]state=([^&#]+)", url)[1]  # some have it behind a #
+    response.set_cookie(cookie_name(state), binding, path=CALLBACK,
                         max_age=900, httponly=True, samesite="lax", secure=ORIGIN.startswith("https:"))
     return response
 

@@ -68,7 +68,7 @@ BEGIN
 	url := appuser_connectors.connect_app_user(initiate.connector_id, return_to => initiate.return_to, browser_binding => binding);
 	PERFORM set_config('response.headers', json_build_array(json_build_object('Set-Cookie',
 		format('%s=%s; Path=/; Max-Age=900; Secure; HttpOnly; SameSite=Lax',
-			api_private.cookie_name(substring(url FROM '[?&]state=([^&]+)')), binding)))::text, true);
+			api_private.cookie_name(substring(url FROM '[?&]state=([^&#]+)')), binding)))::text, true);
 	RETURN json_build_object('redirect_url', url);
 EXCEPTION WHEN OTHERS THEN
 	PERFORM api_private.refuse(SQLSTATE, SQLERRM);

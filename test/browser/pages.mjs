@@ -25,7 +25,7 @@ const like = (got, wanted, name) => tell(wanted.test(got), name, `got ${JSON.str
 const sql = new pg.Client({ host: given.host, port: given.port, user: 'postgres', database: 'postgres' });
 await sql.connect();
 const order = (what) => fetch(`${provider}/__ctl`, { method: 'POST', body: JSON.stringify(what) });
-async function until(what, done, limit = 15_000) {
+async function until(what, done, limit = 30_000) {
 	for (const end = Date.now() + limit; !(await done());) {
 		if (Date.now() > end) throw new Error(`timed out waiting until ${what}`);
 		await new Promise((resolve) => { setTimeout(resolve, 50); });
@@ -46,7 +46,7 @@ const contexts = [];
 // A browser of one person's, signed in to the application
 async function personOf(name, options = {}) {
 	const context = await browser.newContext({ viewport: { width: 1100, height: 800 }, ...options });
-	context.setDefaultTimeout(10_000);
+	context.setDefaultTimeout(20_000);
 	contexts.push(context);
 	if (name) await context.addCookies([{ name: '__Host-visitor', value: jwt[name], domain: 'localhost', path: '/', secure: true, httpOnly: true, sameSite: 'Lax' }]);
 	context.on('page', (page) => {

@@ -8,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use AppuserConnectors;
+use Digest::SHA qw(sha256_hex);
 use IPC::Open2;
 use IPC::Run ();
 use JSON::PP;
@@ -23,6 +24,7 @@ my $node = new_node('main');
 $node->safe_psql('postgres', 'CREATE ROLE app_backend LOGIN IN ROLE appuser_connectors_service;
 	CREATE ROLE app_frontend LOGIN IN ROLE appuser_connectors_user');
 register($node, $provider, connector_id => 'my files/1', redirect_uris => [$callback]);
+register($node, $provider, connector_id => 'behind', provider => 'behind', definition => { authorization_fragment => 'authorize?' }, redirect_uris => [$callback]);
 
 # ------------------------------------------------------------ who is signed in
 
@@ -68,7 +70,7 @@ sub http_application
 
 	wait_until("$program listens", sub { $run->pump_nb; IO::Socket::INET->new($application =~ s{http://}{}r) || (!$run->pumpable && die $out) });
 	return {
-		initiate => sub { $ask->("$path/initiate", '-X', 'POST', '-H', 'Content-Type: application/json', $bearer->(@_)) },
+		initiate => sub { my ($jwt, $id) = @_; $ask->(($id ? $path =~ s{[^/]*$}{$id}r : $path) . '/initiate', '-X', 'POST', '-H', 'Content-Type: application/json', $bearer->($jwt)) },
 		# as a browser that goes to $url, with these cookies
 		callback => sub { my ($url, $jwt, @cookies) = @_; $ask->($url, @cookies ? ('-H', 'Cookie: ' . join '; ', @cookies) : ()) },
 		token => sub { my ($jwt, $secret) = @_; $ask->("$path/token", $bearer->($secret // $service_secret), defined $jwt ? ('-H', "On-Behalf-Of: Bearer $jwt") : ()) },
@@ -106,7 +108,7 @@ sub postgrest_application
 
 	$node->safe_psql('postgres', slurp_file("$examples/postgrest/api.sql"));
 	return {
-		initiate => sub { $ask->($person->(@_), {}, "api.initiate('my files/1', return_to => '/settings?tab=2')") },
+		initiate => sub { my ($jwt, $id) = @_; $ask->($person->($jwt), {}, "api.initiate('" . ($id // 'my files/1') . "', return_to => '/settings?tab=2')") },
 		callback => sub {
 			my ($url, $jwt, @cookies) = @_;
 			my $answer = $ask->($person->($jwt), { map { split /=/, $_, 2 } @cookies }, 'api.callback(' . AppuserConnectors::quote(url_parameters($url)) . ')');
@@ -166,6 +168,11 @@ sub scenario
 
 	my ($address, $cookie) = begin($app, 'alice', '--cancel');
 	is($app->{callback}->($address, $alice, $cookie)->{location}, "$back&failure=access_denied", 'whoever refuses comes back with the reason');
+
+	my $behind = $app->{initiate}->($alice, 'behind');
+	my ($state) = $behind->{body}{redirect_url} =~ /#authorize\?.*\bstate=([^&]+)/;
+	my $name = 'connect-' . substr sha256_hex($state // ''), 0, 16;
+	like($behind->{cookie}, qr/$name=/, 'where the parameters are behind a #, the cookie is the flow\'s as well');
 
 	# two tabs, the first of which is another person's to finish
 	($address, $cookie) = begin($app, 'alice');
