@@ -138,7 +138,7 @@ ALTER TABLE appuser_connectors.connections ALTER COLUMN account_name SET STATIST
 COMMENT ON COLUMN appuser_connectors.registered_connectors.built_in IS
 'Its definition is one that came with the extension.';
 COMMENT ON COLUMN appuser_connectors.registered_connectors.allowed_endpoints IS
-'Token, revocation and refresh endpoint that the next update_connector() may move it to without the client secret; by allow_endpoint_change().';
+'Token, revocation, refresh and long-token endpoint that the next update_connector() may move it to without the client secret; by allow_endpoint_change().';
 COMMENT ON COLUMN appuser_connectors.registered_connectors.former_endpoints IS
 'Token and revocation endpoints whose connections go on at the present ones, since no admin chose these.';
 COMMENT ON TABLE appuser_connectors.connections IS

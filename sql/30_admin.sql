@@ -37,12 +37,12 @@ COMMENT ON FUNCTION appuser_connectors.update_connector(text, text, text, text, 
 
 CREATE FUNCTION appuser_connectors.allow_endpoint_change(
 	connector_id text, token_endpoint text, revocation_endpoint text DEFAULT NULL,
-	refresh_endpoint text DEFAULT NULL)
+	refresh_endpoint text DEFAULT NULL, long_token_endpoint text DEFAULT NULL)
 RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'allow_endpoint_change';
-COMMENT ON FUNCTION appuser_connectors.allow_endpoint_change(text, text, text, text) IS
-'For superusers: the provider has moved, and the next update_connector() may take exactly these URLs (revocation_endpoint, refresh_endpoint NULL: none) without the client secret, and with the connections going on. Holds until the connector is next updated; token_endpoint NULL takes it back. Errors: 42501 not a superuser, UC006, UC004 the connector was changed by SQL, 22023.';
+COMMENT ON FUNCTION appuser_connectors.allow_endpoint_change(text, text, text, text, text) IS
+'For superusers: the provider has moved, and the next update_connector() may take exactly these URLs (all but the first NULL: none), fields in them as the definition writes them but for those that the connector fixes, without the client secret, and with the connections going on. Holds until the connector is next updated; token_endpoint NULL takes it back. Errors: 42501 not a superuser, UC006, UC004 the connector was changed by SQL, 22023.';
 
 CREATE FUNCTION appuser_connectors.delete_connector(connector_id text)
 RETURNS bigint

@@ -21,6 +21,7 @@
 #include "base/text.h"
 #include "base/url.h"
 #include "oauth/sandbox.h"
+#include "oauth/url_template.h"
 #include "oauth/request.h"
 #include "functions/connection.h"
 #include "functions/connector_change.h"
@@ -433,11 +434,14 @@ update_connector(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* As it stands in a definition, fields and all: what these may hold the definition says */
 static const char *
 endpoint_arg(FunctionCallInfo fcinfo, int i, const char *name)
 {
 	char *url = optional_text(fcinfo, i);
-	const char *problem = url != NULL ? url_endpoint_problem(url) : NULL;
+	const char *problem = url == NULL            ? NULL
+						  : url_is_template(url) ? url_template_problem(url)
+												 : url_endpoint_problem(url);
 	const char *hint = problem != NULL ? url_endpoint_hint(url) : NULL;
 
 	if (problem != NULL)
@@ -458,6 +462,7 @@ allow_endpoint_change(PG_FUNCTION_ARGS)
 	const char *token_endpoint = endpoint_arg(fcinfo, 1, "token_endpoint");
 	const char *revocation_endpoint = endpoint_arg(fcinfo, 2, "revocation_endpoint");
 	const char *refresh_endpoint = endpoint_arg(fcinfo, 3, "refresh_endpoint");
+	const char *long_token_endpoint = endpoint_arg(fcinfo, 4, "long_token_endpoint");
 	Connector *connector;
 
 	if (!superuser())
@@ -469,10 +474,10 @@ allow_endpoint_change(PG_FUNCTION_ARGS)
 	store_lock_connector_for_change(connector_id, false);
 	connector = connector_require(connector_id);
 	connector_require_open(connector);
-	connector->allowed_endpoints =
-		token_endpoint != NULL
-			? connector_endpoints(token_endpoint, revocation_endpoint, refresh_endpoint, NULL)
-			: NULL;
+	connector->allowed_endpoints = token_endpoint != NULL
+									   ? connector_endpoints(token_endpoint, revocation_endpoint,
+															 refresh_endpoint, long_token_endpoint)
+									   : NULL;
 	connector->client_secret = connector_seal_secret(connector, connector->client.client_secret);
 	store_allow_endpoints(connector);
 	event_record("", connector_id, NULL, "endpoint_change_allowed",

@@ -69,7 +69,7 @@ my %functions = (
 		call => "$token.current_app_user_connection('crm') WHERE access_token <> '')",
 		app_service => [ '28000', '1', 'UC001' ],
 	},
-	'allow_endpoint_change(text,text,text,text)' => { call => "$ns.allow_endpoint_change('crm', 'https://a.example/token')" },
+	'allow_endpoint_change(text,text,text,text,text)' => { call => "$ns.allow_endpoint_change('crm', 'https://a.example/token')" },
 	'delete_provider(text)' => { call => "$ns.delete_provider('nonesuch')", app_admin => 'false' },
 	'retry_connections(text,text,text)' => { call => "$ns.retry_connections('crm')", app_admin => '0' },
 	'delete_connector(text)' => { call => "$ns.delete_connector('crm')", app_admin => '2' },

@@ -228,7 +228,7 @@ register_at('sure');
 connect_at('sure', 'alice');
 admin('register_provider', provider => 'sure', definition => definition(%$moved));
 refused("the admin's own word is none", '42501', $word, connector_id => 'sure', %$moved);
-query($node, 'postgres', "GRANT EXECUTE ON FUNCTION $ns.allow_endpoint_change(text, text, text, text) TO app_admin");
+query($node, 'postgres', "GRANT EXECUTE ON FUNCTION $ns.allow_endpoint_change(text, text, text, text, text) TO app_admin");
 like(refused('nor if somebody has let them call it', '42501', $word, connector_id => 'sure', %$moved), qr/superuser/, 'as the error says');
 refused('a URL that is none', '22023', $word, role => 'postgres', connector_id => 'sure', token_endpoint => 'http://evil.example/');
 refused('a connector that there is not', 'UC006', $word, role => 'postgres', connector_id => 'nobody', %$moved);

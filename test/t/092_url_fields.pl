@@ -166,6 +166,42 @@ is(refreshed('alice', 'ours'), '', 'the newer one is taken over, and nobody noti
 is(paths($one), '/v2/acme/token', 'at the new URL');
 is(refreshed('alice', 'ours'), '', 'again');
 
+# A provider with a field in its host has moved, and a superuser says where.
+sub moving
+{
+	my ($path, %members) = @_;
+
+	return define('moving', token_endpoint => "{site}/$path/{tenant}/token", long_token_endpoint => $one->url . "/$path/long", long_token_params => { grant_type => 'long' },
+		connection_config_fields => { site => { source => 'user', pattern => "^$known\$" }, tenant => { pattern => '^[a-z]+$' } }, %members);
+}
+sub allow
+{
+	my (@urls) = @_;
+
+	return query($node, 'postgres', "SELECT $ns.allow_endpoint_change('moving', " . join(', ', map { AppuserConnectors::quote($_) } @urls) . ')');
+}
+moving('v1');
+register_at('moving', connection_config => { tenant => 'acme' });
+is((connected('alice', 'moving', { site => $two->url }))[1]{failure}, undef, 'alice is connected before');
+moving('v2');
+my @unfit = ([ '{site}/v2/acme/token' ], [ '{site}/v2/{tenant}/token', undef, undef, $one->url . '/v2/long' ], [ '{other}/v2/acme/token', undef, undef, $one->url . '/v2/long' ], [ '{site}/v2/acme/token', undef, undef, $evil->url . '/long' ]);
+foreach my $urls (@unfit)
+{
+	allow(@$urls);
+	refused('app_admin', 'update_connector', '42501', qr/client_secret must be given anew/, 'other URLs than these are not those', connector_id => 'moving', provider => 'moving');
+}
+is((failure($node, 'postgres', "SELECT $ns.allow_endpoint_change('moving', 'https://{a}{b}.example/')"))[0], '22023', 'nor is one that is none');
+allow('{site}/v2/acme/token', undef, undef, $one->url . '/v2/long');
+moving('v2', connection_config_fields => { site => { source => 'user', pattern => '^.*$' }, tenant => { pattern => '^[a-z]+$' } });
+refused('app_admin', 'update_connector', '42501', qr/client_secret must be given anew/, 'what a field may hold a superuser has not said', connector_id => 'moving', provider => 'moving');
+moving('v2');
+refused('app_admin', 'update_connector', '42501', qr/client_secret must be given anew/, 'nor what the admin fixes', connector_id => 'moving', provider => 'moving', connection_config => { tenant => 'evil' });
+forget();
+admin('update_connector', connector_id => 'moving', provider => 'moving');
+is(refreshed('alice', 'moving'), '', 'where they are, the connector moves, and alice goes on');
+is(paths($two), '/v2/acme/token', 'at her site');
+is(paths($evil), '', 'and nowhere else');
+
 # ------------------------------------------------------------------------ the callback's field
 
 define('data_center', token_endpoint => '{server}/token', refresh_params => { device_id => '{device_id}' },
