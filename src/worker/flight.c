@@ -516,7 +516,7 @@ prepare_flights(void)
 static void
 leave_unsent(Flight *flight, const char *why)
 {
-	HttpResponse unsent = {.outcome = HTTP_NOT_SENT};
+	HttpResponse unsent = {.outcome = HTTP_NOT_SENT, .local_trouble = true};
 	MemoryContext old = MemoryContextSwitchTo(flight->context);
 
 	strlcpy(unsent.error, why, sizeof(unsent.error));

@@ -417,6 +417,39 @@ connects('held', 'crashing', { body => { id => 'before', site => 's0' } }, conne
 	is(config('held', 'crashing'), '{"area": "eu", "site": "s1"}', 'its fields too');
 }
 
+# Whoever leaves while the profile is asked is not connected by what it answers.
+{
+	my $state = begin_flow('leaver', 'accounts');
+	my $session = PsqlSession->new($node, 'app_service', later => 1);
+
+	$provider->order({ reset => JSON::PP::true });
+	$provider->rules(granted(access_token => 'left-access', refresh_token => 'left-refresh'), { path => '*', body => {} });
+	$api->rules({ path => '*', hold => 'leaver', body => { id => 'gone' } });
+	$session->send("BEGIN;\nSELECT $ns.set_app_user('leaver') \\g /dev/null\nSELECT failure FROM $ns.oauth_callback('$state', 'a-code');\nCOMMIT");
+	$api->wait(held => 'leaver');
+	is(query($node, 'app_service', "SELECT $ns.disconnect_app_user('accounts')", app_user => 'leaver'), 't', 'a disconnect while the profile is asked');
+	$api->release('leaver');
+	wait_until('it has ended', sub { superuser("SELECT count(*) FROM $ns.pending_answers") == 0 });
+	is(revoked(), 'left-access left-refresh', 'what was granted is revoked');
+	is(stored('leaver', 'accounts', 'account'), '', 'and nobody is connected');
+	$session->close;
+}
+
+# Where what was granted cannot be kept before, nothing is asked.
+{
+	my $holder = PsqlSession->new($node, 'postgres');
+	my $state = begin_flow('unkept', 'plain');
+
+	asked();
+	$provider->rules(granted());
+	$holder->ask("BEGIN; LOCK TABLE $ns.pending_answers IN SHARE MODE");
+	is(finish_flow('unkept', $state), undef, 'connected while nothing can be kept');
+	$holder->ask('ROLLBACK');
+	$holder->close;
+	is(scalar(asked()), 0, 'the profile was not asked');
+	is(last_event('unkept', 'plain'), qq{connected: the account is unknown: the profile "${\ $api->url}/me": what was granted could not be kept meanwhile}, 'which is told');
+}
+
 # A stop in order does not wait for what was not asked yet, and nothing is asked any more.
 {
 	my $state = begin_flow('stopped', 'plain');
@@ -438,7 +471,7 @@ connects('held', 'crashing', { body => { id => 'before', site => 's0' } }, conne
 	$node->start;
 	is(stored('stopped', 'plain', 'status'), 'connected', 'what was granted while it stopped is stored');
 	is(scalar(asked()), 0, 'and the profile was not asked any more');
-	is(last_event('stopped', 'plain'), qq{connected: the account is unknown: the profile "${\ $api->url}/me": the server is stopping; this server's way out (DNS, firewall, proxy), or the host in the definition}, 'which is told');
+	is(last_event('stopped', 'plain'), qq{connected: the account is unknown: the profile "${\ $api->url}/me": the server is stopping}, 'which is told');
 }
 
 # ------------------------------------------------------------------- a flood
