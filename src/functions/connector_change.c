@@ -127,9 +127,12 @@ connector_check_destination(const Connector *before, Connector *after, bool secr
 							   "field in its URLs may hold, the value of one that is sent along, "
 							   "where the tokens are in an answer or the profile that the access "
 							   "token is sent to change."),
-			 errhint("Give client_secret in the same call of update_connector(). Where the "
-					 "provider has moved, a superuser may call "
-					 "appuser_connectors.allow_endpoint_change() instead.")));
+			 /* which is of no use for what else has changed */
+			 errhint("Give client_secret in the same call of update_connector().%s",
+					 moved && same_profile(&before->client.profile, &after->client.profile)
+						 ? " Where the provider has moved, a superuser may call "
+						   "appuser_connectors.allow_endpoint_change() instead."
+						 : "")));
 	after->allowed_endpoints = NULL;
 	if (!moved)
 		return;
