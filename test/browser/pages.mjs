@@ -556,6 +556,15 @@ const scenarios = {
 		is(await events(), 'disconnected calendar default', 'and that it is disconnected');
 
 		await forgetProvider(context);
+		await page.goto(`${origin}/demo/component?connector=calendar`);
+		await state('not-connected');
+		await page.evaluate(() => { window.open = () => null; });
+		await button(page, 'Connect Acme Calendar').click();
+		await agree(page, 'root', { deny: true });
+		await back(page, '/demo/component');
+		await told();
+		is(await events(), 'denied calendar default access_denied', 'where no window may be opened the page is left, and come back to');
+		await forgetProvider(context);
 		await page.goto(`${origin}/demo/component?connector=calendar&mode=redirect`);
 		await state('not-connected');
 		await button(page, 'Connect Acme Calendar').click();

@@ -80,7 +80,35 @@ note("screenshots: $pictures");
 $run->pump_nb;
 unlike($log, qr/"level":"error"/, 'the gateway has recorded no error of its own');
 unlike($log, qr/\Q$jwt{alice}\E|app secret|other secret/, 'and no secret');
-$in = undef;
-$run->finish;
+
+# Without a database role for admins, and without a demonstration, there are neither's pages.
+my $plain_port = PostgreSQL::Test::Cluster::get_free_port();
+my $plain = "http://127.0.0.1:$plain_port";
+my ($plain_in, $plain_log) = ('', '');
+my $second;
+{
+	local @ENV{ keys %environment } = values %environment;
+	delete local @ENV{qw(GATEWAY_ADMIN_DATABASE GATEWAY_DEMO)};
+	local @ENV{qw(GATEWAY_ORIGIN GATEWAY_PORT)} = ($plain, $plain_port);
+	$second = IPC::Run::start([ 'node', "$gateway/main.mjs", '--until-stdin-ends' ], '<', \$plain_in, '>&', \$plain_log);
+}
+wait_until('another gateway listens', sub { $second->pump_nb; $plain_log =~ /"ready"/ || (!$second->pumpable && die $plain_log) });
+my ($status, $page) = http("$plain/connections", '-b', "__Host-visitor=$jwt{root}");
+is($status, 200, 'without a role for admins there is the page of connections');
+unlike($page, qr{/admin}, 'which leads to no page for admins');
+is((http("$plain$_", '-b', "__Host-visitor=$jwt{root}"))[0], 404, "$_ is not there") foreach qw(/admin /admin/new /demo /demo/component);
+($status, $page) = http("$plain/connections");
+is($status, 401, 'nobody has connections');
+unlike($page, qr{/demo}, 'nor is led to a demonstration');
+is((http("$plain/connections", '-b', "__Host-visitor=$_"))[0], 401, 'nor who is not who they say') foreach 'x', $jwt{root} =~ s/\.[^.]*$/.AAAA/r;
+
+# Whatever goes wrong has words among the texts that can be translated.
+my %texts = map { $_ => 1 } PostgreSQL::Test::Utils::slurp_file("$gateway/pages/texts.mjs") =~ /^\t\t([a-z_]+): /mg;
+my %kinds = map { $_ => 1 } map { PostgreSQL::Test::Utils::slurp_file($_) =~ /(?:Problem\(\d+, |\[(?:\d+, )?)'([a-z]+(?:_[a-z]+)+|busy)', /g } glob "$gateway/*.mjs $gateway/routes/*.mjs $gateway/pages/*.mjs $gateway/pages/*/*.mjs";
+cmp_ok(scalar keys %kinds, '>', 15, 'the kinds of problems are found');
+is(join(' ', grep { !$texts{$_} } sort keys %kinds), '', 'and each has words of its own on pages');
+
+($in, $plain_in) = (undef, undef);
+$_->finish foreach $run, $second;
 $node->stop;
 done_testing();

@@ -146,14 +146,15 @@ export class ConnectAccount extends HTMLElement {
 			sessionStorage.setItem(this.#pendingKey, this.#connectedAt ?? '-');
 			return location.assign(url);
 		}
-		const popup = this.getAttribute('mode') !== 'redirect';
+		// where no window may be opened, as in many an app's browser, this page is left
+		const target = `connect-account-${Date.now()}`;
+		const popup = this.getAttribute('mode') !== 'redirect' && open('', target, 'popup,width=540,height=720') !== null;
 		const fields = { connector: this.connector, connection: this.connection, ...(popup ? { popup: '1' } : { return_to: location.pathname + location.search }) };
 		// a form, so that the gateway's cookie is set in the window that goes to the provider
 		const form = Object.assign(document.createElement('form'), { method: 'post', action: `${this.#gateway}/connections/connect`, hidden: true });
 		for (const [name, value] of Object.entries(fields)) form.append(Object.assign(document.createElement('input'), { type: 'hidden', name, value }));
 		if (popup) {
-			form.target = `connect-account-${Date.now()}`;
-			if (!open('', form.target, 'popup,width=540,height=720')) form.target = '_blank';
+			form.target = target;
 			this.#pendingSince = Date.now();
 			this.#show('pending');
 			this.#goOn();

@@ -6,7 +6,7 @@ import { failureText, texts } from './texts.mjs';
 export function noticePage(kind, { problem, connector, failure, id, home = '/' }) {
 	if (problem?.status === 401) return signInPage();
 	const { title, text } = texts[kind];
-	const words = problem ? problem.message : typeof text === 'function' ? text(connector) : text;
+	const words = problem ? texts.problems[problem.kind] ?? problem.message : typeof text === 'function' ? text(connector) : text;
 
 	return layout({
 		title,
