@@ -20,7 +20,7 @@ my $provider = start_fault_server(certificate => undef);
 my $api = start_fault_server(certificate => undef);
 my $evil = start_fault_server(certificate => undef);
 my $secrets = PostgreSQL::Test::Utils::tempdir('secrets-directory');
-my $node = new_node('profile', 'restart_after_crash = on', 'log_min_messages = debug2', 'log_statement = none', 'log_min_error_statement = panic', "appuser_connectors.secrets_directory = '$secrets'");
+my $node = new_node('profile', 'restart_after_crash = on', 'log_min_messages = debug2', 'log_statement = none', 'log_min_error_statement = panic', "appuser_connectors.secrets_directory = '$secrets'", "appuser_connectors.request_timeout = '60s'");
 my $serial = 0;
 
 sub superuser { return $node->safe_psql('postgres', $_[0]); }
