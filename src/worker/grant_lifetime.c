@@ -52,8 +52,9 @@ grant_lifetime_renew(Connection *connection, const OAuthClient *client, bool has
 	connection->reconnect_by = reconnect_by;
 }
 
+/* One that was renewed since is not: whoever said when it ends was wrong. */
 bool
 grant_lifetime_is_over(const Connection *connection, TimestampTz now)
 {
-	return connection->reconnect_by <= now;
+	return connection->reconnect_by <= now && connection->updated_at <= connection->reconnect_by;
 }

@@ -18,7 +18,7 @@ extern void grant_lifetime_renew(Connection *connection, const OAuthClient *clie
 								 bool has_refresh_token, TimestampTz sent_at,
 								 int64 refresh_token_expires_in);
 
-/* Is it past the time that its grant was to end? */
+/* Is it past the time that its grant was to end, and was it not renewed after that? */
 extern bool grant_lifetime_is_over(const Connection *connection, TimestampTz now);
 
 #endif

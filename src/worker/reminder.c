@@ -3,7 +3,8 @@
  *	  Telling people, by an event, that their grant is about to end.
  *
  * Once for each end, by whoever takes the reminder out of the row.  One that cannot be
- * taken, because of somebody's trigger, keeps nobody else's back.
+ * taken, because somebody holds the row or has put a trigger there, keeps nobody else's
+ * back.
  */
 #include "postgres.h"
 
@@ -51,13 +52,21 @@ verdict(const ConnectionKey *key)
 	return DUE_TAKE;
 }
 
+typedef struct Sending
+{
+	const ConnectionKey *key;
+	bool taken;
+} Sending;
+
 static void
 send_one(void *arg)
 {
-	const ConnectionKey *key = arg;
+	Sending *sending = arg;
+	const ConnectionKey *key = sending->key;
 	TimestampTz reconnect_by;
 
-	if (store_take_reminder(key, GetCurrentTimestamp(), &reconnect_by))
+	sending->taken = store_take_reminder(key, GetCurrentTimestamp(), &reconnect_by);
+	if (sending->taken)
 		event_record(key->app_user, key->connector_id, key->connection_name, "reconnect_soon",
 					 psprintf("the grant ends at %s", timestamptz_to_str(reconnect_by)));
 }
@@ -75,7 +84,10 @@ reminders_send(void)
 		return false;
 	keys = store_due_reminders(GetCurrentTimestamp(), BATCH, verdict, &count, &more);
 	for (int i = 0; i < count; i++)
-		if (worker_try(send_one, &keys[i]))
+	{
+		Sending sending = {.key = &keys[i]};
+
+		if (worker_try(send_one, &sending) && sending.taken)
 			sent++;
 		else
 		{
@@ -83,5 +95,6 @@ reminders_send(void)
 			failed[next_failed].at = GetCurrentTimestamp();
 			next_failed = (next_failed + 1) % lengthof(failed);
 		}
+	}
 	return more && sent > 0;
 }

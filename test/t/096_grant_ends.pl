@@ -82,7 +82,7 @@ sub pass
 {
 	my ($app_user, $connector, $days) = @_;
 
-	superuser("UPDATE $ns.connections SET reconnect_by = reconnect_by - interval '$days days', remind_at = remind_at - interval '$days days' WHERE app_user = '$app_user' AND connector_id = '$connector'");
+	superuser("UPDATE $ns.connections SET reconnect_by = reconnect_by - interval '$days days', remind_at = remind_at - interval '$days days', updated_at = updated_at - interval '$days days' WHERE app_user = '$app_user' AND connector_id = '$connector'");
 	return;
 }
 
@@ -255,7 +255,14 @@ my $before = $provider->requests;
 $provider->rules({ path => '*', status => 400, body => { error => 'invalid_grant' } });
 # this worker does not know what became of what the one before has sent
 look();
-is(refreshed('liam', 'stable'), 'UC002', 'what it refuses then is believed at once');
+is(refreshed('liam', 'stable'), 'UC003', 'what it refuses after that is doubted as ever');
+answer();
+is(connected('lena', 'stable'), '', 'lena is connected');
+pass('lena', 'stable', 61);
+$provider->rules({ path => '*', status => 400, body => { error => 'invalid_grant' } });
+$before = $provider->requests;
+look();
+is(refreshed('lena', 'stable'), 'UC002', 'what it refuses when the time has come is believed at once');
 is($provider->requests - $before, 1, 'and is not asked again');
 
 # ------------------------------------------------------------------ by whoever edits it
