@@ -11,7 +11,8 @@
 // authenticate_app_user() in that transaction, and ends with it.  Nothing here calls set_app_user().
 //
 // { read: true } says that the function may run twice: a connection that breaks under it, as in a
-// failover, is followed by another one.  { patience } is for how many milliseconds that is tried.
+// failover, is followed by another one.  { patience } is for how many milliseconds that is tried.  { alone: true } says
+// that it makes one statement, at once: all of the transaction then goes to the server in one piece.
 import fs from 'node:fs';
 import pg from 'pg';
 
@@ -106,13 +107,13 @@ function isLost(error) {
 	return LOST.test(error.code ?? '') || /Connection terminated|Query read timeout|not queryable|Client was closed/.test(error.message);
 }
 
-async function transaction(pool, jwt, work, { read = false, patience = pool.patience } = {}) {
+async function transaction(pool, jwt, work, { read = false, alone = false, patience = pool.patience } = {}) {
 	const end = Date.now() + patience;
 	for (let tries = 1, wait = 50; ; tries++) {
 		let client;
 		try {
 			client = await pool.connect();
-			return await attempt(client, jwt, work, read);
+			return await attempt(client, jwt, work, { read, alone });
 		} catch (error) {
 			if (/timeout exceeded when trying to connect/.test(error.message)) throw new PoolBusy();
 			if (!isLost(error)) throw error;
@@ -127,10 +128,11 @@ async function transaction(pool, jwt, work, { read = false, patience = pool.pati
 	}
 }
 
-async function attempt(client, jwt, work, read) {
+async function attempt(client, jwt, work, { read, alone }) {
 	let broken = false;
 	let begun = false;
 	let ended = false;
+	let commit;
 	const query = (text, values) => {
 		// a straggler must not run in the next one's transaction
 		if (ended) throw new Error('the transaction has ended');
@@ -148,10 +150,11 @@ async function attempt(client, jwt, work, read) {
 		authenticated.catch(() => {});
 		const result = Promise.resolve(work(query, authenticated));
 		result.catch(() => {});
+		if (alone) commit = query('COMMIT');
 		await begin;
 		await authenticated;
 		const value = await result;
-		const commit = query('COMMIT');
+		commit ??= query('COMMIT');
 		ended = true;
 		await commit;
 		return value;
@@ -159,7 +162,7 @@ async function attempt(client, jwt, work, read) {
 		ended = true;
 		broken = isLost(error);
 		if (broken) error.begun = begun;
-		else await client.query('ROLLBACK').catch(() => { broken = true; });
+		else await (commit ?? client.query('ROLLBACK')).catch(() => { broken = true; });
 		throw error;
 	} finally {
 		client.release(broken);

@@ -221,8 +221,6 @@ try {
 		for (const url of Object.values(urls)) await rate(url);
 		for (let round = 0; round < settings.rounds; round++)
 			for (const name of round % 2 ? ['gateway', 'handwritten'] : ['handwritten', 'gateway']) rates[name].push(await rate(urls[name]));
-		result.ratio = Math.round(median(rates.gateway.map((value, i) => value / rates.handwritten[i])) * 100) / 100;
-		result.rates = Object.fromEntries(Object.entries(rates).map(([name, values]) => [name, Math.round(median(values))]));
 	}
 	console.log(JSON.stringify(result));
 } catch (error) {

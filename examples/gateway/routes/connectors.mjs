@@ -75,7 +75,7 @@ export async function connectors(app, services) {
 			authenticated.then((appUser) => people.learn(seen, appUser), () => {});
 			return query('SELECT access_token, connection_config FROM appuser_connectors.current_app_user_connection($1, $2)',
 				[connectorId, text(request.query.connection_name, 'connection_name') ?? 'default']);
-		}, { read: true }));
+		}, { read: true, alone: true }));
 		return connection;
 	});
 
