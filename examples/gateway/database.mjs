@@ -7,14 +7,18 @@
 //   await database.asAdmin((query) => …)                                role appuser_connectors_admin
 //
 // Each is one transaction; query(text, values) resolves to the rows, and what the function returns is
-// what the caller gets once it is committed.  A second argument is a promise of the app user.  Who the app user is only PostgreSQL decides: the JWT goes to
+// what the caller gets once it is committed.  A second argument is the app user.  Who the app user is only PostgreSQL decides: the JWT goes to
 // authenticate_app_user() in that transaction, and ends with it.  Nothing here calls set_app_user().
 //
 // { read: true } says that the function may run twice: a connection that breaks under it, as in a
-// failover, is followed by another one.  { patience } is for how many milliseconds that is tried.  { alone: true } says
-// that it makes one statement, at once: all of the transaction then goes to the server in one piece.
+// failover, is followed by another one.  { patience } is for how many milliseconds that is tried.
+//
+//   const { appUser, rows } = await database.readAsService(jwt, 'SELECT …', [])
+//
+// is the same for one statement that reads, in one way to the server and back.
 import fs from 'node:fs';
 import pg from 'pg';
+import { runBatch } from './batch.mjs';
 
 const AUTHENTICATE = 'SELECT appuser_connectors.authenticate_app_user($1) AS app_user';
 
@@ -47,6 +51,7 @@ export function openDatabase(config, log) {
 		asAppUser: (jwt, work, options) => transaction(pools.user, jwt, work, options),
 		asService: (work, options) => transaction(pools.service, null, work, options),
 		asServiceFor: (jwt, work, options) => transaction(pools.service, jwt, work, options),
+		readAsService: (jwt, text, values) => retry(pools.service, { read: true }, (client) => readOnce(client, jwt, text, values)),
 		asAdmin: pools.admin && ((work, options) => transaction(pools.admin, null, work, options)),
 		pools,
 		close: () => Promise.all(Object.values(pools).map((pool) => pool.end())),
@@ -83,7 +88,6 @@ function openPool(role, config, log) {
 		idleTimeoutMillis: 60_000,
 		maxLifetimeSeconds: 1800,
 		keepAlive: true,
-		pipeline: true,
 		...(config.databaseCaFile && { ssl: { ca: fs.readFileSync(config.databaseCaFile, 'utf8') } }),
 		// only a server that takes writes: on a standby no flow can begin and no worker refreshes
 		verify(client, done) {
@@ -107,13 +111,23 @@ function isLost(error) {
 	return LOST.test(error.code ?? '') || /Connection terminated|Query read timeout|not queryable|Client was closed/.test(error.message);
 }
 
-async function transaction(pool, jwt, work, { read = false, alone = false, patience = pool.patience } = {}) {
+// Runs work(client) on a connection of the pool, and on another one where that is lost.
+async function retry(pool, { read = false, patience = pool.patience }, work) {
 	const end = Date.now() + patience;
 	for (let tries = 1, wait = 50; ; tries++) {
-		let client;
 		try {
-			client = await pool.connect();
-			return await attempt(client, jwt, work, { read, alone });
+			const client = await pool.connect();
+			let broken = true;
+			try {
+				const value = await work(client);
+				broken = false;
+				return value;
+			} catch (error) {
+				broken = isLost(error) || error.unclear === true;
+				throw error;
+			} finally {
+				client.release(broken);
+			}
 		} catch (error) {
 			if (/timeout exceeded when trying to connect/.test(error.message)) throw new PoolBusy();
 			if (!isLost(error)) throw error;
@@ -128,43 +142,41 @@ async function transaction(pool, jwt, work, { read = false, alone = false, patie
 	}
 }
 
-async function attempt(client, jwt, work, { read, alone }) {
-	let broken = false;
-	let begun = false;
+async function readOnce(client, jwt, text, values) {
+	const [[{ app_user: appUser }], rows] = await runBatch(client, [{ text: AUTHENTICATE, values: [jwt] }, { text, values }]);
+	return { appUser, rows };
+}
+
+function transaction(pool, jwt, work, options = {}) {
+	return retry(pool, options, (client) => attempt(client, jwt, work));
+}
+
+async function attempt(client, jwt, work) {
 	let ended = false;
-	let commit;
+	let begun = false;
+	let last = Promise.resolve();
+	// one after the other, whoever asks at once; and a straggler must not run in the next one's transaction
 	const query = (text, values) => {
-		// a straggler must not run in the next one's transaction
-		if (ended) throw new Error('the transaction has ended');
-		const answer = client.query(text, values).then(({ rows }) => rows);
-		answer.catch(() => {}); // whoever waits for it is told
+		const answer = last.then(async () => {
+			if (ended) throw new Error('the transaction has ended');
+			return (await client.query(text, values)).rows;
+		});
+		last = answer.catch(() => {});
 		return answer;
 	};
 
 	try {
-		const begin = query('BEGIN');
-		if (!read) await begin; // shows that the connection lives before anything is done
+		await query('BEGIN'); // shows that the connection lives before anything is done
 		begun = true;
-		// Sent without waiting for the answer: after a refusal the transaction runs nothing more.
-		const authenticated = jwt === null ? begin : query(AUTHENTICATE, [jwt]).then(([row]) => row.app_user);
-		authenticated.catch(() => {});
-		const result = Promise.resolve(work(query, authenticated));
-		result.catch(() => {});
-		if (alone) commit = query('COMMIT');
-		await begin;
-		await authenticated;
-		const value = await result;
-		commit ??= query('COMMIT');
+		const appUser = jwt === null ? null : (await query(AUTHENTICATE, [jwt]))[0].app_user;
+		const value = await work(query, appUser);
 		ended = true;
-		await commit;
+		await client.query('COMMIT');
 		return value;
 	} catch (error) {
 		ended = true;
-		broken = isLost(error);
-		if (broken) error.begun = begun;
-		else await (commit ?? client.query('ROLLBACK')).catch(() => { broken = true; });
+		if (isLost(error)) error.begun = begun;
+		else await client.query('ROLLBACK').catch(() => { error.unclear = true; });
 		throw error;
-	} finally {
-		client.release(broken);
 	}
 }

@@ -33,8 +33,8 @@ export async function beginFlow({ config, database }, request, reply, jwt, {
 }) {
 	const shared = readCookies(request).get(SHARED)?.split('.')[0];
 	const binding = keepsCookies(request, config) ? shared ?? randomBytes(32).toString('base64url') : null;
-	const url = await database.asAppUser(jwt, async (query, authenticated) => {
-		allow(await authenticated);
+	const url = await database.asAppUser(jwt, async (query, appUser) => {
+		allow(appUser);
 		const [row] = await query(
 			`SELECT appuser_connectors.connect_app_user($1, connection_name => $2, redirect_uri => $3, return_to => $4, scopes => $5,
 				connection_config => $6, browser_binding => $7) AS url`,

@@ -9,7 +9,7 @@ const WAIT = 5_000; // ms
 const MOST_WAITING = 2_000;
 
 export function openPlaces(poolSize, { wait = WAIT, mostWaiting = MOST_WAITING } = {}) {
-	const most = { connector: Math.max(1, Math.floor(poolSize * 0.75)), person: Math.max(1, Math.floor(poolSize * 0.25)) };
+	const most = { connector: Math.max(1, poolSize - Math.max(1, Math.floor(poolSize / 5))), person: Math.max(1, Math.floor(poolSize / 4)) };
 	const keys = new Map(); // "kind:key" → { busy, waiting: [] }
 	let waiting = 0;
 

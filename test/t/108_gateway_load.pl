@@ -44,14 +44,14 @@ if ($pgbouncer)
 }
 END { local $?; kill 'KILL', $pid if $pid }
 
-my %settings = (host => $node->host, port => $node->port, users => $full ? 200 : 40, seconds => $full ? 60 : 4, rounds => $full ? 9 : 7, each => $full ? 4 : 0.7);
+my %settings = (host => $node->host, port => $node->port, users => $full ? 200 : 40, seconds => $full ? 60 : 4, rounds => $full ? 15 : 7, each => $full ? 3 : 0.4, attempts => 5);
 my ($out, $err);
 my $ran = IPC::Run::run([ 'node', "$FindBin::RealBin/../bench/gateway.mjs", encode({ %settings, $pgbouncer ? (bouncer => $pgbouncer) : () }) ], '<', \undef, '>', \$out, '2>', \$err);
 ok($ran, 'it has run') or diag($err);
+note($out);
 my $found = decode($out || '{}');
 my $load = $found->{load};
 
-note($out);
 SKIP:
 {
 	skip 'there is no PgBouncer here: the load went by without', 1 unless $pgbouncer;

@@ -71,11 +71,10 @@ export async function connectors(app, services) {
 		const person = people.of(seen);
 		refuseIfTooOften(services.byPerson, person, metrics, 'person');
 		const { connectorId } = request.params;
-		const [connection] = await places.run({ person, connector: shortDigest(connectorId) }, () => database.asServiceFor(jwt, (query, authenticated) => {
-			authenticated.then((appUser) => people.learn(seen, appUser), () => {});
-			return query('SELECT access_token, connection_config FROM appuser_connectors.current_app_user_connection($1, $2)',
-				[connectorId, text(request.query.connection_name, 'connection_name') ?? 'default']);
-		}, { read: true, alone: true }));
+		const name = text(request.query.connection_name, 'connection_name') ?? 'default';
+		const { appUser, rows: [connection] } = await places.run({ person, connector: shortDigest(connectorId) }, () => database.readAsService(jwt,
+			'SELECT access_token, connection_config FROM appuser_connectors.current_app_user_connection($1, $2)', [connectorId, name]));
+		people.learn(seen, appUser);
 		return connection;
 	});
 
