@@ -30,7 +30,7 @@ export async function buildApp(config) {
 		logController: new LogController({ disableRequestLogging: true }),
 		trustProxy: config.trustProxy.length > 0 ? config.trustProxy : false,
 		bodyLimit: BODY_LIMIT,
-		routerOptions: { maxParamLength: 512 },
+		routerOptions: { maxParamLength: 1024 },
 		requestTimeout: 30_000,
 		keepAliveTimeout: 75_000,
 		return503OnClosing: true,

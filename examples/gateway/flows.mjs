@@ -64,7 +64,7 @@ function ownPath(value) {
 }
 
 // Has PostgreSQL finish the flow: the row of oauth_callback().
-export async function finishFlow({ config, database, places }, request, reply, params) {
+export async function finishFlow({ config, database, places, addressOf }, request, reply, params) {
 	const cookies = readCookies(request);
 	const name = [flowCookie(params.state), SHARED].find((cookie) => cookies.has(cookie));
 	const [binding = null, connector] = name === undefined ? [] : cookies.get(name).split('.');
@@ -84,7 +84,9 @@ export async function finishFlow({ config, database, places }, request, reply, p
 		return database.asService(finish, { read: true });
 	};
 
-	const [row] = await places.run({ connector }, () => askAgain(ask, binding !== null));
+	// The connector is what the browser's cookie says, which it could change: so all callbacks together, and those of one
+	// address, leave places as well.
+	const [row] = await places.run({ person: `at ${addressOf(request)}`, callbacks: 'all', connector }, () => askAgain(ask, binding !== null));
 	if (name !== undefined && name !== SHARED) dropCookie(reply, name);
 	const returnTo = row.return_to !== null && row.return_to.length <= 1024 ? row.return_to : null;
 	setCookie(reply, endedCookie(params.state), Buffer.from(JSON.stringify({ connectorId: row.connector_id, failure: row.failure, returnTo })).toString('base64url'), ENDED_SECONDS);

@@ -9,7 +9,11 @@ const WAIT = 5_000; // ms
 const MOST_WAITING = 2_000;
 
 export function openPlaces(poolSize, { wait = WAIT, mostWaiting = MOST_WAITING } = {}) {
-	const most = { connector: Math.max(1, poolSize - Math.max(1, Math.floor(poolSize / 5))), person: Math.max(1, Math.floor(poolSize / 4)) };
+	const most = {
+		connector: Math.max(1, poolSize - Math.max(1, Math.floor(poolSize / 5))),
+		callbacks: Math.max(1, Math.floor(poolSize / 2)),
+		person: Math.max(1, Math.floor(poolSize / 4)),
+	};
 	const keys = new Map(); // "kind:key" → { busy, waiting: [] }
 	let waiting = 0;
 
@@ -51,12 +55,12 @@ export function openPlaces(poolSize, { wait = WAIT, mostWaiting = MOST_WAITING }
 	}
 
 	return {
-		// work() in a place of each kind that is given
-		async run({ person, connector }, work) {
+		// work() in a place of each kind that is given; always in this order, so that none waits for another in a circle
+		async run(keys, work) {
 			const held = [];
 			try {
-				if (person !== undefined) held.push(await enter('person', person));
-				if (connector !== undefined) held.push(await enter('connector', connector));
+				for (const kind of ['person', 'callbacks', 'connector'])
+					if (keys[kind] !== undefined) held.push(await enter(kind, keys[kind]));
 				return await work();
 			} finally {
 				for (const name of held) leave(name);
