@@ -75,6 +75,7 @@ sub http_application
 		callback => sub { my ($url, $jwt, @cookies) = @_; $ask->($url, @cookies ? ('-H', 'Cookie: ' . join '; ', @cookies) : ()) },
 		token => sub { my ($jwt, $secret) = @_; $ask->("$path/token", $bearer->($secret // $service_secret), defined $jwt ? ('-H', "On-Behalf-Of: Bearer $jwt") : ()) },
 		delete => sub { $ask->($path, '-X', 'DELETE', $bearer->(@_)) },
+		is_program => 1,
 		output => sub { $run->pump_nb; $out },
 		end => sub { $run->kill_kill },
 	};
@@ -209,6 +210,14 @@ sub scenario
 	is($app->{delete}->($alice)->{status}, 200, 'she disconnects');
 	refused($app->{token}->($alice), 404, 'UC001', 'and has no token any more');
 	wait_until('it is revoked at the provider', sub { !$provider->grants('alice') });
+	if ($app->{is_program})
+	{
+		$node->stop;
+		is($app->{token}->($alice)->{status}, 503, 'while the database is away it says so');
+		$node->start;
+		wait_until('it has found the database again', sub { $app->{token}->($alice)->{status} == 404 });
+		pass('and goes on when that is back');
+	}
 	unlike($app->{output}->(), qr/\Q$alice\E|\Q$token->{body}{access_token}\E|\Q$cookie\E|\Q$service_secret\E/, 'no secret is in what it says');
 	return;
 }
