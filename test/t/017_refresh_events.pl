@@ -224,7 +224,12 @@ my $body = "{\"error\":\"invalid_grant\",\"error_description\":\"\xff\xfe\"}";
 my @got = answered('hostile', rawBase64 => encode_base64("HTTP/1.1 400 Bad\r\nContent-Type: application/json\r\nContent-Length: " . length($body) . "\r\n\r\n$body", ''));
 is($got[1], "the token endpoint \"" . $server->url . '/token" answered with HTTP status 400', 'what is not UTF-8 is not looked at');
 
-# The same words at the exchange of a code, and of a revocation
+# The same words at the exchange of a code, and of a revocation.  No refresh must come between, which
+# would be answered with a code that it knows nothing of.
+wait_until('no refresh is due or under way', sub {
+		query($node, 'postgres', "UPDATE $ns.connections SET refresh_at = now() + '1 day' WHERE connector_id = 'hostile' AND refresh_at < now() + '1 hour'");
+		return query($node, 'postgres', "SELECT (SELECT sum(in_flight) FROM $ns.pg_stat_appuser_connectors WHERE kind = 'refresh') = 0
+			AND NOT EXISTS (SELECT FROM $ns.connections WHERE connector_id = 'hostile' AND refresh_at < now() + '1 hour')") eq 't' });
 $state = url_parameters(authorization_url($node, 'eve', 'hostile'))->{state};
 $server->rules({ path => '/token', status => 400, headers => { 'content-type' => 'application/json' }, body => { error => 'invalid_grant', error_description => "code-1234567890 or $secret?" } });
 is(callback($node, 'eve', { state => $state, code => 'code-1234567890' })->{failure}, 'invalid_grant', 'a code that is repeated');
