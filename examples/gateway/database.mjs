@@ -77,6 +77,9 @@ function openPool(role, config, log) {
 			const at = preferred % urls.length;
 			super({ ...others, connectionString: urls[at] });
 			this.urlIndex = at;
+			// A connection that breaks without a word of the server tells so by this event as well as to whoever waits for an answer, and
+			// one that nobody listens to would end the process: the pool itself listens only to those that are idle.
+			this.on('error', () => {});
 		}
 	}
 	const pool = new pg.Pool({

@@ -12,6 +12,7 @@ use IO::Socket::INET;
 use IPC::Run ();
 use JSON::PP;
 use PostgreSQL::Test::Cluster;
+use PsqlSession;
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -114,6 +115,16 @@ wait_until('one waits for the provider', sub { $provider->ctl->{held} >= 1 });
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'appuser_connectors gateway' AND state = 'active'");
 $provider->order({ release => JSON::PP::true, faults => [] });
 all_are_served('one whose connection was ended while it waited for the provider', @reads);
+
+# A server that ends at once says nothing to who waits for its answer.
+my $locker = PsqlSession->new($node);
+$locker->ask('BEGIN; LOCK TABLE appuser_connectors.connections');
+@reads = begin_reads('files', qw(alice));
+wait_until('one waits for its answer', sub { in_pool($node, " AND wait_event_type = 'Lock'") > 0 });
+$node->stop('immediate');
+is($gateway->ask('/healthz')->{status}, 200, 'a connection that breaks without a word ends the gateway not');
+$node->start;
+all_are_served('nor what waited on it', @reads);
 
 # ------------------------------------------------------- places for others
 
