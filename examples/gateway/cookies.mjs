@@ -1,13 +1,17 @@
 // cookies.mjs: reading and writing cookies (RFC 6265).  Those of the gateway are HttpOnly, Secure,
 // SameSite=Lax, for this host alone and every path of it: the prefix __Host- has the browser see to that.
 
+// Not trim(), which takes away blanks that are none in a header: a browser lets any site beside this one set "<no-break space>__Host-…", which
+// has the prefix for nobody but whoever reads it so.
+const bare = (text) => text.replace(/^[ \t]+|[ \t]+$/g, '');
+
 export function readCookies(request) {
 	const cookies = new Map();
 	for (const pair of (request.headers.cookie ?? '').split(';')) {
 		const at = pair.indexOf('=');
-		const name = pair.slice(0, at).trim();
+		const name = bare(pair.slice(0, at));
 		// of two of one name the first counts: browsers send the more specific one first
-		if (at > 0 && !cookies.has(name)) cookies.set(name, pair.slice(at + 1).trim());
+		if (at > 0 && !cookies.has(name)) cookies.set(name, bare(pair.slice(at + 1)));
 	}
 	return cookies;
 }

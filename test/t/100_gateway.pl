@@ -40,6 +40,14 @@ refused($gateway->initiate('alice', 'nothing'), 404, 'UC006', 'there is no such 
 refused($gateway->ask('/api/apps/other/app-user-auth/connectors/x/initiate', method => 'POST', jwt => Gateway::jwt('alice')), 404, 'app_not_found', 'there is no such application');
 refused($gateway->initiate('alice', $connector, json => { return_to => 'https://evil.example/' }), 400, '22023', 'a flow returns to no other site');
 refused($gateway->initiate('alice', $connector, json => { return_to => ['/x'] }), 400, 'invalid_request', 'nor to what is no text');
+my $deep = '[' x 30_000 . ']' x 30_000;
+foreach my $member ('"scopes":"a b"', '"scopes":{"a":1}', '"scopes":[["a"]]', '"scopes":[null]', qq("scopes":$deep),
+	'"connection_config":"asecretofabody"', '"connection_config":["a"]', '"connection_config":{"a":["b"]}', qq("connection_config":{"a":$deep}))
+{
+	refused($gateway->ask(Gateway::connector_path($connector) . '/initiate', method => 'POST', jwt => Gateway::jwt('alice'), headers => ['Content-Type: application/json'], form => "{$member}"),
+		400, 'invalid_request', substr($member, 0, 40) . ' is of another kind');
+}
+unlike($gateway->log, qr/asecretofabody/, 'what a body holds is not repeated in the log');
 refused($gateway->ask(Gateway::connector_path($connector) . '/initiate', method => 'POST', jwt => Gateway::jwt('alice'), headers => ['Content-Type: application/json'], form => '{"a":'),
 	400, 'invalid_request', 'a body that is no JSON');
 refused($gateway->ask(Gateway::connector_path($connector) . '/initiate', method => 'POST', jwt => Gateway::jwt('alice'), headers => ['Content-Type: text/xml'], form => '<a/>'),

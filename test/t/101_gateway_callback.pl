@@ -182,6 +182,14 @@ is($gateway->ask($address, cookies => \%alice)->{location}, '/?connector=files&c
 page_is($gateway->ask($address, cookies => { %$browser, %bob }), 400, 'Please begin again', 'bob, who is signed in where alice began, finishes nothing of hers');
 is(browse({ %$browser, '__Host-visitor' => Gateway::jwt('alice', exp => 1) }, $address)->{status}, 303, 'whose session ended meanwhile is known by the flow\'s cookie');
 
+# A site beside this one may set a cookie whose name only looks as if it had the prefix, which a browser keeps for the host itself.
+($address, $browser) = begin('alice');
+page_is($gateway->ask($address, cookies => { map { ("\xa0$_" => $browser->{$_}) } keys %$browser }), 400, 'Please begin again', 'a cookie of another name is none of the flow\'s');
+is($gateway->ask('/connections', cookies => { "\xa0__Host-visitor" => $alice{'__Host-visitor'} })->{status}, 401, 'nor says it who the visitor is');
+
+($address, $browser) = begin('alice', 'alice', [], json => { return_to => $gateway->url . '//evil.example/x' });
+is(browse($browser, $address)->{location}, $gateway->url . '//evil.example/x?connector=files&connected=1', 'a path of two slashes stays on this site');
+
 # ----------------------------------------------------- the provider in trouble
 
 $provider->order({ faults => [ { path => '/token', status => 503 } ] });

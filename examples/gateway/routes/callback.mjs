@@ -61,5 +61,7 @@ function back({ connectorId, connectionName, returnTo, failure }, config) {
 	if (connectionName !== 'default') url.searchParams.set('connection', connectionName);
 	if (failure === null) url.searchParams.set('connected', '1');
 	else url.searchParams.set('failure', failure);
-	return url.origin === config.origin ? url.href.slice(url.origin.length) : url.href;
+	const path = url.href.slice(url.origin.length);
+	// a path that begins with "//" would be another site's address, if it stood alone
+	return url.origin === config.origin && !path.startsWith('//') ? path : url.href;
 }

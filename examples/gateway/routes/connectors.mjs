@@ -50,8 +50,8 @@ export async function connectors(app, services) {
 			connectorId: request.params.connectorId,
 			returnTo: text(returnTo, 'return_to'),
 			connectionName: text(connectionName, 'connection_name') ?? undefined,
-			scopes: scopes ?? null,
-			connectionConfig: connectionConfig ?? null,
+			scopes: texts(scopes, 'scopes'),
+			connectionConfig: values(connectionConfig, 'connection_config'),
 			allow: (appUser) => refuseIfTooOften(services.flows, appUser, metrics, 'flows'),
 		});
 		return { redirect_url: redirect };
@@ -84,6 +84,23 @@ export async function connectors(app, services) {
 			'SELECT appuser_connectors.disconnect_app_user($1, $2) AS disconnected', [request.params.connectorId, name]));
 		return { disconnected };
 	});
+}
+
+// What the database could not read it would repeat, in its log and in ours.
+function texts(value, name) {
+	if (value === undefined || value === null) return null;
+	if (!Array.isArray(value) || value.some((item) => typeof item !== 'string' || item.includes('\0'))) throw new Problem(400, 'invalid_request', `${name} must be a list of texts.`);
+	return value;
+}
+
+function values(value, name) {
+	if (value === undefined || value === null) return null;
+	if (typeof value !== 'object' || Array.isArray(value)) throw new Problem(400, 'invalid_request', `${name} must be an object.`);
+	for (const [key, item] of Object.entries(value)) {
+		text(key, name);
+		if (typeof item !== 'number' && typeof item !== 'boolean') text(item, name);
+	}
+	return value;
 }
 
 function text(value, name) {
