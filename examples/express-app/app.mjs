@@ -11,7 +11,10 @@ const CONNECTOR = '/api/apps/:app/app-user-auth/connectors/:id';
 // Two roles: people's own requests cannot read a token, whatever is wrong in here.
 const frontend = new pg.Pool({ user: process.env.FRONTEND_ROLE ?? 'app_frontend' });
 const backend = new pg.Pool({ user: process.env.BACKEND_ROLE ?? 'app_backend' });
-for (const pool of [frontend, backend]) pool.on('error', (error) => console.error(`an idle connection broke: ${error.message}`));
+for (const pool of [frontend, backend]) {
+	pool.on('error', (error) => console.error(`an idle connection broke: ${error.message}`));
+	pool.on('connect', (client) => client.on('error', () => {})); // in use: whoever waits for its answer is told, too
+}
 
 class Refusal extends Error {
 	constructor(code, message) { super(message); this.code = code; }
@@ -38,8 +41,9 @@ async function asAppUser(pool, jwt, text, values) {
 	}
 }
 
-// A cookie for each flow, so that two tabs do not take each other's.
-const cookieName = (state) => `connect-${digest(state).toString('hex').slice(0, 16)}`;
+// A cookie for each flow, so that two tabs do not take each other's. On https no site beside this one can set it: "__Host-".
+const SECURE = APP_ORIGIN.startsWith('https:');
+const cookieName = (state) => `${SECURE ? '__Host-' : ''}connect-${digest(state).toString('hex').slice(0, 16)}`;
 const cookie = (request, name) => new RegExp(`(?:^|; *)${name}=([^;]*)`).exec(request.headers.cookie ?? '')?.[1];
 
 const app = express().disable('x-powered-by');
@@ -53,7 +57,7 @@ app.post(`${CONNECTOR}/initiate`, async (request, response) => {
 	const { url } = await asAppUser(frontend, bearer(request.headers.authorization),
 		'SELECT appuser_connectors.connect_app_user($1, return_to => $2, browser_binding => $3) AS url', [request.params.id, RETURN_TO, binding]);
 	response.cookie(cookieName(/[?&]state=([^&#]+)/.exec(url)?.[1]), binding, // some have it behind a #
-		{ httpOnly: true, secure: APP_ORIGIN.startsWith('https:'), sameSite: 'lax', path: CALLBACK, maxAge: 900_000 });
+		{ httpOnly: true, secure: SECURE, sameSite: 'lax', path: SECURE ? '/' : CALLBACK, maxAge: 900_000 });
 	response.json({ redirect_url: url });
 });
 

@@ -18,6 +18,7 @@ from psycopg_pool import ConnectionPool
 ORIGIN = os.environ.get("APP_ORIGIN", "http://127.0.0.1:8000")
 RETURN_TO = os.environ.get("RETURN_TO", "/")
 SERVICE_SECRET = os.environ["SERVICE_SECRET"]  # which your backend functions send
+SECURE = ORIGIN.startswith("https:")
 CALLBACK = "/api/external-auth/callback"
 CONNECTOR = "/api/apps/{app}/app-user-auth/connectors/{id:path}"
 
@@ -51,8 +52,14 @@ def as_app_user(connections, jwt, query, values):
 
 
 def cookie_name(state):
-    """A cookie for each flow, so that two tabs do not take each other's."""
-    return "connect-" + hashlib.sha256(state.encode()).hexdigest()[:16]
+    """A cookie for each flow, so that two tabs do not take each other's. On https no site beside this one can set it: "__Host-"."""
+    return ("__Host-" if SECURE else "") + "connect-" + hashlib.sha256(state.encode()).hexdigest()[:16]
+
+
+def cookie(request, name):
+    """Not request.cookies, which has a name without the blanks that a browser sees in it."""
+    found = re.search(rf"(?:^|; *){name}=([^;]*)", request.headers.get("cookie", ""))
+    return found and found[1]
 
 
 @app.middleware("http")
@@ -70,8 +77,8 @@ def initiate(id: str, authorization: str = Header(None)):
                       [id, RETURN_TO, binding])["url"]
     response = JSONResponse({"redirect_url": url})
     state = re.search(r"[?&]state=([^&#]+)", url)[1]  # some have it behind a #
-    response.set_cookie(cookie_name(state), binding, path=CALLBACK,
-                        max_age=900, httponly=True, samesite="lax", secure=ORIGIN.startswith("https:"))
+    response.set_cookie(cookie_name(state), binding, path="/" if SECURE else CALLBACK,
+                        max_age=900, httponly=True, samesite="lax", secure=SECURE)
     return response
 
 
@@ -97,7 +104,7 @@ def callback(request: Request):
     with backend.connection() as connection:
         row = connection.execute(
             "SELECT return_to, failure FROM appuser_connectors.oauth_callback(NULL, params => %s, browser_binding => %s)",
-            [Jsonb(params), request.cookies.get(cookie_name(query.get("state", "")))]).fetchone()
+            [Jsonb(params), cookie(request, cookie_name(query.get("state", "")))]).fetchone()
     to = urlsplit(urljoin(ORIGIN, row["return_to"]))
     if row["failure"]:
         to = to._replace(query="&".join(filter(None, [to.query, urlencode({"failure": row["failure"]})])))

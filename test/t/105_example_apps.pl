@@ -13,6 +13,7 @@ use IPC::Open2;
 use IPC::Run ();
 use JSON::PP;
 use PostgreSQL::Test::Utils qw(slurp_file);
+use PsqlSession;
 use Test::More;
 
 my $examples = "$FindBin::RealBin/../../examples";
@@ -52,7 +53,7 @@ sub jwt
 
 sub http_application
 {
-	my ($program, @command) = @_;
+	my ($program, $settings, @command) = @_;
 	my ($out, $path) = ('', '/api/apps/an-app/app-user-auth/connectors/my%20files%2F1');
 	my $bearer = sub { defined $_[0] ? ('-H', "Authorization: Bearer $_[0]") : () };
 	my $ask = sub {
@@ -64,7 +65,7 @@ sub http_application
 		return { status => $status, body => eval { decode($body) } // $body, cookie => $cookie, attributes => $attributes, location => $location, head => $head };
 	};
 	my %environment = (PGHOST => $node->host, PGPORT => $node->port, PGDATABASE => 'postgres', APP_ORIGIN => $application,
-		RETURN_TO => '/settings?tab=2', SERVICE_SECRET => $service_secret);
+		RETURN_TO => '/settings?tab=2', SERVICE_SECRET => $service_secret, %$settings);
 	local @ENV{ keys %environment } = values %environment;
 	my $run = IPC::Run::start([@command], '<', \undef, '>&', \$out);
 
@@ -74,6 +75,7 @@ sub http_application
 		# as a browser that goes to $url, with these cookies
 		callback => sub { my ($url, $jwt, @cookies) = @_; $ask->($url, @cookies ? ('-H', 'Cookie: ' . join '; ', @cookies) : ()) },
 		token => sub { my ($jwt, $secret) = @_; $ask->("$path/token", $bearer->($secret // $service_secret), defined $jwt ? ('-H', "On-Behalf-Of: Bearer $jwt") : ()) },
+		begin_token => sub { IPC::Run::start([ 'curl', '-s', '--max-time', 60, $bearer->($service_secret), '-H', "On-Behalf-Of: Bearer $_[0]", "$application$path/token" ], '<', \undef, '>', \my $ignored) },
 		delete => sub { $ask->($path, '-X', 'DELETE', $bearer->(@_)) },
 		is_program => 1,
 		output => sub { $run->pump_nb; $out },
@@ -130,6 +132,8 @@ sub postgrest_application
 }
 
 # ------------------------------------------------------------- the scenario
+
+my %begin;
 
 # As a browser: where the provider sends it in the end, and the flow's cookie
 sub begin
@@ -217,8 +221,35 @@ sub scenario
 		$node->start;
 		wait_until('it has found the database again', sub { $app->{token}->($alice)->{status} == 404 });
 		pass('and goes on when that is back');
+
+		# a server that ends at once says nothing to who waits for its answer
+		my $locker = PsqlSession->new($node);
+		$locker->ask('BEGIN; LOCK TABLE appuser_connectors.connections');
+		my $waiting = $app->{begin_token}->($alice);
+		wait_until('one waits for its answer', sub { $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app_backend' AND wait_event_type = 'Lock'") > 0 });
+		$node->stop('immediate');
+		$waiting->finish;
+		$node->start;
+		wait_until('it lives', sub { $app->{token}->($alice)->{status} == 404 });
+		pass('and outlives one that ends without a word');
 	}
 	unlike($app->{output}->(), qr/\Q$alice\E|\Q$token->{body}{access_token}\E|\Q$cookie\E|\Q$service_secret\E/, 'no secret is in what it says');
+	return;
+}
+
+sub on_https
+{
+	my ($name) = @_;
+	my ($port) = $application =~ /:(\d+)$/;
+	my $app = $begin{$name}->(APP_ORIGIN => 'https://app.example', PORT => $port);
+	my ($address, $cookie) = begin($app, 'alice');
+
+	like($cookie, qr/^__Host-connect-/, 'on https no site beside this one can set the cookie');
+	like($app->{initiate}->(jwt('alice'))->{attributes}, qr/$_/i, $_) foreach 'Secure', 'Path=/(?:;|$)';
+	refused($app->{callback}->($address, undef, "\xa0$cookie"), 400, 'UC005', 'nor one that only looks like it');
+	is($app->{callback}->($address, undef, $cookie)->{location}, 'https://app.example/settings?tab=2', 'the browser that began finishes');
+	is($app->{delete}->(jwt('alice'))->{status}, 200, 'and alice disconnects');
+	$app->{end}->();
 	return;
 }
 
@@ -226,9 +257,9 @@ my %lacking = (
 	'express-app' => -d "$examples/express-app/node_modules/express" ? undef : 'there is no Express',
 	'fastapi-app' => system('/usr/bin/python3 -c "import fastapi, uvicorn, psycopg_pool" 2>/dev/null') == 0 ? undef : 'there is no FastAPI',
 	postgrest => undef);
-my %begin = (
-	'express-app' => sub { http_application('express-app', 'node', "$examples/express-app/app.mjs") },
-	'fastapi-app' => sub { http_application('fastapi-app', '/usr/bin/python3', "$examples/fastapi-app/app.py") },
+%begin = (
+	'express-app' => sub { http_application('express-app', {@_}, 'node', "$examples/express-app/app.mjs") },
+	'fastapi-app' => sub { http_application('fastapi-app', {@_}, '/usr/bin/python3', "$examples/fastapi-app/app.py") },
 	postgrest => \&postgrest_application);
 
 foreach my $name (sort keys %begin)
@@ -240,6 +271,7 @@ foreach my $name (sort keys %begin)
 			my $app = $begin{$name}->();
 			scenario($app);
 			$app->{end}->();
+			on_https($name) if $app->{is_program};
 		};
 	}
 }
