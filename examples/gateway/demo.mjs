@@ -47,6 +47,7 @@ ${users.map((user) => html`<form method="post" action="/demo/login"><button name
 
 	// For programs that play the signed-in application, such as the SDK on a server
 	app.post('/demo/token', async (request) => {
+		if (request.headers.origin !== undefined) requireOwnPage(request, { config }); // a page, of whatever name
 		const user = request.body?.get?.('user') ?? request.body?.user;
 		if (!users.includes(user)) throw new Problem(400, 'invalid_request', 'There is no such demo user.');
 		return { token: await jwtFor(user) };

@@ -26,7 +26,9 @@ export function describeError(error) {
 	if (!(error instanceof Error)) return { message: 'something that is no error was thrown' };
 	const { name, message, code, detail, hint, cause, problem } = error;
 	return {
-		name, message, code: code ?? problem, detail, hint,
+		name, message, code: code ?? problem, hint,
+		// what was wrong with a value, such as of JSON, quotes it
+		...(!String(code).startsWith('22') && { detail }),
 		...(cause instanceof Error && { cause: describeError(cause) }),
 		...(code === undefined && problem === undefined && { stack: error.stack }),
 	};

@@ -34,6 +34,9 @@ function stop(why) {
 	app.close().then(() => {
 		app.log.info('stopped');
 		process.exit(0);
+	}, (err) => {
+		app.log.error({ err }, 'not everything could be closed');
+		process.exit(1);
 	});
 }
 process.on('SIGTERM', () => stop('SIGTERM'));

@@ -223,6 +223,18 @@ choose_redirect_uri(const Connector *connector, const char *given)
  * A path of the application itself, a URL on the origin of one of the redirect
  * URIs, or one that the connector's options list: no open redirect.
  */
+/* Is what follows the origin one, too?  Whoever sends the browser there may leave the origin out. */
+static bool
+has_local_path(const char *url)
+{
+	const char *path = strstr(url, "//");
+
+	if (path == NULL)
+		return false;
+	path += 2 + strcspn(path + 2, "/?#");
+	return path[0] != '/' || url_is_local_path(path);
+}
+
 static void
 check_return_to(const Connector *connector, const char *return_to)
 {
@@ -238,7 +250,8 @@ check_return_to(const Connector *connector, const char *return_to)
 		{
 			char *own = url_origin(connector->redirect_uris[i]);
 
-			if (own != NULL && strcmp(own, origin) == 0 && url_redirect_problem(return_to) == NULL)
+			if (own != NULL && strcmp(own, origin) == 0 &&
+				url_redirect_problem(return_to) == NULL && has_local_path(return_to))
 				return;
 		}
 	allowed = definition_texts(connector->options_json, "return_to", &count);

@@ -178,14 +178,14 @@ foreach my $given ("$app/callback/", "$app/Callback", "$app/callback?x=1", "$app
 	connect_fails("redirect URI '$given' is not the connector's", '22023', 'plain', redirect_uri => $given);
 }
 
-foreach my $given ('/', '/settings', '/settings?tab=connections#calendar', '/a//b', "$app/x?y=1", $app, 'https://APP.example:443/x', 'http://127.0.0.1:7999/x')
+foreach my $given ('/', '/settings', '/settings?tab=connections#calendar', '/a//b', "$app/x?y=1", "$app?y=//1", $app, 'https://APP.example:443/x', 'http://127.0.0.1:7999/x')
 {
 	is(callback($node, 'alice', { state => url_parameters(url('plain', return_to => $given))->{state}, error => 'access_denied' })->{return_to}, $given, "return_to $given is allowed");
 }
 foreach my $given ('//evil.example', '///evil.example', '/\\evil.example', '\\/evil.example', '\\\\evil.example', "/\tevil", "/\n/evil.example", "\t//evil.example", ' //evil.example',
 	'https://evil.example', 'https:evil.example', 'https:/evil.example', 'https:///evil.example', "$app.evil.example/", 'https://app.example@evil.example/', 'https://evil.example/app.example',
 	"$app\\.evil.example", "$app:444/", 'http://app.example/', 'http://127.0.0.1:8000/x', 'javascript:alert(1)', 'JavaScript:alert(1)', 'javascript://app.example/%0aalert(1)', 'data:text/html,x',
-	'evil.example', 'settings', '?x', '#x', '', "$app/\r\nSet-Cookie: x", '/' . 'x' x 3000)
+	'evil.example', 'settings', '?x', '#x', '', "$app/\r\nSet-Cookie: x", "$app//evil.example/x", "$app/.//evil.example", "$app/%2Fevil.example", "$app/x/..//evil.example", '/' . 'x' x 3000)
 {
 	connect_fails('return_to ' . (length $given > 100 ? 'of 3000 bytes' : "'" . $given =~ s/[\t\r\n]/?/gr . "'") . ' is not allowed', '22023', 'plain', return_to => $given);
 }

@@ -187,6 +187,8 @@ is(browse({ %$browser, '__Host-visitor' => Gateway::jwt('alice', exp => 1) }, $a
 page_is($gateway->ask($address, cookies => { map { ("\xa0$_" => $browser->{$_}) } keys %$browser }), 400, 'Please begin again', 'a cookie of another name is none of the flow\'s');
 is($gateway->ask('/connections', cookies => { "\xa0__Host-visitor" => $alice{'__Host-visitor'} })->{status}, 401, 'nor says it who the visitor is');
 
+# which an admin must have listed
+query($node, 'app_admin', 'SELECT appuser_connectors.update_connector($$files$$, options => ' . AppuserConnectors::quote({ return_to => [ $gateway->url . '//evil.example/x' ] }) . ')');
 ($address, $browser) = begin('alice', 'alice', [], json => { return_to => $gateway->url . '//evil.example/x' });
 is(browse($browser, $address)->{location}, $gateway->url . '//evil.example/x?connector=files&connected=1', 'a path of two slashes stays on this site');
 

@@ -81,6 +81,7 @@ ok($origin && $secret_file && $psql, 'prints addresses') or BAIL_OUT($out);
 like($out, qr/alice or bob/, 'and who may sign in');
 walk_through($origin, slurp_file($secret_file) =~ s/\n//r, 'test/demo --serve');
 is((http("$origin/demo"))[0], 200, 'the page to sign in on');
+is((http("$origin/demo/token", '-H', 'Origin: http://rebound.example', '-d', 'user=root'))[0], 403, 'whose tokens are for no other page, whatever its name leads to');
 my ($next) = $out =~ /^ +(psql '.*?SELECT.*?")$/ms;
 like((command('sh', '-c', "PATH=$bindir:\$PATH $next"))[1], qr/alice +\| acme-files +\| connected/, 'what it says to do next shows her connection');
 

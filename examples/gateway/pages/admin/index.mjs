@@ -73,8 +73,8 @@ export async function admin(app, services) {
 	});
 
 	get('/admin/connectors/:id', async (request) => {
-		const { saved } = request.query;
-		const page = await connectorPage(database, request.params.id, { done: { scopes: t.savedScopes, client: t.savedClient }[saved] });
+		const done = new Map([['scopes', t.savedScopes], ['client', t.savedClient]]).get(request.query.saved);
+		const page = await connectorPage(database, request.params.id, { done });
 		if (page === null) throw nothing();
 		return page;
 	});
