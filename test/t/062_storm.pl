@@ -168,13 +168,11 @@ sub explanation
 	my ($person, $generation) = @_;
 	my @answers = @{ $granted{ $grant_of{$person} } };
 	my $last = $answers[-1];
-	# the provider may come to a request when whoever sent it is long gone
+	# the provider may come to a request when whoever sent it is long gone, and sends what it has
+	# held back meanwhile to nobody
 	my ($crash) = grep {
-		my $until = defined $last->{sent_at} ? $_->{gone} : $_->{settled};
-		my $at = $last->{sent_at} // $last->{at};
-		$at >= $_->{from} - $LATE && $at <= $until
+		$last->{at} <= (defined $last->{sent_at} ? $_->{gone} : $_->{settled}) && ($last->{sent_at} // $last->{at}) >= $_->{from} - $LATE
 	} @crashes;
-
 
 	return if @answers != $generation + 1;
 	return 'cut or spoiled by the provider' if $last->{fault} && grep { exists $last->{fault}{$_} } qw(drop truncate status);
