@@ -126,7 +126,8 @@ take_values(Flight *flight, const ProfileAnswer *answer)
 	NameValue *values = palloc(sizeof(NameValue) * (tokens->n_values + answer->n_values + 1));
 	const char *unfit = NULL;
 
-	memcpy(values, tokens->values, sizeof(NameValue) * tokens->n_values);
+	for (int i = 0; i < tokens->n_values; i++)
+		values[i] = tokens->values[i];
 	tokens->values = values;
 	for (int i = 0; i < answer->n_values; i++)
 	{
