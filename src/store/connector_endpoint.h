@@ -39,8 +39,8 @@ extern bool connector_bind(Connector *connector, Jsonb *connection_config, const
 extern char *connector_revocation_endpoint(const Connector *connector, Jsonb *connection_config);
 
 /*
- * The first field of its authorization, token and refresh endpoint and profile, from this source, that this
- * configuration gives no value, or none that can stand there; NULL: none.
+ * The first field of its authorization, token and refresh endpoint and profile, from this
+ * source, that this configuration gives no value, or none that can stand there; NULL: none.
  */
 extern const char *connector_lacks_field(const Connector *connector, ConfigSource source,
 										 Jsonb *connection_config);

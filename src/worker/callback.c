@@ -108,13 +108,15 @@ callback_objection(const Callback *callback, const Authorization *flow)
 const char *
 callback_forgery(const Callback *callback, const OAuthClient *client)
 {
-	NameValue *params = palloc(sizeof(NameValue) * (callback->n_params + 3));
-	const char *host = url_host(client->token_endpoint);
+	NameValue *params;
+	const char *host;
 	const char *shop = NULL;
 	int n = 0;
 
 	if (!client->callback_hmac)
 		return NULL;
+	host = url_host(client->token_endpoint);
+	params = palloc(sizeof(NameValue) * (callback->n_params + 3));
 	for (int i = 0; i < callback->n_params; i++)
 	{
 		if (strcmp(callback->params[i].name, "shop") == 0)

@@ -521,6 +521,9 @@ leave_unsent(Flight *flight, const char *why)
 
 	strlcpy(unsent.error, why, sizeof(unsent.error));
 	oauth_request_free(&flight->request);
+	/* not what the request before it had */
+	flight->http_outcome = unsent.outcome;
+	flight->local_trouble = unsent.local_trouble;
 	(void) flight->kind->answered(flight, &unsent);
 	flight_set_state(flight, FLIGHT_ANSWERED);
 	MemoryContextSwitchTo(old);
